@@ -1,0 +1,68 @@
+"""`harness list`."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+PROBES = {
+    "torch.tensor": "a new tensor from a list: copies, item by item",
+    "torch.frombuffer": "a tensor over a buffer's own memory: no copy",
+    "torch.cat": "one tensor from several",
+    "torch.from_numpy": "a tensor over a numpy array's own memory",
+    "numpy.array": "a new numpy array from a list",
+}
+"""Worth naming; any other dotted name of a function or method does as well."""
+
+
+@click.command("list")
+@click.option("--configs", type=click.Path(path_type=Path), default=Path("configs"), show_default=True)
+def command(configs: Path) -> None:
+    """List seams and their arms, probes and configs, with a line each. Starts nothing."""
+    import yaml
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from harness.seams import NATIVE, SEAMS
+
+    console = Console()
+
+    def section(title: str, rows: list[tuple[str, str]]) -> None:
+        console.print(Text(title, style="bold"))
+        grid = Table.grid(padding=(0, 2))
+        for name, line in rows:
+            grid.add_row(Text(f"  {name}"), Text(line, style="dim"))
+        console.print(grid)
+
+    section("Seams", [(seam.name, seam.summary) for seam in SEAMS.values()])
+    for seam in SEAMS.values():
+        arms = [(name, first_line(reference)) for name, reference in seam.arms.items()]
+        section(f"Arms of {seam.name}", [(NATIVE, "the host's own implementation"), *arms])
+        section(
+            "Probes",
+            [(seam.probe, f"{seam.target}, whichever arm is in"), *PROBES.items(),
+             ("package.module.function", "any other function or method, by dotted name")],
+        )  # fmt: skip
+    rows = []
+    for path in sorted(configs.rglob("*.yaml")):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows.append((str(path), str(content.get("title", "")) if isinstance(content, dict) else ""))
+    section("Configs", rows or [("(none)", f"no *.yaml under {configs}; --configs names another folder")])
+
+
+def first_line(reference: str) -> str:
+    """First line of a class's docstring, read from its source: importing it would import torch."""
+    module, _, name = reference.partition(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return f"{module} is not installed"
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return f"{module} has no {name}"

@@ -1,0 +1,84 @@
+"""Where output goes while an engine runs: the engine's to a file, ours to the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as Remaining
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["Terminal", "engine_output_to"]
+
+
+@contextlib.contextmanager
+def engine_output_to(path: Path | None) -> Iterator[Console]:
+    """Send file descriptors 1 and 2 to `path` (C++ and engine processes included) and give a console on the terminal.
+
+    None leaves everything on the terminal.
+    """
+    if path is None:
+        yield Console(stderr=True)
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(1), os.dup(2)
+    with path.open("ab") as log, os.fdopen(os.dup(2), "w", encoding="utf-8") as terminal:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield Console(file=terminal)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for target, descriptor in enumerate(saved, start=1):
+                os.dup2(descriptor, target)
+                os.close(descriptor)
+
+
+class Terminal:
+    """An observer that shows the stage, how many of its passes are done, and how long still."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._plain = not console.is_terminal
+        self._stage = ""
+        self._done = self._passes = 0
+        self._progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
+            TimeElapsedColumn(), TextColumn("left:"), Remaining(), console=console, transient=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> Terminal:
+        if not self._plain:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def stage(self, name: str, passes: int) -> None:
+        """A stage of so many passes begins."""
+        self._stage, self._done, self._passes = name, 0, passes
+        if self._plain:
+            count = f" ({passes} pass{'es' if passes > 1 else ''})" if passes else ""
+            self._console.print(f"{name}{count}", highlight=False)
+            return
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+        self._progress.add_task(name, total=passes or None)
+
+    def advance(self) -> None:
+        """One pass of the stage has ended; without a terminal every quarter of a stage is told."""
+        self._done += 1
+        if not self._plain:
+            self._progress.advance(self._progress.task_ids[-1])
+        elif self._passes >= 8 and self._done * 4 // self._passes > (self._done - 1) * 4 // self._passes:
+            self._console.print(f"  {self._done} of {self._passes} passes", highlight=False)

@@ -1,0 +1,51 @@
+"""`harness run CONFIG`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("run")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run (default: reports/NAME-TIME).")
+@click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
+@click.option("--arms", metavar="A,B,..", help="Measure these arms (the baseline is kept among them).")
+@click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
+def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: str | None, verbose: bool) -> int:
+    """Run CONFIG: check that all arms compute the same, measure them, print and write the table.
+
+    Exit status: 0; 1 if the run failed or an arm is not equal to native; 2 if the config needs mending;
+    130 after Ctrl-C. What was measured stays in the run's folder in any case.
+    """
+    from rich.console import Console
+
+    from harness.cli.output import Terminal, engine_output_to
+    from harness.config_file import load
+    from harness.experiment import Run
+    from harness.hosts.vllm import VllmHost, resolve_model
+    from harness.records import RunFolder
+    from harness.report import write_reports
+    from harness.report.terminal import print_summary
+
+    chosen = [name.strip() for name in arms.split(",") if name.strip()] if arms else ()
+    loaded = load(config, overrides, chosen)
+    experiment = loaded.experiment
+    engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
+    folder = RunFolder(out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}")
+
+    log = folder.path / "engine.log"
+    with engine_output_to(None if verbose else log) as console, Terminal(console) as terminal:
+        outcome = Run(loaded, VllmHost(experiment.host, engine), folder, terminal, sys.argv).execute()
+    summary = write_reports(folder.path)
+    print_summary(summary, Console())
+    if outcome.message:
+        logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {log})"
+        click.echo(f"harness: {outcome.message}{logged}", err=True)
+    click.echo(f"\n{folder.path}/report.md")
+    return outcome.exit_status

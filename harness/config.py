@@ -1,0 +1,207 @@
+"""What a config may say, validated. Reading the file, and errors with line numbers, are in `config_file`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from harness.seams import NATIVE, SEAMS
+
+__all__ = [
+    "Arm",
+    "Experiment",
+    "Host",
+    "Length",
+    "Protocol",
+    "SyntheticWorkload",
+    "TraceWorkload",
+    "Workload",
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class Host(_Strict):
+    """Which engine, and how it is started.
+
+    Attributes:
+        kind: the host; vllm is today's.
+        device: auto takes the device that this build of vLLM is for.
+        process: whether the engine lives in this process or in one of its own.
+        model_runner: vLLM's V1 or V2 runner; auto leaves the choice to vLLM.
+        threads: OpenMP threads on a CPU; null leaves it to vLLM. One, unless there are cores to spare: two
+            threads that wait for each other on a shared machine made identical launches differ sixfold.
+        env: further environment variables for the engine.
+    """
+
+    kind: Literal["vllm"] = "vllm"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    process: Literal["in_process", "subprocess"] = "in_process"
+    model_runner: Literal["auto", "v1", "v2"] = "auto"
+    threads: PositiveInt | None = 1
+    env: dict[str, str] = {}
+
+
+class Uniform(_Strict):
+    """Each whole number from `low` to `high`, both included, equally often."""
+
+    low: PositiveInt
+    high: PositiveInt
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Uniform:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) must not exceed high ({self.high})")
+        return self
+
+
+class Lognormal(_Strict):
+    """exp of a normal variable with the given median and standard deviation `sigma` of the logarithm."""
+
+    median: PositiveFloat
+    sigma: PositiveFloat
+
+
+class Length(_Strict):
+    """A number of tokens: a plain number, or one distribution."""
+
+    constant: PositiveInt | None = None
+    uniform: Uniform | None = None
+    lognormal: Lognormal | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_number(cls, value: Any) -> Any:
+        return {"constant": value} if isinstance(value, int | float | str) else value
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> Length:
+        if sum(part is not None for part in (self.constant, self.uniform, self.lognormal)) != 1:
+            raise ValueError(
+                "write a number, or {uniform: {low: .., high: ..}}, or {lognormal: {median: .., sigma: ..}}"
+            )
+        return self
+
+
+class SyntheticWorkload(_Strict):
+    """Requests drawn at random from a seed; all are there when a pass begins."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    requests: PositiveInt
+    prompt_tokens: Length
+    output_tokens: Length
+    seed: NonNegativeInt = 0
+
+
+class TraceWorkload(_Strict):
+    """Request lengths from a file.
+
+    CSV with TIMESTAMP,ContextTokens,GeneratedTokens, or JSONL with timestamp, input_length, output_length.
+
+    `requests` caps how many are taken, from the first on. Timestamps are not replayed: all requests are
+    there when a pass begins, so that step i is the same work in every pass.
+    """
+
+    kind: Literal["trace"]
+    file: Path
+    requests: PositiveInt | None = None
+    seed: NonNegativeInt = 0
+
+
+Workload = Annotated[SyntheticWorkload | TraceWorkload, Field(discriminator="kind")]
+
+
+class Arm(_Strict):
+    """An implementation under a name; `reference` is module:Class or path/file.py:Class, empty for native."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    reference: str = ""
+
+
+class Protocol(_Strict):
+    """How it is measured.
+
+    Attributes:
+        passes: how often every arm meets every step; the unit of resampling, so not fewer than 2.
+        warmup: unmeasured passes of each arm before that.
+        order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
+        grain: where arms change: between steps, or between passes.
+        seed: of the order and of the resampling.
+        confidence: of the intervals.
+    """
+
+    passes: Annotated[int, Field(ge=2)] = 20
+    warmup: NonNegativeInt = 1
+    order: Literal["random", "rotate"] = "random"
+    grain: Literal["step", "pass"] = "step"
+    seed: NonNegativeInt = 0
+    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+
+
+class Experiment(_Strict):
+    """One config, whole."""
+
+    title: str = ""
+    host: Host = Host()
+    engine: dict[str, Any]
+    workload: Workload
+    seam: str
+    arms: Annotated[list[Arm], Field(min_length=1)]
+    baseline: str
+    scope: str = "_prepare_inputs"
+    probes: list[str] = []
+    protocol: Protocol = Protocol()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthand(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        value = dict(value)
+        if isinstance(value.get("workload"), dict):
+            value["workload"] = {"kind": "synthetic", **value["workload"]}
+        if isinstance(value.get("arms"), list):
+            value["arms"] = [_arm(entry, value.get("seam")) for entry in value["arms"]]
+            if "baseline" not in value and value["arms"]:
+                value["baseline"] = value["arms"][0]["name"]
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if self.seam not in SEAMS:
+            raise ValueError(f"seam: there is no seam {self.seam!r}; there are {', '.join(SEAMS)}")
+        known = [NATIVE, *SEAMS[self.seam].arms]
+        names = [arm.name for arm in self.arms]
+        for arm in self.arms:
+            if arm.name != NATIVE and not arm.reference:
+                raise ValueError(
+                    f"arms: seam {self.seam!r} has no arm {arm.name!r}; it has {', '.join(known)}, "
+                    "or write module:Class or path/file.py:Class"
+                )
+        for names_of, label in ((names, "arms"), (self.probes, "probes")):
+            if twice := sorted({name for name in names_of if names_of.count(name) > 1}):
+                raise ValueError(f"{label}: {', '.join(twice)} stands there twice")
+        if self.baseline not in names:
+            raise ValueError(f"baseline: {self.baseline!r} is none of the arms ({', '.join(names)})")
+        if "model" not in self.engine:
+            raise ValueError("engine: `model` is missing: a folder with a config.json, or a hub name")
+        if "worker_extension_cls" in self.engine:
+            raise ValueError("engine: worker_extension_cls is how harness gets into the engine; leave it out")
+        return self
+
+
+def _arm(entry: Any, seam: Any) -> Any:
+    """An entry of `arms`: a name of the seam's own, a reference, or {name: reference}."""
+    own = SEAMS[seam].arms if isinstance(seam, str) and seam in SEAMS else {}
+    if isinstance(entry, dict) and len(entry) == 1 and "name" not in entry:
+        ((name, reference),) = entry.items()
+        return {"name": str(name), "reference": str(reference)}
+    if isinstance(entry, str) and ":" in entry:
+        return {"name": entry.rpartition(":")[2], "reference": entry}
+    if isinstance(entry, str):
+        return {"name": entry, "reference": own.get(entry, "")}
+    return entry

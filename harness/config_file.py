@@ -1,0 +1,187 @@
+"""Reading a config: YAML by the safe loader, `--set` and `--arms` on top, errors with file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from harness.config import Experiment
+from harness.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+__all__ = ["Loaded", "load"]
+
+
+class Loaded(typing.NamedTuple):
+    """A validated config, and where relative paths in it start from."""
+
+    experiment: Experiment
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """The config file's folder."""
+        return self.path.parent
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and without YAML's silence about a key that stands there twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise ConfigError(f"{self.name}:{line}: {key.value}: already given in line {seen[key.value]}; keep one")
+            seen[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) -> Loaded:
+    """Read and validate a config.
+
+    Args:
+        path: the YAML file.
+        overrides: `key.path=value` each, the value read as YAML.
+        arms: when given, these arms instead of the config's; the baseline is kept among them.
+
+    Raises:
+        ConfigError: one line a fault: file, line, key, and what to write instead.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    tree, raw = _parse(text, path)
+    sources: dict[str, str] = {}
+    for override in overrides:
+        _apply(raw, override, sources)
+    if arms:
+        _choose_arms(raw, arms)
+        sources["arms"] = f"--arms {','.join(arms)}"
+    try:
+        return Loaded(Experiment.model_validate(raw), path)
+    except ValidationError as error:
+        lines = [_describe(detail, path, tree, sources) for detail in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _parse(text: str, path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
+    loader = _Loader(text)
+    loader.name = str(path)
+    try:
+        tree = loader.get_single_node()
+        raw = loader.construct_document(tree) if tree is not None else None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: this is no valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: this is no valid YAML: {' '.join(str(error).split())}") from error
+    finally:
+        loader.dispose()
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}:1: a config is a mapping of keys (engine, workload, seam, arms, ...)")
+    return tree, raw
+
+
+def _apply(raw: dict[str, Any], override: str, sources: dict[str, str]) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override}: write key.path=value, as in --set protocol.passes=40")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is no valid YAML") from error
+    *parents, last = key.split(".")
+    place: Any = raw
+    for part in parents:
+        place = place.setdefault(part, {}) if isinstance(place, dict) else None
+    if not isinstance(place, dict):
+        raise ConfigError(f"--set {override}: {'.'.join(parents)} is no mapping in the config")
+    place[last] = value
+    sources[key] = f"--set {override}"
+
+
+def _choose_arms(raw: dict[str, Any], chosen: Sequence[str]) -> None:
+    """Replace the arms; those that the config defines under a name keep their definition."""
+    given = raw.get("arms")
+    entries: list[Any] = given if isinstance(given, list) else []
+    defined = {_name(entry): entry for entry in entries}
+    baseline = raw.setdefault("baseline", next(iter(defined), None))
+    wanted = list(chosen) if baseline is None or baseline in chosen else [baseline, *chosen]
+    raw["arms"] = [defined.get(name, name) for name in wanted]
+
+
+def _name(entry: Any) -> str:
+    if isinstance(entry, dict):
+        return str(entry.get("name") or next(iter(entry), ""))
+    return str(entry).rpartition(":")[2]
+
+
+def _describe(detail: ErrorDetails, path: Path, tree: yaml.Node | None, sources: dict[str, str]) -> str:
+    """One line for one fault: where it stands, its key, what is wrong and how to mend it."""
+    location = [part for part in detail["loc"] if part not in ("synthetic", "trace")]
+    message = detail["msg"].removeprefix("Value error, ")
+    if not location and (key := message.partition(":")[0]).isidentifier():  # a check across keys names its own
+        location, message = [key], message.partition(": ")[2]
+    key = ".".join(str(part) for part in location)
+    if detail["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1], detail["loc"])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        message = f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
+    elif detail["type"] == "missing":
+        message = "is missing"
+    elif detail["type"] != "value_error" and not isinstance(detail["input"], dict | list):
+        message = f"{message[0].lower()}{message[1:]}, not {detail['input']!r}"
+    for source, label in sources.items():
+        if key == source or key.startswith(f"{source}."):
+            return f"{label}: {key}: {message}"
+    return f"{path}:{_line(tree, location)}: {key}: {message}"
+
+
+def _line(tree: yaml.Node | None, location: Iterable[Any]) -> int:
+    """The line of the deepest part of `location` that the file has."""
+    node, line = tree, 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            match = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if match is None:
+                break
+            line, node = match[0].start_mark.line + 1, match[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _known_keys(location: Sequence[Any], full: Sequence[Any]) -> list[str]:
+    """The keys that the model at `location` has; the tag of a union picks its member."""
+    models: list[type[BaseModel]] = [Experiment]
+    for part in location:
+        models = [
+            inner for model in models if part in model.model_fields
+            for inner in _models_in(model.model_fields[part].annotation)
+        ] or models  # fmt: skip
+    kinds = [model for model in models if model.model_fields.get("kind") and model.__name__.lower().startswith(
+        tuple(str(part) for part in full if isinstance(part, str)))]  # fmt: skip
+    return sorted({name for model in kinds or models for name in model.model_fields})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.GenericAlias) or typing.get_origin(annotation) is not None:
+        return [model for part in typing.get_args(annotation) for model in _models_in(part)]
+    return []

@@ -1,0 +1,56 @@
+"""The error tree. Every error's text is one line that says what to do next.
+
+HarnessError              exit status 1: the run failed
+├── ConfigError           exit status 2: the user can mend it (file, key, mend)
+├── HostError             the engine did not start, or died
+├── SeamError             a seam's target is not what this version of harness knows
+├── ArmError              an arm raised while the engine ran
+├── StepMismatchError     step i was not the same work in two passes
+└── RecordsError          a run's folder cannot be written or read
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArmError",
+    "ConfigError",
+    "HarnessError",
+    "HostError",
+    "RecordsError",
+    "SeamError",
+    "StepMismatchError",
+]
+
+
+class HarnessError(Exception):
+    """Base of all errors that harness raises on purpose."""
+
+    exit_status = 1
+
+
+class ConfigError(HarnessError):
+    """The configuration asks for something that is not there, or is malformed."""
+
+    exit_status = 2
+
+
+class HostError(HarnessError):
+    """The engine did not start, or stopped answering."""
+
+
+class SeamError(HarnessError):
+    """A seam's target in the host does not look as expected, so it is not touched."""
+
+    exit_status = 2
+
+
+class ArmError(HarnessError):
+    """An arm raised inside the running engine."""
+
+
+class StepMismatchError(HarnessError):
+    """The same step index did different work in two passes, so pairing would mean nothing."""
+
+
+class RecordsError(HarnessError):
+    """A run's folder cannot be written, or holds nothing that can be read."""

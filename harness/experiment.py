@@ -1,0 +1,283 @@
+"""One run from config to records: start, check, warm up, measure; whatever happens, keep what was measured."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from harness import machine
+from harness.errors import ArmError, HarnessError, RecordsError, SeamError, StepMismatchError
+from harness.schedule import complete_blocks
+from harness.seams import NATIVE, SEAMS
+from harness.workload import Work, build
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.config_file import Loaded
+    from harness.hosts.base import Host, HostInfo, PassResult
+    from harness.records import RunFolder
+
+__all__ = ["Observer", "Outcome", "Run"]
+
+SIGNATURE: Final = ("num_reqs", "num_tokens", "num_prefills")
+"""Columns that prove that step i was the same work in every pass."""
+INTERRUPTED: Final = 130
+
+
+class Observer(Protocol):
+    """Is told how the run goes."""
+
+    def stage(self, name: str, passes: int) -> None:
+        """A stage of so many passes begins."""
+        ...
+
+    def advance(self) -> None:
+        """One pass of the stage has ended."""
+        ...
+
+
+@dataclass
+class Outcome:
+    """How a run ended: `complete`, `failed` or `interrupted`, with the process's exit status and a message."""
+
+    status: str
+    exit_status: int
+    message: str = ""
+
+
+@dataclass
+class Run:
+    """One run of one config. `execute` does everything; the attributes tell what it did.
+
+    Attributes:
+        unequal: arms that did not compute what native computes, and why.
+        facts: what goes into run.json besides the config.
+    """
+
+    loaded: Loaded
+    host: Host
+    folder: RunFolder
+    observer: Observer
+    command: Sequence[str] = field(default_factory=lambda: list(sys.argv))
+    unequal: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self) -> Outcome:
+        """Run it. Raises nothing but what the folder itself cannot take (RecordsError at the very start)."""
+        self.facts = {
+            "status": "running",
+            "command": list(self.command),
+            "started": _now(),
+            "config_file": self.loaded.path.name,
+            "config": self.loaded.experiment.model_dump(mode="json"),
+            "machine": machine.describe_machine(),
+            "versions": machine.versions(),
+            "passes_done": 0,
+        }
+        self.folder.write_run(self.facts)
+        try:
+            outcome = self._execute()
+        except KeyboardInterrupt:
+            outcome = Outcome("interrupted", INTERRUPTED, f"interrupted; {self._done()}")
+        except HarnessError as error:
+            outcome = Outcome("failed", error.exit_status, f"{error}; {self._done()}" if self._measured else str(error))
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            outcome = Outcome("failed", 1, f"the engine failed: {type(error).__name__}: {text}; {self._done()}")
+        finally:
+            self._keep_partial()
+            self.host.stop()
+        self.facts |= {
+            "status": outcome.status,
+            "exit_status": outcome.exit_status,
+            "message": outcome.message,
+            "ended": _now(),
+            "load_average_at_end": machine.describe_machine()["load_average"],
+        }
+        try:
+            self.folder.write_run(self.facts)
+        except RecordsError as error:
+            return Outcome("failed", 1, f"{outcome.message or 'the run ended'}; and {error}")
+        return outcome
+
+    _measured = False
+    _under_way: int | None = None
+    _group = 0
+
+    def _execute(self) -> Outcome:
+        experiment = self.loaded.experiment
+        self.observer.stage("starting the engine", 0)
+        info = self.host.start()
+        self.facts["host"] = _host_facts(info)
+        self.facts["engine_args"] = self._portable(getattr(self.host, "engine_args", {}))
+        self.facts["environment"] = getattr(self.host, "environment", {})
+        work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
+
+        # Native comes first whether or not it is an arm: it is what equality is held against.
+        configured = {arm.name: self._reference(arm.reference) for arm in experiment.arms}
+        installed = {NATIVE: "", **configured}
+        calibration = self.host.install(experiment.seam, list(installed.items()), experiment.probes, experiment.scope)
+        self.facts["calibration"] = calibration.as_dict()
+
+        steps = self._check(work, list(installed))
+        self._warm_up(work, list(installed))
+        self.facts["equality"] = {
+            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")} for name in configured
+        }
+        self.folder.write_run(self.facts)
+        arms = [name for name in configured if name not in self.unequal]
+        if arms:
+            self._measure(work, arms, list(installed), steps)
+        if self.unequal:
+            reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self.unequal.items())
+            return Outcome("complete", 1, f"not equal to native, so not measured: {reasons}")
+        return Outcome("complete", 0)
+
+    def _check(self, work: Work, installed: list[str]) -> int:
+        """Compare every arm with native on the same inputs at each step; the number of steps."""
+        self.observer.stage("checking that all arms compute the same", 1)
+        result = self.host.run_pass("check", [0], work.requests)
+        self.observer.advance()
+        probe = SEAMS[self.loaded.experiment.seam].probe
+        if not result.seam_calls or not all(result.seam_calls):
+            step = next((i for i, calls in enumerate(result.seam_calls) if not calls), 0)
+            raise SeamError(f"{probe} was not called in step {step}: this engine computes it in another way")
+        for found in result.mismatches:
+            where = "" if found["position"] is None else f" at position {found['position']}"
+            self.unequal[found["arm"]] = f"differs at step {found['step']}{where}: {found['reason']}"
+        self._reference_tokens = result.tokens
+        self._signature = [result.columns[key] for key in SIGNATURE]
+        steps = len(result.columns["step"])
+        self.facts["steps"] = {
+            "count": steps,
+            "seam_calls": sum(result.seam_calls),
+            **{key: list(values) for key, values in zip(SIGNATURE, self._signature, strict=True)},
+        }
+        self.facts["workload"] = {
+            "requests": len(work.requests),
+            "prompt_tokens": work.prompt_tokens,
+            "output_tokens": work.output_tokens,
+            "clipped": work.clipped,
+        }
+        return steps
+
+    def _warm_up(self, work: Work, installed: list[str]) -> None:
+        """Serve the workload under each arm alone: it warms up, and its tokens are compared with native's."""
+        rounds = max(1, self.loaded.experiment.protocol.warmup)
+        arms = [name for name in installed if name not in self.unequal]
+        self.observer.stage("warming up, comparing tokens", rounds * len(arms))
+        for _ in range(rounds):
+            for name in arms:
+                if name in self.unequal:
+                    continue
+                result = self.host.run_pass("bare", [installed.index(name)], work.requests)
+                self._check_failure(result, "a warm-up pass")
+                self._check_signature(result, f"the warm-up of arm {name!r}")
+                if difference := _first_difference(self._reference_tokens, result.tokens):
+                    if name == NATIVE:
+                        raise StepMismatchError(
+                            f"two passes of native generated different tokens ({difference}), so equality of arms "
+                            "cannot be told from them: make the engine deterministic"
+                        )
+                    self.unequal[name] = f"generates other tokens: {difference}"
+                self.observer.advance()
+
+    def _measure(self, work: Work, arms: list[str], installed: list[str], steps: int) -> None:
+        protocol = self.loaded.experiment.protocol
+        schedule = complete_blocks(len(arms), steps, protocol.passes, protocol.seed, protocol.order, protocol.grain)
+        self._measured = True
+        self.facts |= {"passes_planned": schedule.shape[0] * schedule.shape[1], "arms_measured": arms}
+        self.observer.stage("measuring", self.facts["passes_planned"])
+        position = [installed.index(name) for name in arms]
+        index = 0
+        for self._group, group in enumerate(schedule):
+            for steps_of_pass in group:
+                self._under_way = index
+                result = self.host.run_pass("probed", [position[arm] for arm in steps_of_pass], work.requests)
+                self._check_failure(result, f"pass {index}")
+                self._check_signature(result, f"pass {index}")
+                if difference := _first_difference(self._reference_tokens, result.tokens):
+                    raise StepMismatchError(f"pass {index} generated other tokens than native alone: {difference}")
+                self._write(index, result, complete=True)
+                self._under_way = None
+                self.facts["passes_done"] = index = index + 1
+                self.observer.advance()
+
+    def _write(self, index: int, result: PassResult, complete: bool) -> None:
+        names = [NATIVE, *(arm.name for arm in self.loaded.experiment.arms if arm.name != NATIVE)]
+        columns = {
+            **result.columns,
+            "arm": [names[arm] for arm in result.columns["arm"]],
+            "pass": [index] * len(result.columns["step"]),
+            "group": [self._group] * len(result.columns["step"]),
+        }
+        self.folder.write_pass(index, columns, complete)
+
+    def _keep_partial(self) -> None:
+        """Save the finished steps of a pass that was cut short, and put vLLM's own functions back."""
+        result = self.host.partial()
+        if result is not None and self._under_way is not None and result.columns["step"]:
+            try:
+                self._write(self._under_way, result, complete=False)
+            except RecordsError:
+                return  # the disk is full: that is already being reported
+
+    def _check_failure(self, result: PassResult, where: str) -> None:
+        if result.unrestored:
+            raise HarnessError(f"after {where} these could not be put back: {', '.join(result.unrestored)}")
+        if result.failure is not None:
+            if self._under_way is not None:
+                self._write(self._under_way, result, complete=False)
+            failure = result.failure
+            raise ArmError(f"arm {failure['arm']!r} raised at step {failure['step']} of {where}: {failure['error']}")
+
+    def _check_signature(self, result: PassResult, where: str) -> None:
+        for key, expected in zip(SIGNATURE, self._signature, strict=True):
+            found = result.columns[key]
+            if found == expected:
+                continue
+            step = next((i for i, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), None)
+            what = (
+                f"{len(found)} steps instead of {len(expected)}" if step is None
+                else f"step {step} had {key} {found[step]} instead of {expected[step]}"
+            )  # fmt: skip
+            raise StepMismatchError(
+                f"{where} did other work than the checking pass: {what}. The engine must do the same in every pass: "
+                "look at enable_prefix_caching, and at anything else that remembers earlier requests"
+            )
+
+    def _done(self) -> str:
+        done, planned = self.facts["passes_done"], self.facts.get("passes_planned")
+        return f"{done} of {planned} passes were measured and kept" if planned else "nothing had been measured yet"
+
+    def _reference(self, reference: str) -> str:
+        """An arm's reference with its file's path made whole; a module's stays as it is."""
+        where, _, name = reference.rpartition(":")
+        if where.endswith(".py"):
+            return f"{(self.loaded.folder / where).resolve()}:{name}"
+        return reference
+
+    def _portable(self, engine_args: dict[str, Any]) -> dict[str, Any]:
+        """Engine arguments with the model as the config names it, without this machine's paths."""
+        return {**engine_args, "model": self.loaded.experiment.engine["model"]} if engine_args else {}
+
+
+def _host_facts(info: HostInfo) -> dict[str, Any]:
+    facts = {key: value for key, value in vars(info).items() if key != "details"}
+    return {**facts, "details": info.details}
+
+
+def _first_difference(expected: list[list[int]] | None, found: list[list[int]] | None) -> str:
+    """Where two passes' tokens part, in words; empty where they do not."""
+    for request, (want, got) in enumerate(zip(expected or [], found or [], strict=True)):
+        if want != got:
+            token = next((i for i, pair in enumerate(zip(want, got, strict=False)) if pair[0] != pair[1]), len(got))
+            return f"request {request} from its token {token} on"
+    return ""
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

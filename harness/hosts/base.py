@@ -1,0 +1,81 @@
+"""What every host offers: start, describe, install, run a pass, stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.instrument.calibration import Calibration
+    from harness.instrument.instrument import PassKind
+    from harness.workload import Request
+
+__all__ = ["Host", "HostInfo", "PassResult"]
+
+
+@dataclass(frozen=True)
+class HostInfo:
+    """What is measured, as the host itself says.
+
+    `details` holds what a reader may want to know beyond the named facts (threads, block sizes, ..).
+    """
+
+    engine: str
+    version: str
+    runner: str
+    device: str
+    model: str
+    vocab_size: int
+    max_model_len: int
+    world_size: int
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """What one pass gave.
+
+    Attributes:
+        columns: one list a column, one entry a step, of the first worker.
+        tokens: the generated token ids of each request, in the requests' order; None where the pass was cut short.
+        failure: {arm, step, error} of an arm that raised, or None.
+        mismatches: each wrong arm's first difference from native (checking passes).
+        seam_calls: calls of the seam in each step (checking passes).
+        unrestored: what could not be put back after the pass; empty unless something else patched it meanwhile.
+    """
+
+    columns: dict[str, list[Any]]
+    tokens: list[list[int]] | None
+    failure: dict[str, Any] | None
+    mismatches: list[dict[str, Any]]
+    seam_calls: list[int]
+    unrestored: list[str]
+
+
+class Host(Protocol):
+    """A system under measurement. Methods are called in this order; `stop` always."""
+
+    def start(self) -> HostInfo:
+        """Start the engine."""
+        ...
+
+    def install(self, seam: str, arms: Sequence[tuple[str, str]], probes: Sequence[str], scope: str) -> Calibration:
+        """Find every target and load every arm, and measure what a probe costs there."""
+        ...
+
+    def run_pass(self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request]) -> PassResult:
+        """Serve all requests once, step i under arm `schedule[i]`.
+
+        Raises whatever the engine raised; `partial` then tells what was measured up to there.
+        """
+        ...
+
+    def partial(self) -> PassResult | None:
+        """End a pass that was cut short: put everything back and give its finished steps, where that can be had."""
+        ...
+
+    def stop(self) -> None:
+        """Stop the engine; leave no process behind."""
+        ...

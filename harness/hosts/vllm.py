@@ -1,0 +1,202 @@
+"""vLLM as host: `vllm.LLM` with our class as `worker_extension_cls`, driven by `collective_rpc`.
+
+The same calls reach an engine in this process, one in a process of its own and parallel workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness import errors
+from harness.hosts.base import HostInfo, PassResult
+from harness.instrument.calibration import Calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness import config
+    from harness.instrument.instrument import PassKind
+    from harness.workload import Request
+
+__all__ = ["VllmHost", "engine_environment", "resolve_model"]
+
+EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
+
+ENGINE_DEFAULTS: Final[dict[str, Any]] = {
+    "skip_tokenizer_init": True,  # prompts are token ids
+    "enable_prefix_caching": False,  # or the second pass would do other work than the first
+    "disable_log_stats": True,
+}
+"""Engine arguments that are set where the config does not say otherwise."""
+
+
+def engine_environment(host: config.Host, engine: dict[str, Any]) -> dict[str, str]:
+    """The environment variables that the engine is started with; they must be set before torch is imported."""
+    env = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if host.process == "in_process" else "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if host.model_runner != "auto":
+        env["VLLM_USE_V2_MODEL_RUNNER"] = "1" if host.model_runner == "v2" else "0"
+    if Path(str(engine["model"])).is_dir():
+        env["HF_HUB_OFFLINE"] = "1"
+    if host.threads is not None and host.device != "cuda":
+        ranks = int(engine.get("tensor_parallel_size", 1)) * int(engine.get("pipeline_parallel_size", 1))
+        cores = sorted(os.sched_getaffinity(0))[-host.threads :]
+        env["OMP_NUM_THREADS"] = str(host.threads)
+        env["VLLM_CPU_OMP_THREADS_BIND"] = "nobind" if ranks > 1 else ",".join(map(str, cores))
+    return {**env, **host.env}
+
+
+def resolve_model(model: str, folder: Path) -> str:
+    """A model folder beside the config or under the working directory made whole; else it is a hub's name."""
+    for candidate in (folder / model, Path(model)):
+        if (candidate / "config.json").is_file():
+            return str(candidate.resolve())
+    if model.startswith((".", "/")) or (folder / model).is_dir():
+        raise errors.ConfigError(f"engine.model: {model}: there is no config.json in that folder")
+    return model
+
+
+class VllmHost:
+    """vLLM in this process, or in processes of its own.
+
+    Args:
+        host: the config's section.
+        engine: arguments for `vllm.LLM`, passed on untouched (the model's path already resolved).
+    """
+
+    def __init__(self, host: config.Host, engine: dict[str, Any]) -> None:
+        self._config = host
+        self.engine_args = {**ENGINE_DEFAULTS, **engine, "worker_extension_cls": EXTENSION}
+        self.environment = engine_environment(host, engine)
+        self._llm: Any = None
+        self._saved_environment: dict[str, str | None] = {}
+
+    def start(self) -> HostInfo:
+        """Import vLLM and start the engine.
+
+        Raises:
+            HostError: vLLM is missing, or the engine did not start.
+            ConfigError: an engine argument or the device that this vLLM does not have.
+        """
+        if importlib.util.find_spec("vllm") is None:
+            raise errors.HostError(
+                "vLLM is not installed here; `make setup` brings its CPU build, EXTRA=cuda the GPU one"
+            )
+        self._saved_environment = {key: os.environ.get(key) for key in self.environment}
+        os.environ.update(self.environment)
+        try:
+            import torch
+            from vllm import LLM, __version__
+            from vllm.engine.arg_utils import EngineArgs
+            from vllm.platforms import current_platform
+        except Exception as error:
+            raise errors.HostError(f"vLLM is installed but cannot be imported: {_one_line(error)}") from error
+        self._check_arguments({field.name for field in dataclasses.fields(EngineArgs)}, __version__)
+        if self._config.device not in ("auto", current_platform.device_type):
+            raise errors.ConfigError(
+                f"host.device: {self._config.device} was asked for, this vLLM is for {current_platform.device_type}; "
+                "install the other build (`make setup EXTRA=cpu|cuda`) or set auto"
+            )
+        if current_platform.is_cpu() and self._config.threads not in (None, torch.get_num_threads()):
+            torch.set_num_threads(self._config.threads)  # torch was imported before the environment was set
+        try:
+            self._llm = LLM(**self.engine_args)
+        except Exception as error:
+            raise errors.HostError(f"the engine did not start: {_one_line(error)}") from error
+        facts = self._rpc("harness_describe")[0]
+        named = {f.name for f in dataclasses.fields(HostInfo)}
+        details = {key: value for key, value in facts.items() if key not in named}
+        details |= {"process": self._config.process}
+        return HostInfo(
+            "vllm", __version__, details=details,
+            **{key: facts[key] for key in named & facts.keys()},
+        )  # fmt: skip
+
+    def _check_arguments(self, known: set[str], version: str) -> None:
+        for name in self.engine_args:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise errors.ConfigError(f"engine.{name}: vLLM {version} has no such engine argument{hint}")
+
+    def install(self, seam: str, arms: Sequence[tuple[str, str]], probes: Sequence[str], scope: str) -> Calibration:
+        """Find every target and load every arm in each worker; the first worker's probe cost."""
+        costs = self._rpc("harness_install", seam, [list(arm) for arm in arms], list(probes), scope)
+        return Calibration(**costs[0])
+
+    def run_pass(self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request]) -> PassResult:
+        """Serve all requests once."""
+        from vllm import SamplingParams
+
+        prompts = [{"prompt_token_ids": request.prompt_token_ids} for request in requests]
+        params = [
+            SamplingParams(temperature=0.0, max_tokens=request.output_tokens, ignore_eos=True, detokenize=False)
+            for request in requests
+        ]
+        self._rpc("harness_begin", kind, [int(arm) for arm in schedule])
+        if self._config.process == "in_process":
+            outputs = self._llm.generate(prompts, params, use_tqdm=False)
+        else:
+            # An engine process would begin with whatever has arrived; paused, it gathers all of them first,
+            # so that step i is the same work in every pass.
+            self._llm.sleep(level=0)
+            self._llm.enqueue(prompts, params, use_tqdm=False)
+            self._llm.wake_up(tags=["scheduling"])
+            outputs = self._llm.wait_for_completion(use_tqdm=False)
+        records = self._rpc("harness_end")[0]
+        tokens = [list(output.outputs[0].token_ids) for output in outputs]
+        return PassResult(tokens=tokens, **records)
+
+    def partial(self) -> PassResult | None:
+        """What the pass that was cut short had measured; None where the engine is gone."""
+        try:
+            records = self._rpc("harness_end")[0]
+        except Exception:
+            return None
+        return None if records is None else PassResult(tokens=None, **records)
+
+    def stop(self) -> None:
+        """Shut the engine down, and put the environment back."""
+        for key, value in self._saved_environment.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        self._saved_environment = {}
+        llm, self._llm = self._llm, None
+        if llm is None:
+            return
+        with contextlib.suppress(Exception):  # an engine that died cannot be shut down twice
+            llm.llm_engine.engine_core.shutdown()
+        if self._config.process == "in_process":
+            from vllm.distributed import cleanup_dist_env_and_memory
+
+            del llm
+            with contextlib.suppress(Exception):
+                cleanup_dist_env_and_memory()
+
+    def _rpc(self, method: str, *args: Any) -> list[Any]:
+        values = []
+        for answer in self._llm.collective_rpc(method, args=args):
+            if "error" in answer:
+                kind, message = answer["error"]
+                raise getattr(errors, kind)(message)
+            values.append(answer["value"])
+        return values
+
+
+def _one_line(error: BaseException) -> str:
+    """The root of an exception in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -1,0 +1,88 @@
+"""The class that vLLM mixes into every worker (`worker_extension_cls`): the only part that runs in the engine.
+
+Its methods are called by `collective_rpc`, in this process, in an engine's own process and in parallel workers
+alike. They take and give plain values, and answer errors as values too, since exception types do not survive
+the way back from an engine process.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING, Any
+
+import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_dummy" in this process)
+from harness.errors import HarnessError
+from harness.instrument.instrument import Instrument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["WorkerExtension"]
+
+
+def _answer(method: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
+    @functools.wraps(method)
+    def answering(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return {"value": method(self, *args, **kwargs)}
+        except HarnessError as error:
+            return {"error": [type(error).__name__, str(error)]}
+
+    return answering
+
+
+class WorkerExtension:
+    """Methods that harness adds to vLLM's worker; their names begin with `harness_` to stay out of its way."""
+
+    model_runner: Any
+    rank: int
+    vllm_config: Any
+
+    @_answer
+    def harness_describe(self) -> dict[str, Any]:
+        """What is measured here: process, runner, device, model and cache."""
+        import torch
+
+        runner, config = self.model_runner, self.vllm_config
+        device = runner.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+        tables = getattr(getattr(runner, "input_batch", None), "block_table", None)
+        return {
+            "pid": os.getpid(),
+            "rank": self.rank,
+            "runner": type(runner).__name__,
+            "runner_module": type(runner).__module__,
+            "device": f"{device.type} ({name})" if name else device.type,
+            "torch_threads": torch.get_num_threads(),
+            "cpus": sorted(os.sched_getaffinity(0)),
+            "model": type(runner.get_model()).__name__,
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "max_model_len": config.model_config.max_model_len,
+            "vocab_size": config.model_config.get_vocab_size(),
+            "block_size": [table.block_size for table in tables.block_tables] if tables is not None else [],
+            "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
+            "max_num_seqs": config.scheduler_config.max_num_seqs,
+            "async_scheduling": bool(config.scheduler_config.async_scheduling),
+            "world_size": config.parallel_config.world_size,
+        }
+
+    @_answer
+    def harness_install(
+        self, seam: str, arms: Sequence[Sequence[str]], probes: Sequence[str], scope: str
+    ) -> dict[str, Any]:
+        """Find every target and load every arm; nothing is replaced yet. Gives the cost of a probe."""
+        pairs = [(name, reference) for name, reference in arms]
+        self._harness = Instrument(self.model_runner, seam, pairs, probes, scope)
+        return self._harness.calibrate().as_dict()
+
+    @_answer
+    def harness_begin(self, kind: Any, schedule: Sequence[int]) -> None:
+        """Bind the instrument for one pass."""
+        self._harness.begin(kind, schedule)
+
+    @_answer
+    def harness_end(self) -> dict[str, Any] | None:
+        """Put everything back and give the pass's records; None where no pass is under way."""
+        instrument = getattr(self, "_harness", None)
+        return instrument.end() if instrument is not None and instrument.under_way else None

@@ -1,0 +1,56 @@
+"""Loading an arm by name, inside the engine's process."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError
+
+__all__ = ["load_object"]
+
+
+def load_object(reference: str) -> Any:
+    """Load `package.module:Name` or `path/to/file.py:Name`.
+
+    Raises:
+        ConfigError: the module or file is not there, fails to import, or has no such name.
+    """
+    where, _, name = reference.rpartition(":")
+    if not where or not name:
+        raise ConfigError(f"arm {reference!r}: write module:Class or path/file.py:Class")
+    try:
+        module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"arm {reference!r}: importing {where} failed: {type(error).__name__}: {error}") from error
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        raise ConfigError(f"arm {reference!r}: {where} has no {name!r}") from None
+
+
+def _load_file(path: Path) -> Any:
+    path = path.resolve()
+    if not path.is_file():
+        raise ConfigError(f"arm file {path} is not there")
+    # Registered under a name of its own, so that probes find what the file imported by name.
+    name = f"_harness_arm_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"arm file {path} cannot be loaded as a Python module")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -1,0 +1,275 @@
+"""The instrument: bound to one model runner, it swaps arms between steps and times what happens in the scope.
+
+Everything is bound when a pass begins and put back, by identity, when it ends; between passes the engine is
+as it was found.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from harness.errors import ConfigError
+from harness.instrument.arms import load_object
+from harness.instrument.calibration import Calibration, calibrate
+from harness.instrument.checking import Checker
+from harness.instrument.ledger import Ledger
+from harness.instrument.targets import Target, resolve
+from harness.seams import NATIVE, SEAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Instrument", "PassKind"]
+
+PassKind = Literal["probed", "bare", "check"]
+"""probed: scope and probes timed. bare: only the step timed. check: every arm compared with native."""
+
+_ABSENT: Final = object()
+
+
+@dataclass
+class Failure:
+    """An arm that raised: where, and what it said."""
+
+    arm: str
+    step: int
+    error: str
+
+
+class Instrument:
+    """Probes, seam and step timer for one model runner.
+
+    Args:
+        runner: vLLM's model runner (or anything with the same methods and state).
+        seam: name of the seam, as in `harness.seams.SEAMS`.
+        arms: (name, reference) pairs; the reference of `native` is ignored.
+        probes: dotted names, and the seam's own short name.
+        scope: name of the runner's method inside which time counts.
+    """
+
+    def __init__(
+        self,
+        runner: Any,
+        seam: str,
+        arms: Sequence[tuple[str, str]],
+        probes: Sequence[str],
+        scope: str,
+        clock: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._scope = scope
+        if not callable(getattr(runner, scope, None)):
+            methods = sorted(name for name in dir(type(runner)) if "prepare" in name and not name.startswith("__"))
+            raise ConfigError(f"scope {scope!r}: {type(runner).__name__} has no such method; it has {methods}")
+        spec = SEAMS[seam]
+        self._sites = importlib.import_module(spec.module).sites(runner)
+        self.arm_names = [name for name, _ in arms]
+        implementations = [None if name == NATIVE else load_object(reference)() for name, reference in arms]
+
+        self._ledger = Ledger(clock)
+        self.probe_names = list(probes)
+        self._targets: list[tuple[int, Target]] = []
+        seam_slot = self._resolve_probes(spec.probe)
+
+        self._failure: Failure | None = None
+        # callables[site][arm], as they are bound in bare and in probed passes.
+        self._bare = [
+            [site.native if arm is None else site.implement(arm, self._on_error) for arm in implementations]
+            for site in self._sites
+        ]
+        self._probed = [
+            [self._ledger.probe(seam_slot, call) for call in calls] if seam_slot else calls for calls in self._bare
+        ]
+        self._checker = Checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
+        self._bindings: list[tuple[Any, str, Any]] = []
+        self._kind: PassKind = "bare"
+        self._schedule: list[int] = []
+        self._reset()
+
+    def _resolve_probes(self, seam_probe: str) -> int:
+        """Find every probe's target; the slot of the seam's own function, or 0 where it is not probed."""
+        seam_slot = 0
+        native = getattr(self._sites[0].native, "__func__", None)
+        for slot, name in enumerate(self.probe_names, start=1):
+            if name == seam_probe:
+                seam_slot = slot
+                continue
+            target = resolve(name)
+            if native is not None and target.function is native:
+                seam_slot = slot  # the same function by its full name
+            else:
+                self._targets.append((slot, target))
+        return seam_slot
+
+    def calibrate(self) -> Calibration:
+        """Cost of an empty probe, in this process and now."""
+        return calibrate(self._clock)
+
+    # A pass: begin, then the engine steps by itself, then end.
+
+    def begin(self, kind: PassKind, schedule: Sequence[int]) -> None:
+        """Bind everything for one pass in which step i runs arm `schedule[i]` (the last one holds after the end)."""
+        if self._bindings:
+            raise RuntimeError("a pass is under way; end it before the next one begins")
+        self._reset()
+        self._kind, self._schedule = kind, list(schedule)
+        gc.collect()  # every pass starts from the same heap; collections inside it are counted
+        self._collections = _collections()
+        self._calls = self._probed if kind == "probed" else self._bare
+        runner = self._runner
+        self._bind(runner, "execute_model", self._timed_execute(runner.execute_model))
+        if hasattr(runner, "sample_tokens"):
+            self._bind(runner, "sample_tokens", self._timed_sample(runner.sample_tokens))
+        if kind == "probed":
+            module_slots = []
+            for slot, target in self._targets:
+                wrapper = self._ledger.probe(slot, target.function)
+                module_slots += [(*place, wrapper, target.function) for place in target.module_slots]
+                if target.owner is not None:
+                    target.replace_attribute(wrapper)
+
+            def bind() -> None:
+                for namespace, key, wrapper, _ in module_slots:
+                    namespace[key] = wrapper
+
+            def unbind() -> None:
+                for namespace, key, _, original in module_slots:
+                    namespace[key] = original
+
+            self._bind(runner, self._scope, self._ledger.scope(getattr(runner, self._scope), bind, unbind))
+        for site, calls in zip(self._sites, self._calls, strict=True):
+            self._bind(site.owner, site.attribute, calls[0])
+
+    def end(self) -> dict[str, Any]:
+        """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
+        unrestored = self._restore()
+        columns: dict[str, list[Any]] = dict(self._columns)
+        columns["step"] = list(range(len(columns["execute_ns"])))
+        # A step that an exception cut short has a mark but no row.
+        marks = self._marks[: len(columns["step"])]
+        if self._kind == "probed":
+            names = ["scope", *self.probe_names]
+            settled = self._ledger.accounts(marks, slots=len(names))
+            for slot, name in enumerate(names):
+                for key in asdict(settled[0][slot]) if settled else ():
+                    columns[f"{name}.{key}"] = [getattr(accounts[slot], key) for accounts in settled]
+        return {
+            "columns": columns,
+            "failure": None if self._failure is None else asdict(self._failure),
+            "mismatches": self._checker.take_mismatches(),
+            "seam_calls": self._checker.take_calls(),
+            "unrestored": unrestored,
+        }
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a pass has begun and not ended."""
+        return bool(self._bindings)
+
+    def _reset(self) -> None:
+        self._step = -1
+        self._failure = None
+        self._marks: list[int] = []
+        self._columns: dict[str, list[int]] = {
+            key: []
+            for key in (
+                "arm", "num_reqs", "num_tokens", "num_prefills",
+                "execute_ns", "sample_ns", "bookkeeping_ns", "gc_collections",
+            )
+        }  # fmt: skip
+
+    # Binding on instances: what the class has stays untouched.
+
+    def _bind(self, owner: Any, attribute: str, replacement: Any) -> None:
+        self._bindings.append((owner, attribute, vars(owner).get(attribute, _ABSENT)))
+        setattr(owner, attribute, replacement)
+
+    def _restore(self) -> list[str]:
+        unrestored = []
+        for owner, attribute, original in reversed(self._bindings):
+            if original is _ABSENT:
+                delattr(owner, attribute)
+            else:
+                setattr(owner, attribute, original)
+            if vars(owner).get(attribute, _ABSENT) is not original:
+                unrestored.append(f"{type(owner).__name__}.{attribute}")
+        self._bindings.clear()
+        if self._kind == "probed":
+            for _, target in self._targets:
+                if target.owner is not None:
+                    target.restore_attribute()
+                unrestored += [key for namespace, key in target.module_slots if namespace[key] is not target.function]
+        return unrestored
+
+    # The step: arms are swapped before its clock starts, its signature is read after the clock stopped.
+
+    def _timed_execute(self, execute_model: Callable[..., Any]) -> Callable[..., Any]:
+        clock = self._clock
+
+        def timed_execute_model(scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
+            if not scheduler_output.total_num_scheduled_tokens:
+                return execute_model(scheduler_output, *args, **kwargs)
+            self._before_step()
+            start = clock()
+            result = execute_model(scheduler_output, *args, **kwargs)
+            stop = clock()
+            self._after_execute(scheduler_output, stop - start)
+            return result
+
+        return timed_execute_model
+
+    def _timed_sample(self, sample_tokens: Callable[..., Any]) -> Callable[..., Any]:
+        clock = self._clock
+        sample_ns = self._columns["sample_ns"]
+
+        def timed_sample_tokens(*args: Any, **kwargs: Any) -> Any:
+            start = clock()
+            result = sample_tokens(*args, **kwargs)
+            if sample_ns:
+                sample_ns[-1] += clock() - start
+            return result
+
+        return timed_sample_tokens
+
+    def _before_step(self) -> None:
+        self._step += 1
+        self._arm = arm = self._schedule[min(self._step, len(self._schedule) - 1)]
+        if self._kind == "check":
+            self._checker.bind(self._step)
+            return
+        for site, calls in zip(self._sites, self._calls, strict=True):
+            setattr(site.owner, site.attribute, calls[arm])
+
+    def _after_execute(self, scheduler_output: Any, execute_ns: int) -> None:
+        mark, bookkeeping_ns = self._ledger.mark()
+        self._marks.append(mark)
+        batch = self._runner.input_batch
+        count = batch.num_reqs
+        prefills = batch.num_computed_tokens_cpu[:count] < batch.num_prompt_tokens[:count]
+        collections, self._collections = self._collections, _collections()
+        for key, value in (
+            ("arm", self._arm),
+            ("num_reqs", len(scheduler_output.num_scheduled_tokens)),
+            ("num_tokens", int(scheduler_output.total_num_scheduled_tokens)),
+            ("num_prefills", int(prefills.sum())),
+            ("execute_ns", execute_ns - bookkeeping_ns),
+            ("sample_ns", 0),
+            ("bookkeeping_ns", bookkeeping_ns),
+            ("gc_collections", self._collections - collections),
+        ):
+            self._columns[key].append(value)
+
+    def _on_error(self, error: Exception) -> None:
+        if self._failure is None:
+            message = " ".join(str(error).split()) or "no message"
+            self._failure = Failure(self.arm_names[self._arm], self._step, f"{type(error).__name__}: {message}")
+
+
+def _collections() -> int:
+    """Garbage collections of all generations so far in this process."""
+    return sum(generation["collections"] for generation in gc.get_stats())

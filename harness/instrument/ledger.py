@@ -1,0 +1,145 @@
+"""Timers with the smallest footprint that Python allows, and the arithmetic that turns them into self times.
+
+The hot path of a probe is two clock reads and three appends to a list (the *tape*). Nothing is looked up,
+summed or nested there: that happens after the scope has closed, from the order in which calls ended.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+__all__ = ["SCOPE", "Account", "Ledger", "settle"]
+
+SCOPE: Final = 0
+"""Slot of the scope itself; the probes follow from 1."""
+
+
+@dataclass(slots=True)
+class Account:
+    """What one slot (the scope or a probe) has spent in one step.
+
+    `self_ns` is without the calls nested directly inside; `total_ns` counts a recursive call once, by its
+    outermost frame. `nested_calls` is how many probe calls ran directly inside: each of those costs its
+    caller the part of a probe that lies outside its own two clock reads.
+    """
+
+    calls: int = 0
+    total_ns: int = 0
+    self_ns: int = 0
+    nested_calls: int = 0
+
+
+class Ledger:
+    """One tape for the probes of one scope, and the wrappers that write on it.
+
+    Calls count only while the scope is open. Calls from other threads are not told apart: while the scope
+    is open they count too (an engine's runner keeps Python threads out of its input preparation).
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+        self._clock = clock
+        self._tape: list[int] = []
+        self._open = [False]  # a cell that wrappers can read without an attribute look-up
+        self._pass = array("q")  # the tapes of all steps so far, one after the other
+        self._bookkeeping_ns = 0
+
+    def probe(self, slot: int, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Wrap `function` so that its calls are timed under `slot` while the scope is open."""
+        clock, push, is_open = self._clock, self._tape.append, self._open
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            if not is_open[0]:
+                return function(*args, **kwargs)
+            start = clock()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                stop = clock()
+                push(slot)
+                push(start)
+                push(stop)
+
+        timed.__wrapped__ = function  # type: ignore[attr-defined]
+        return timed
+
+    def scope(
+        self, function: Callable[..., Any], bind: Callable[[], None], unbind: Callable[[], None]
+    ) -> Callable[..., Any]:
+        """Wrap the scope's function: bind the probes around it, and count the time that this takes apart."""
+        clock, tape, is_open = self._clock, self._tape, self._open
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            if is_open[0]:  # the scope called itself
+                return function(*args, **kwargs)
+            entered = clock()
+            bind()
+            is_open[0] = True
+            start = clock()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                stop = clock()
+                is_open[0] = False
+                unbind()
+                tape.extend((SCOPE, start, stop))
+                self._pass.extend(array("q", tape))
+                tape.clear()
+                self._bookkeeping_ns += clock() - stop + start - entered
+
+        timed.__wrapped__ = function  # type: ignore[attr-defined]
+        return timed
+
+    def mark(self) -> tuple[int, int]:
+        """Where the pass's tape stands now, and the nanoseconds of bookkeeping since the last mark."""
+        bookkeeping_ns, self._bookkeeping_ns = self._bookkeeping_ns, 0
+        return len(self._pass), bookkeeping_ns
+
+    def accounts(self, marks: Sequence[int], slots: int) -> list[list[Account]]:
+        """Settle the pass, step by step, and begin a new one.
+
+        Args:
+            marks: where each step's tape ends, as `mark` gave it.
+            slots: number of slots, the scope included.
+
+        Returns:
+            For each step, one account a slot.
+        """
+        tape, self._pass = self._pass, array("q")
+        starts = [0, *marks[:-1]] if marks else []
+        return [settle(tape[start:stop], slots) for start, stop in zip(starts, marks, strict=True)]
+
+
+def settle(tape: Iterable[int], slots: int) -> list[Account]:
+    """Turn a tape (slot, start, stop of each call, in the order in which calls ended) into accounts.
+
+    Calls end inside out, so a call has as its children those not yet claimed that began after it did.
+    """
+    accounts = [Account() for _ in range(slots)]
+    # Calls that ended and wait for their caller: start, elapsed, and for each slot within (itself
+    # included) the time of its outermost frames, which a recursive caller replaces by its own.
+    waiting: list[tuple[int, int, dict[int, int]]] = []
+    values = iter(tape)
+    for slot, start, stop in zip(values, values, values, strict=True):
+        elapsed = stop - start
+        nested_ns = nested_calls = 0
+        outermost: dict[int, int] = {}
+        while waiting and waiting[-1][0] >= start:
+            _, child_ns, within = waiting.pop()
+            nested_ns += child_ns
+            nested_calls += 1
+            for inner, ns in within.items():
+                outermost[inner] = outermost.get(inner, 0) + ns
+        account = accounts[slot]
+        account.calls += 1
+        account.self_ns += elapsed - nested_ns
+        account.nested_calls += nested_calls
+        account.total_ns += elapsed - outermost.get(slot, 0)
+        outermost[slot] = elapsed
+        waiting.append((start, elapsed, outermost))
+    return accounts

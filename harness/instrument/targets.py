@@ -1,0 +1,117 @@
+"""Functions by dotted name: where they are held, and how to put another object there and back.
+
+vLLM imports many helpers by name, so one function can be held by many modules: all of them are found, by
+identity. Two ways of replacing follow from how CPython caches look-ups:
+
+- A function of a module is replaced in the modules' dictionaries each time the scope opens, and put back
+  when it closes: the value under an existing key may change without invalidating any inline cache.
+- A method is replaced on its class (or on one instance) once a pass. Writing to a class drops the method
+  caches of that class and its subclasses, which would slow the very code that is measured if it happened
+  at each step; outside the scope the wrapper passes calls straight through instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Target", "resolve"]
+
+_ABSENT: Final = object()
+_OWN_PACKAGES: Final = ("harness",)
+"""Modules that keep their own references: what they hold is never replaced."""
+
+
+@dataclass
+class Target:
+    """A callable of the host, and every place that holds it.
+
+    `module_slots` are (module dictionary, key) pairs; `owner` is set for a method: the class or instance
+    whose attribute `attribute` it is.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    module_slots: list[tuple[dict[str, Any], str]] = field(default_factory=list)
+    owner: Any = None
+    attribute: str = ""
+    _saved: Any = _ABSENT
+
+    def replace_attribute(self, replacement: Any) -> None:
+        """Put `replacement` on the owner (kept as staticmethod or classmethod where the original was one)."""
+        own = vars(self.owner)
+        self._saved = own.get(self.attribute, _ABSENT)
+        declared = inspect.getattr_static(self.owner, self.attribute)
+        if isinstance(declared, staticmethod | classmethod):
+            replacement = type(declared)(replacement)
+        setattr(self.owner, self.attribute, replacement)
+
+    def restore_attribute(self) -> None:
+        """Put back what was there: the same object, or nothing where it was inherited."""
+        if self._saved is _ABSENT:
+            delattr(self.owner, self.attribute)
+        else:
+            setattr(self.owner, self.attribute, self._saved)
+        self._saved = _ABSENT
+
+
+def resolve(name: str) -> Target:
+    """Find a callable by dotted name: `torch.tensor`, `package.module.function`, `package.module.Class.method`.
+
+    Raises:
+        ConfigError: no such module or attribute, or it cannot be called; the message names the nearest names.
+    """
+    path = name.replace(":", ".").split(".")
+    module, rest = _import_longest(path, name)
+    owner: Any = module
+    found: Any = module
+    for part in rest:
+        owner = found
+        if not hasattr(found, part):
+            near = difflib.get_close_matches(part, dir(found), n=3)
+            hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+            label = getattr(found, "__name__", str(found))
+            raise ConfigError(f"probe {name!r}: {label!r} has no attribute {part!r}{hint}")
+        found = getattr(found, part)
+    if not callable(found) or inspect.isclass(found):
+        raise ConfigError(f"probe {name!r} is {type(found).__name__} and no function; name a function or a method")
+    if inspect.isclass(owner):
+        declared = inspect.getattr_static(owner, rest[-1])
+        function = declared.__func__ if isinstance(declared, staticmethod | classmethod) else declared
+        return Target(name, function, owner=owner, attribute=rest[-1])
+    return Target(name, found, module_slots=_holders(found))
+
+
+def _import_longest(path: list[str], name: str) -> tuple[Any, list[str]]:
+    """Import the longest prefix of `path` that is a module; the rest are attributes."""
+    for length in range(len(path) - 1, 0, -1):
+        prefix = ".".join(path[:length])
+        try:
+            return importlib.import_module(prefix), path[length:]
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{prefix}.".startswith(f"{error.name}."):
+                raise ConfigError(f"probe {name!r}: importing {prefix!r} failed: {error}") from error
+    raise ConfigError(f"probe {name!r}: there is no module {path[0]!r}; write package.module.function")
+
+
+def _holders(function: Any) -> list[tuple[dict[str, Any], str]]:
+    """Every (module dictionary, key) under which `function` itself is held."""
+    slots = []
+    for module_name, module in list(sys.modules.items()):
+        if module_name.split(".")[0] in _OWN_PACKAGES:
+            continue
+        try:
+            namespace = vars(module)
+        except TypeError:
+            continue
+        slots += [(namespace, key) for key, value in list(namespace.items()) if value is function]
+    return slots

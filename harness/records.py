@@ -1,0 +1,127 @@
+"""A run's folder: `run.json`, and one parquet table a pass, each written whole when its pass has ended.
+
+run.json                 everything needed to run it again, and how the run went
+passes/0007.parquet      pass 7: one row a step
+passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
+engine.log               what the engine printed
+report.md, summary.json  made from the above, and made again by `harness report`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from harness.errors import RecordsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["RUN_SCHEMA", "Records", "RunFolder", "read_run"]
+
+RUN_SCHEMA: Final = 1
+"""Version of run.json and of the pass tables."""
+
+
+class RunFolder:
+    """Writes a run's folder. Every file appears whole or not at all.
+
+    Args:
+        path: the folder; made if it is not there.
+
+    Raises:
+        RecordsError: the folder cannot be made, or already holds a run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            (path / "passes").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
+        if (path / "run.json").exists():
+            raise RecordsError(f"{path} already holds a run; name another folder with --out")
+
+    @classmethod
+    def existing(cls, path: Path) -> RunFolder:
+        """A folder that holds a run already, to write reports into."""
+        folder = cls.__new__(cls)
+        folder.path = path
+        return folder
+
+    def write_run(self, run: Mapping[str, Any]) -> None:
+        """Write run.json."""
+        self.write_text("run.json", json.dumps({"schema": RUN_SCHEMA, **run}, indent=2, ensure_ascii=False) + "\n")
+
+    def write_pass(self, index: int, columns: Mapping[str, Sequence[Any]], complete: bool) -> None:
+        """Write one pass's table: one row a step."""
+        name = f"passes/{index:04d}{'' if complete else '.partial'}.parquet"
+        frame = pd.DataFrame(columns)
+        self._write(name, lambda temporary: frame.to_parquet(temporary, index=False))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file."""
+        self._write(name, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def _write(self, name: str, write: Any) -> None:
+        target = self.path / name
+        temporary = target.with_name(f".{target.name}.tmp")
+        try:
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise RecordsError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True)
+class Records:
+    """What a run's folder holds.
+
+    Attributes:
+        run: run.json.
+        frame: one row a (pass, step), of all complete passes.
+        unreadable: pass files that are torn or of another format, by name, with the reason.
+        partial: pass files of passes that were cut short, by name.
+    """
+
+    run: dict[str, Any]
+    frame: pd.DataFrame
+    unreadable: dict[str, str] = field(default_factory=dict)
+    partial: list[str] = field(default_factory=list)
+
+
+def read_run(path: Path) -> Records:
+    """Read a run's folder; a torn pass is left out and named.
+
+    Raises:
+        RecordsError: no run.json, or of a newer schema.
+    """
+    try:
+        run = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecordsError(f"{path} holds no run: there is no run.json") from None
+    except (OSError, ValueError) as error:
+        raise RecordsError(f"{path / 'run.json'} cannot be read: {error}") from error
+    if not isinstance(run, dict) or run.get("schema") != RUN_SCHEMA:
+        found = run.get("schema") if isinstance(run, dict) else None
+        raise RecordsError(f"{path / 'run.json'}: schema {found!r}; this version of harness reads {RUN_SCHEMA}")
+    frames, unreadable, partial = [], {}, []
+    for file in sorted((path / "passes").glob("*.parquet")):
+        if file.name.endswith(".partial.parquet"):
+            partial.append(file.name)
+        elif re.fullmatch(r"\d+\.parquet", file.name):
+            try:
+                frames.append(pd.read_parquet(file))
+            except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+                unreadable[file.name] = " ".join(str(error).split())[:200]
+    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return Records(run, frame, unreadable, partial)

@@ -1,0 +1,28 @@
+"""Reports: made from a run's folder alone; they measure nothing and import neither torch nor vLLM."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from harness.records import RunFolder, read_run
+from harness.report.markdown import render_markdown
+from harness.summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["write_reports"]
+
+
+def write_reports(folder: Path) -> Summary:
+    """Make summary.json and report.md from the records in `folder`, and give the summary.
+
+    Raises:
+        RecordsError: the folder holds no run, or cannot be written.
+    """
+    summary = summarise(read_run(folder))
+    writer = RunFolder.existing(folder)
+    writer.write_text("summary.json", json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n")
+    writer.write_text("report.md", render_markdown(summary))
+    return summary

@@ -1,0 +1,82 @@
+"""The lines over and under every table: what was measured, on what, and what the instrument cost."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.summary import Summary
+
+__all__ = ["command_line", "facts", "instrument_cost"]
+
+
+def facts(summary: Summary) -> dict[str, str]:
+    """What stands over the table, label by label; only what the run got to know."""
+    run = summary.run
+    host, machine, work = run.get("host"), run["machine"], run.get("workload")
+    lines: dict[str, str] = {}
+    if host is not None:
+        details = host["details"]
+        engine_version = f"{host['engine']} {host['version']}"
+        lines["engine"] = f"{engine_version}, {host['runner']}, {details['process'].replace('_', ' ')}"
+        threads = "" if host["device"] != "cpu" else f", {_count(details['torch_threads'], 'thread')}"
+        ranks = "" if host["world_size"] == 1 else f", worker 0 of {host['world_size']}"
+        lines["device"] = f"{host['device']}{threads}{ranks}"
+        blocks = ", ".join(map(str, details["block_size"]))
+        lines["model"] = (
+            f"{run['engine_args'].get('model', '')} ({host['model']}, {details['dtype']}, blocks of {blocks})"
+        )
+    if work is not None:
+        steps = run.get("steps", {}).get("count", 0)
+        lines["workload"] = (
+            f"{_count(work['requests'], 'request')} at once, {work['prompt_tokens']:,} prompt and "
+            f"{work['output_tokens']:,} output tokens, {_count(steps, 'step')}"
+        )
+    measured = [arm for arm in summary.arms.values() if arm.measured]
+    if measured:
+        protocol = run["config"]["protocol"]
+        lines["passes"] = (
+            f"{measured[0].passes} of each of {_count(len(measured), 'arm')}, which change from {protocol['grain']} to "
+            f"{protocol['grain']} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in one launch"
+        )
+    loads = ", ".join(str(run[key][0]) for key in ("load_average_at_end",) if key in run)
+    lines["machine"] = (
+        f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{machine['system']}, load {machine['load_average'][0]}{f' before, {loads} after' if loads else ''}"
+    )
+    versions = run["versions"]
+    lines["versions"] = ", ".join(
+        [
+            f"Python {machine['python']}",
+            *(f"{name} {versions[name]}" for name in ("torch", "numpy") if name in versions),
+        ]
+    )
+    return lines
+
+
+def instrument_cost(summary: Summary) -> str:
+    """One line: nanoseconds a probe call, and the share of a step that probes took; empty if nothing was measured."""
+    calibration: dict[str, Any] | None = summary.run.get("calibration")
+    arms = [arm for arm in summary.arms.values() if arm.measured]
+    if calibration is None or not arms:
+        return ""
+    call_ns = calibration["inside_ns"] + calibration["outside_ns"]
+    shares = [call_ns * sum(probe.calls for probe in arm.probes.values()) / arm.step_ns * 100 for arm in arms]
+    return (
+        f"A probe call costs {call_ns:.0f} ns here ({calibration['inside_ns']:.0f} in its own time, "
+        f"{calibration['outside_ns']:.0f} in its caller's; quartiles {calibration['spread_ns']:.0f} apart); "
+        f"the probes took {min(shares):.2f} to {max(shares):.2f} % of a step. It is subtracted above."
+    )
+
+
+def command_line(summary: Summary) -> str:
+    """How to run it again."""
+    program, *arguments = summary.run["command"]
+    name = "python -m harness" if PurePath(program).name in ("__main__.py", "harness") else program
+    return f"{name} {shlex.join(arguments)}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,58 @@
+"""report.md: what goes into a pull request."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.report.facts import command_line, facts, instrument_cost
+from harness.report.table import build_table
+
+if TYPE_CHECKING:
+    from harness.report.table import Table
+    from harness.summary import Summary
+
+__all__ = ["render_markdown", "table_lines"]
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("harness.report"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701 (Markdown for people, no HTML; cells are made in table.py)
+)
+
+
+def render_markdown(summary: Summary) -> str:
+    """The report as Markdown."""
+    table = build_table(summary)
+    return _ENVIRONMENT.get_template("report.md.j2").render(
+        title=summary.run["config"]["title"] or summary.run["config_file"],
+        facts=facts(summary),
+        table=table and "\n".join(table_lines(table)),
+        confidence=f"{summary.run['config']['protocol']['confidence'] * 100:g}",
+        footnotes=table.footnotes if table else [],
+        cost=instrument_cost(summary),
+        struck={name: arm.reason for name, arm in summary.arms.items() if not arm.equal},
+        equal=[name for name, arm in summary.arms.items() if arm.equal],
+        notes=summary.notes,
+        command=command_line(summary),
+    )
+
+
+def table_lines(table: Table) -> list[str]:
+    """A Markdown table, aligned so that it reads in a terminal too."""
+    columns = [["API", *(f"`{row}`" if "." in row or "_" in row.split()[0] else row for row in table.rows)]]
+    columns += [[f"{column.title} ({column.subtitle})", *column.cells] for column in table.columns]
+    widths = [max(map(len, column)) for column in columns]
+
+    def line(cells: list[str]) -> str:
+        first, *rest = cells
+        padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
+    return [line(rows[0]), rule, *(line(row) for row in rows[1:])]

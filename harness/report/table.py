@@ -1,0 +1,119 @@
+"""The table of issue #6879, as cells: one row an API, one column an arm, one diff column an arm."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from harness.summary import REST, SCOPE, SUM
+
+if TYPE_CHECKING:
+    from harness.statistics import Interval
+    from harness.summary import ArmSummary, ProbeTotals, Summary
+
+__all__ = ["Column", "Table", "build_table", "format_interval"]
+
+UNITS: Final = (("s", 1e9), ("ms", 1e6), ("us", 1e3))
+STRUCK: Final = "not equal"
+DAGGER: Final = "†"
+"""Marks a figure that is smaller than the cost of timing it, which was subtracted from it."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column under a heading of two lines; `difference` tells a diff column from an arm's own."""
+
+    title: str
+    subtitle: str
+    cells: list[str]
+    difference: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Row titles, the baseline's column, and for every other arm its column and its diff column."""
+
+    unit: str
+    rows: list[str]
+    columns: list[Column]
+    footnotes: list[str]
+
+
+def build_table(summary: Summary) -> Table | None:
+    """The table, or None where no arm was measured."""
+    measured = [arm for arm in summary.arms.values() if arm.measured]
+    if not measured:
+        return None
+    largest = max(arm.corrected_scope_ns for arm in measured)
+    unit, size = next(((unit, size) for unit, size in UNITS if largest >= size), UNITS[-1])
+    scope = summary.run["config"]["scope"]
+    metrics = [*summary.probes, SUM, REST, SCOPE]
+    rows = [*summary.probes, "sum of these", "rest of the scope", scope]
+
+    columns = []
+    order = [summary.baseline, *(name for name in summary.arms if name != summary.baseline)]
+    for name in order:
+        arm = summary.arms[name]
+        columns.append(Column(name, f"{unit} / calls", [_cell(arm, metric, size, summary) for metric in metrics]))
+        if name != summary.baseline:
+            cells = [_difference(summary, name, metric, size) for metric in metrics]
+            columns.append(Column("difference", f"to {summary.baseline}, {unit}", cells, difference=True))
+    footnotes = []
+    if any(DAGGER in cell for column in columns for cell in column.cells):
+        footnotes.append(f"{DAGGER} smaller than the cost of timing it, which was subtracted: do not rely on it")
+    return Table(unit, rows, columns, footnotes)
+
+
+def format_interval(interval: Interval) -> str:
+    """`+2.79 [2.71, 2.86]`, with only the digits that the interval supports."""
+    if not math.isfinite(interval.low) or not math.isfinite(interval.high):
+        return f"{interval.estimate:+.2g} [too few passes]"
+    decimals = _supported_decimals((interval.high - interval.low) / 2)
+    numbers = [f"{value:.{decimals}f}" for value in (interval.low, interval.high)]
+    low, high = (number.lstrip("-") if float(number) == 0 else number for number in numbers)
+    return f"{interval.estimate:+.{decimals}f} [{low}, {high}]"
+
+
+def _supported_decimals(half_width: float) -> int:
+    """Decimals by the Particle Data Group's rule: two digits of an uncertainty up to 354, one from 355 on.
+
+    Review of Particle Physics (2024), section 5.3. No more than four, and two where nothing varies.
+    """
+    if half_width == 0:
+        return 2
+    exponent = math.floor(math.log10(half_width))
+    digits = 2 if half_width / 10**exponent < 3.55 else 1
+    return min(max(digits - 1 - exponent, 0), 4)
+
+
+def _cell(arm: ArmSummary, metric: str, size: float, summary: Summary) -> str:
+    if not arm.measured:
+        return "not measured" if arm.equal else STRUCK
+    if metric == SCOPE:
+        return _number(arm.corrected_scope_ns / size)
+    if metric == REST:
+        return _number(arm.corrected_residual_ns / size)
+    if metric == SUM:
+        return _number(sum(probe.corrected_self_ns for probe in arm.probes.values()) / size)
+    return _probe_cell(arm.probes[metric], size)
+
+
+def _probe_cell(probe: ProbeTotals, size: float) -> str:
+    if not probe.calls:
+        return "0 calls"
+    mark = DAGGER if probe.self_ns - probe.corrected_self_ns > probe.corrected_self_ns else ""
+    calls = f"{probe.calls:,.0f}" if float(probe.calls).is_integer() else f"{probe.calls:,.1f}"
+    return f"{_number(probe.corrected_self_ns / size)}{mark} / {calls}"
+
+
+def _number(value: float) -> str:
+    decimals = 3 if abs(value) < 1 else 2 if abs(value) < 100 else 1
+    return f"{value:.{decimals}f}"
+
+
+def _difference(summary: Summary, arm: str, metric: str, size: float) -> str:
+    comparison = summary.difference(arm, metric)
+    if comparison is None:
+        return "" if summary.arms[arm].measured else STRUCK
+    return format_interval(comparison.per_pass_ms.scaled(1e6 / size))

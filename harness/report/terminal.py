@@ -1,0 +1,94 @@
+"""The table on a terminal: whole where it fits, in parts that each show the baseline where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from harness.report.facts import facts, instrument_cost
+from harness.report.table import build_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.report.table import Column, Table
+    from harness.summary import Summary
+
+__all__ = ["print_summary"]
+
+EDGES = 2
+"""Characters that a column costs besides its own width: its padding."""
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print facts, table and remarks."""
+    title = summary.run["config"]["title"] or summary.run["config_file"]
+    console.print(Text(title, style="bold"))
+    grid = RichTable.grid(padding=(0, 2))
+    for label, text in facts(summary).items():
+        grid.add_row(Text(label, style="dim"), Text(text))
+    console.print(grid)
+    table = build_table(summary)
+    if table is None:
+        console.print("No arm was measured, so there is no table.")
+    else:
+        confidence = summary.run["config"]["protocol"]["confidence"] * 100
+        console.print(
+            f"\nAccumulated self time a pass; differences paired within each step, {confidence:g} % intervals, "
+            "in this process",
+            style="dim",
+        )
+        for part in _parts(table, console.width):
+            console.print(part)
+        for line in (*table.footnotes, instrument_cost(summary)):
+            console.print(Text(line, style="dim"))
+    for name, arm in summary.arms.items():
+        if not arm.equal:
+            console.print(f"[bold red]{escape(name)} is struck:[/] {escape(arm.reason)}")
+    equal = [name for name, arm in summary.arms.items() if arm.equal]
+    if equal:
+        console.print(Text(f"Equal to native bit for bit at every step, and in the tokens: {', '.join(equal)}"))
+    for note in summary.notes:
+        console.print(f"[bold yellow]note:[/] {escape(note)}")
+
+
+def _parts(table: Table, width: int) -> list[RichTable]:
+    """As few tables as fit the width: each has the row titles, the baseline and some arms with their diffs."""
+    baseline, others = table.columns[0], table.columns[1:]
+    pairs = [others[i : i + 2] for i in range(0, len(others), 2)]
+    room = width - max(map(len, table.rows)) - _width(baseline) - 2 * EDGES
+    parts: list[list[Column]] = [[]]
+    left = room
+    for pair in pairs:
+        need = sum(map(_width, pair)) + len(pair) * EDGES
+        if need > left and parts[-1]:
+            parts.append([])
+            left = room
+        parts[-1] += pair
+        left -= need
+    return [_rich(table, [baseline, *part]) for part in parts]
+
+
+def _width(column: Column) -> int:
+    return max(map(len, (column.title, column.subtitle, *column.cells)))
+
+
+def _rich(table: Table, columns: list[Column]) -> RichTable:
+    rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
+    rich.add_column("API", no_wrap=True)
+    for column in columns:
+        rich.add_column(
+            Text(f"{column.title}\n{column.subtitle}"),
+            justify="right",
+            no_wrap=True,
+            style="bold" if column.difference else "",
+        )
+    for index, row in enumerate(table.rows):
+        cells = [Text(column.cells[index]) for column in columns]
+        last_probe = index == len(table.rows) - 4
+        rich.add_row(Text(row), *cells, end_section=last_probe or index == len(table.rows) - 2)
+    return rich

@@ -1,0 +1,269 @@
+"""The seam `slot_mapping`: `BlockTable.compute_slot_mapping` of vLLM's V1 runners (vllm/v1/worker/block_table.py).
+
+vLLM's method is handed device tensors and writes into a persistent buffer. An arm sees none of that: it gets
+host-side facts of the batch and gives back slots; this module stands between the two, the same way for every
+arm, and never synchronises with a device.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from harness.errors import SeamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+    IntArray: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+__all__ = [
+    "KNOWN_SIGNATURES",
+    "PAD_SLOT_ID",
+    "ArraysArm",
+    "ListsArm",
+    "Site",
+    "SlotMappingArm",
+    "check_signature",
+    "sites",
+]
+
+PAD_SLOT_ID: Final = -1
+"""What the kernel on a device writes behind the last token's slot (vllm/v1/attention/backends/utils.py)."""
+
+DEVICE_SIGNATURE: Final = ("self", "num_reqs", "query_start_loc", "positions")
+NUMPY_SIGNATURE: Final = ("self", "req_indices", "positions")
+KNOWN_SIGNATURES: Final = {
+    DEVICE_SIGNATURE: "vLLM from about 0.16 on: a kernel that writes the device buffer and pads it",
+    NUMPY_SIGNATURE: "vLLM up to about 0.15: numpy on the host; a later commit copies it to the device",
+}
+
+
+class ListsArm(Protocol):
+    """The contract of an arm that takes the batch as Python lists.
+
+    The lists are what vLLM's runner keeps of each request anyway (`requests[...].block_ids`).
+    """
+
+    takes: Literal["lists"]
+
+    def slots(
+        self,
+        block_tables: Sequence[Sequence[int]],
+        first_positions: Sequence[int],
+        counts: Sequence[int],
+        block_size: int,
+    ) -> torch.Tensor:
+        """Compute the KV-cache slot of every token that is scheduled in this step.
+
+        Args:
+            block_tables: the block ids of each sequence.
+            first_positions: position in its sequence of each sequence's first scheduled token.
+            counts: how many tokens of each sequence are scheduled.
+            block_size: tokens a block.
+
+        Returns:
+            int64 tensor on the CPU, shape [sum of counts], sequence after sequence: for a token at
+            position p of a sequence with block table b, `b[p // block_size] * block_size + p % block_size`.
+        """
+        ...
+
+
+class ArraysArm(Protocol):
+    """The same contract with the batch as numpy arrays: views of what vLLM keeps in its block table."""
+
+    takes: Literal["arrays"]
+
+    def slots(
+        self, block_tables: IntArray, first_positions: IntArray, counts: IntArray, block_size: int
+    ) -> torch.Tensor:
+        """As `ListsArm.slots`; `block_tables` is int32 [sequences, blocks], its rows padded with anything."""
+        ...
+
+
+SlotMappingArm: TypeAlias = ListsArm | ArraysArm
+
+
+def check_signature(method: Callable[..., Any]) -> tuple[str, ...]:
+    """The parameter names of vLLM's method, if they are known ones.
+
+    Raises:
+        SeamError: an unknown signature; the message shows it and the known ones.
+    """
+    found = tuple(inspect.signature(method).parameters)
+    if found not in KNOWN_SIGNATURES:
+        known = " or ".join(f"({', '.join(signature)})" for signature in KNOWN_SIGNATURES)
+        raise SeamError(
+            f"seam slot_mapping: this vLLM has compute_slot_mapping({', '.join(found)}), harness knows {known}; "
+            "nothing was patched. Use a vLLM that `harness doctor` accepts, or teach harness/seams/slot_mapping.py"
+        )
+    return found
+
+
+class Site:
+    """`compute_slot_mapping` of one KV-cache group's block table, on one runner."""
+
+    attribute = "compute_slot_mapping"
+
+    def __init__(self, table: Any, runner: Any, group: int) -> None:
+        self.owner = table
+        self.native: Callable[..., None] = table.compute_slot_mapping
+        self._runner = runner
+        self._group = group
+        self._signature = check_signature(type(table).compute_slot_mapping)
+        # Where kernel blocks are finer than the cache manager's, the runner's lists hold the coarse ids.
+        self._lists_match_table = not getattr(table, "use_hybrid_blocks", False)
+
+    @property
+    def output(self) -> torch.Tensor:
+        """The whole buffer that an implementation must have written, padding included."""
+        buffer = self.owner.slot_mapping
+        return buffer.gpu if self._signature == DEVICE_SIGNATURE else buffer.cpu  # type: ignore[no-any-return]
+
+    def implement(
+        self, arm: SlotMappingArm, on_error: Callable[[Exception], None], strict: bool = False
+    ) -> Callable[..., None]:
+        """A function with the native one's signature that computes by `arm`.
+
+        Should the arm raise, `on_error` is told and the native implementation does the step instead.
+        `strict` also holds what the arm gives back against the contract, which takes time.
+        """
+        native, write, table = self.native, self._writer(), self.owner
+        if strict:
+            write = _checked(write)
+        hand_over = self._hand_over(arm)
+        slots: Callable[..., torch.Tensor] = arm.slots
+
+        def compute_slot_mapping(*args: Any, **kwargs: Any) -> None:
+            try:
+                block_tables, first_positions, counts = hand_over(*args, **kwargs)
+                write(slots(block_tables, first_positions, counts, table.block_size))
+            except Exception as error:
+                on_error(error)
+                native(*args, **kwargs)
+
+        return compute_slot_mapping
+
+    def _hand_over(self, arm: SlotMappingArm) -> Callable[..., tuple[Any, Any, Any]]:
+        """What turns the native arguments into (block tables, first positions, counts) as the arm takes them."""
+        kinds: dict[str, Callable[..., tuple[Any, Any, Any]]]
+        if self._signature == DEVICE_SIGNATURE:
+            kinds = {"lists": self._lists_from_runner, "arrays": self._arrays_from_runner}
+        else:
+            kinds = {"lists": self._lists_from_arguments, "arrays": self._arrays_from_arguments}
+        takes = getattr(arm, "takes", None)
+        if takes not in kinds or not callable(getattr(arm, "slots", None)):
+            raise SeamError(
+                f"arm {type(arm).__name__}: an arm at slot_mapping has `takes`, which is 'lists' or 'arrays' "
+                f"(found {takes!r}), and a method `slots`"
+            )
+        return kinds[takes]
+
+    # Today's signature: positions and query_start_loc may live on a device, so the same facts are taken
+    # from the host-side state that they were copied from.
+
+    def _arrays_from_runner(self, num_reqs: int, query_start_loc: object, positions: object) -> tuple[Any, Any, Any]:
+        runner = self._runner
+        return (
+            self.owner.block_table.np[:num_reqs],
+            runner.input_batch.num_computed_tokens_cpu[:num_reqs],
+            np.diff(runner.query_start_loc.np[: num_reqs + 1]),
+        )
+
+    def _lists_from_runner(self, num_reqs: int, query_start_loc: object, positions: object) -> tuple[Any, Any, Any]:
+        runner = self._runner
+        return (
+            self._block_lists(num_reqs),
+            runner.input_batch.num_computed_tokens_cpu[:num_reqs].tolist(),
+            np.diff(runner.query_start_loc.np[: num_reqs + 1]).tolist(),
+        )
+
+    # The older signature: numpy arrays with one entry a token, sequence after sequence.
+
+    def _arrays_from_arguments(self, req_indices: Any, positions: Any) -> tuple[Any, Any, Any]:
+        starts = np.flatnonzero(np.diff(req_indices, prepend=-1))
+        counts = np.diff(starts, append=len(req_indices))
+        return self._table_np()[req_indices[starts]], positions[starts], counts
+
+    def _lists_from_arguments(self, req_indices: Any, positions: Any) -> tuple[Any, Any, Any]:
+        _, first_positions, counts = self._arrays_from_arguments(req_indices, positions)
+        return self._block_lists(len(counts)), first_positions.tolist(), counts.tolist()
+
+    def _table_np(self) -> Any:
+        return self.owner.block_table.np
+
+    def _block_lists(self, num_reqs: int) -> list[list[int]]:
+        if self._lists_match_table:
+            requests, group = self._runner.requests, self._group
+            return [requests[req_id].block_ids[group] for req_id in self._runner.input_batch.req_ids]
+        return self._table_np()[:num_reqs].tolist()  # type: ignore[no-any-return]
+
+    def _writer(self) -> Callable[[torch.Tensor], None]:
+        """How slots get into vLLM's buffer: by now on a CPU, staged in pinned memory for a device."""
+        buffer = self.owner.slot_mapping
+        if self._signature == NUMPY_SIGNATURE:
+
+            def to_host(slots: torch.Tensor) -> None:
+                buffer.cpu[: slots.shape[0]].copy_(slots)
+
+            return to_host
+
+        if buffer.gpu.device.type == "cpu":
+
+            def to_cpu(slots: torch.Tensor) -> None:
+                # The C++ kernel that stands in for Triton on a CPU leaves the rest of the buffer as it was.
+                buffer.gpu[: slots.shape[0]].copy_(slots)
+
+            return to_cpu
+
+        def to_device(slots: torch.Tensor) -> None:
+            # vLLM waits for the last step's copies before it prepares the next (synchronize_input_prep),
+            # so the pinned buffer is free to be written.
+            count = slots.shape[0]
+            buffer.cpu[:count].copy_(slots)
+            buffer.gpu[:count].copy_(buffer.cpu[:count], non_blocking=True)
+            buffer.gpu[count:].fill_(PAD_SLOT_ID)
+
+        return to_device
+
+
+def _checked(write: Callable[[torch.Tensor], None]) -> Callable[[torch.Tensor], None]:
+    def checked_write(slots: torch.Tensor) -> None:
+        found = f"{str(slots.dtype).removeprefix('torch.')} {list(slots.shape)} on {slots.device.type}"
+        if not found.startswith("int64 ") or slots.dim() != 1 or slots.device.type != "cpu":
+            raise TypeError(f"slots must be int64 [tokens] on cpu, not {found}")
+        write(slots)
+
+    return checked_write
+
+
+def sites(runner: Any) -> list[Site]:
+    """Every place on `runner` where slots are mapped: one a KV-cache group.
+
+    Raises:
+        SeamError: the runner is no V1 runner, or works in a way that the arms do not know.
+    """
+    tables = getattr(getattr(runner, "input_batch", None), "block_table", None)
+    if tables is None or not hasattr(tables, "block_tables"):
+        raise SeamError(
+            f"seam slot_mapping lives on V1 runners, this is {type(runner).__module__}.{type(runner).__name__}; "
+            "set host.model_runner: v1"
+        )
+    found = []
+    for group, table in enumerate(tables.block_tables):
+        ranks = getattr(table, "dcp_world_size", 1) * getattr(table, "pcp_world_size", 1)
+        if ranks > 1:
+            raise SeamError(
+                f"seam slot_mapping: context parallelism over {ranks} ranks interleaves slots, which the arms do not "
+                "know; set its engine arguments to 1"
+            )
+        mode = getattr(table, "slot_mapping_mode", None)
+        if mode is None or mode.name == "TOKEN_TO_KV_SLOT":  # Mamba-like groups have no slots
+            found.append(Site(table, runner, group))
+    if not found:
+        raise SeamError("seam slot_mapping: this model has no KV-cache group that maps tokens to slots")
+    return found

@@ -1,0 +1,105 @@
+"""Arms at the seam `slot_mapping`. The contract is `harness.seams.slot_mapping.SlotMappingArm`.
+
+What differs from arm to arm is only the container that slots are gathered in, and how it becomes a tensor.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import MutableSequence, Sequence
+
+    BlockLists: TypeAlias = Sequence[Sequence[int]]
+    Ints: TypeAlias = Sequence[int]
+    IntArray: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+__all__ = ["Array", "CatFrombuffers", "List", "ListWithArray", "Numpy"]
+
+INT64 = "q"  # not "l": that is 8 bytes here and 4 bytes elsewhere
+
+
+def append_slots(
+    slot_mapping: MutableSequence[int], block_table: Sequence[int], first: int, count: int, block_size: int
+) -> None:
+    """Append the slots of one sequence: the loop of vLLM 0.5.4 (vllm/attention/backends/utils.py)."""
+    for i in range(first, first + count):
+        block_number = block_table[i // block_size]
+        block_offset = i % block_size
+        slot_mapping.append(block_number * block_size + block_offset)
+
+
+def frombuffer(slot_mapping: array[int]) -> torch.Tensor:
+    """A tensor over the array's own memory, so the array must not grow after this (torch does not notice)."""
+    if not slot_mapping:  # torch.frombuffer refuses an empty buffer
+        return torch.empty(0, dtype=torch.int64)
+    return torch.frombuffer(slot_mapping, dtype=torch.int64)
+
+
+class List:
+    """One Python list for the batch, then torch.tensor(list): vLLM 0.5.4's way, the issue's `list`."""
+
+    takes: Literal["lists"] = "lists"
+
+    def slots(self, block_tables: BlockLists, first_positions: Ints, counts: Ints, block_size: int) -> torch.Tensor:
+        slot_mapping: list[int] = []
+        for block_table, first, count in zip(block_tables, first_positions, counts, strict=True):
+            append_slots(slot_mapping, block_table, first, count, block_size)
+        return torch.tensor(slot_mapping, dtype=torch.int64)
+
+
+class Array:
+    """One array.array for the batch, then torch.frombuffer(array)."""
+
+    takes: Literal["lists"] = "lists"
+
+    def slots(self, block_tables: BlockLists, first_positions: Ints, counts: Ints, block_size: int) -> torch.Tensor:
+        slot_mapping = array(INT64)
+        for block_table, first, count in zip(block_tables, first_positions, counts, strict=True):
+            append_slots(slot_mapping, block_table, first, count, block_size)
+        return frombuffer(slot_mapping)
+
+
+class ListWithArray:
+    """One Python list for the batch, then torch.frombuffer(array(list)): the thread's last candidate."""
+
+    takes: Literal["lists"] = "lists"
+
+    def slots(self, block_tables: BlockLists, first_positions: Ints, counts: Ints, block_size: int) -> torch.Tensor:
+        slot_mapping: list[int] = []
+        for block_table, first, count in zip(block_tables, first_positions, counts, strict=True):
+            append_slots(slot_mapping, block_table, first, count, block_size)
+        return frombuffer(array(INT64, slot_mapping))
+
+
+class CatFrombuffers:
+    """An array.array a sequence, then torch.cat of torch.frombuffers: the issue's ablation, its `array`."""
+
+    takes: Literal["lists"] = "lists"
+
+    def slots(self, block_tables: BlockLists, first_positions: Ints, counts: Ints, block_size: int) -> torch.Tensor:
+        pieces: list[torch.Tensor] = []
+        for block_table, first, count in zip(block_tables, first_positions, counts, strict=True):
+            slot_mapping = array(INT64)
+            append_slots(slot_mapping, block_table, first, count, block_size)
+            pieces.append(frombuffer(slot_mapping))
+        return torch.cat(pieces) if pieces else torch.empty(0, dtype=torch.int64)
+
+
+class Numpy:
+    """Whole-batch numpy on the block table that vLLM keeps as a numpy array anyway; no loop, no list."""
+
+    takes: Literal["arrays"] = "arrays"
+
+    def slots(
+        self, block_tables: IntArray, first_positions: IntArray, counts: IntArray, block_size: int
+    ) -> torch.Tensor:
+        sequence = np.repeat(np.arange(len(counts)), counts)
+        starts = np.cumsum(counts) - counts  # index of each sequence's first token in the batch
+        position = np.arange(len(sequence)) + (first_positions - starts)[sequence]
+        block_number = block_tables[sequence, position // block_size].astype(np.int64)
+        return torch.from_numpy(block_number * block_size + position % block_size)

@@ -1,0 +1,34 @@
+#!/bin/sh
+# Set up a virtual environment with the project, its tests and an engine: setup.sh PYTHON VENV cpu|cuda
+#
+# uv, because pip cannot leave out a declared dependency (see cpu-overrides.txt). uv does not read pip's
+# configuration, so what pip was told of find-links and of its index is handed on.
+set -eu
+python=$1 venv=$2 extra=$3
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "setup: $python is older than 3.11; name another one: make setup PYTHON=python3.12" >&2; exit 2; }
+echo "setup: $venv with the $extra engine (some minutes the first time)" >&2
+[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+
+pip_setting() { "$venv/bin/python" -m pip config get "global.$1" 2>/dev/null || true; }
+links=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(pip_setting find-links)}}
+index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(pip_setting index-url)}}
+[ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
+
+install() {
+    "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@" --editable ".[$extra,test,lint]"
+}
+if [ "$extra" = cpu ]; then
+    # Where find-links holds a CPU build of torch, take that; elsewhere uv knows where PyTorch keeps them.
+    set -- --override requirements/cpu-overrides.txt
+    if [ -z "$links" ] || ! UV_FIND_LINKS="$links" install "$@" 2>"$venv/.setup.log"; then
+        install "$@" --torch-backend=cpu || {
+            [ ! -s "$venv/.setup.log" ] || { echo "setup: with find-links it had said:"; cat "$venv/.setup.log"; } >&2
+            exit 1; }
+    fi
+else
+    install --torch-backend=auto
+fi
+"$venv/bin/python" -m compileall -q harness patches >/dev/null
