@@ -1,0 +1,183 @@
+"""Findings about this machine, the installed engine and a config's targets, each with its mend."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from harness import machine
+from harness.errors import HarnessError
+from harness.instrument.arms import load_object
+from harness.instrument.targets import resolve
+from harness.seams import NATIVE, SEAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from harness.config_file import Loaded
+
+__all__ = ["RUNNERS", "Finding", "examine_config", "examine_engine", "examine_machine"]
+
+Level = Literal["ok", "warning", "fault"]
+
+RUNNERS: Final = {
+    ("cpu", "v1"): "vllm.v1.worker.cpu_model_runner:CPUModelRunner",
+    ("cuda", "v1"): "vllm.v1.worker.gpu_model_runner:GPUModelRunner",
+    ("cpu", "v2"): "vllm.v1.worker.cpu.model_runner:CPUModelRunner",
+    ("cuda", "v2"): "vllm.v1.worker.gpu.model_runner:GPUModelRunner",
+}
+"""Where vLLM keeps the model runner of each device and generation."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, what was found, and what to do where that is not well."""
+
+    level: Level
+    subject: str
+    found: str
+    mend: str = ""
+
+
+def examine_machine() -> Iterator[Finding]:
+    """Processor and load, and whether py-spy may attach."""
+    facts = machine.describe_machine()
+    text = f"{facts['cpu']}, {facts['usable_cores']} of {facts['cores']} cores, {facts['memory_gib']} GiB"
+    yield Finding("ok", "machine", text)
+    load = facts["load_average"][0]
+    busy = load > 0.5 * facts["usable_cores"]
+    yield Finding(
+        "warning" if busy else "ok", "load", f"{load} over the last minute",
+        "other work makes intervals wider; wait for it, or measure more passes" if busy else "",
+    )  # fmt: skip
+    yield _py_spy()
+
+
+def _py_spy() -> Finding:
+    program = shutil.which("py-spy") or str(Path(sys.executable).with_name("py-spy"))
+    if not Path(program).is_file():
+        return Finding("warning", "py-spy", "not found", "pip install py-spy (only flamegraphs need it)")
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"], stdout=-1)
+    try:
+        if sleeper.stdout is not None:
+            sleeper.stdout.readline()
+        dump = subprocess.run(  # noqa: S603
+            [program, "dump", "--pid", str(sleeper.pid)], capture_output=True, text=True, timeout=30, check=False
+        )
+    finally:
+        sleeper.kill()
+        sleeper.communicate()
+    if dump.returncode == 0:
+        return Finding("ok", "py-spy", "may attach to processes of this user")
+    reason = (dump.stderr.strip().splitlines() or ["no reason given"])[-1]
+    return Finding(
+        "warning", "py-spy", f"may not attach: {reason}",
+        "run as root, or in a container with --cap-add SYS_PTRACE, or set kernel.yama.ptrace_scope to 0",
+    )  # fmt: skip
+
+
+def examine_engine() -> Iterator[Finding]:
+    """Packages, and whether vLLM can be imported and for which device it is."""
+    versions = machine.versions()
+    yield Finding("ok", "python", f"{facts_python()}, {', '.join(f'{k} {v}' for k, v in versions.items())}")
+    if importlib.util.find_spec("vllm") is None:
+        yield Finding("fault", "vllm", "not installed", "make setup (CPU), or make setup EXTRA=cuda (GPU)")
+        return
+    try:
+        import vllm
+        from vllm.platforms import current_platform
+    except Exception as error:  # noqa: BLE001 (a broken installation can raise anything)
+        text = " ".join(str(error).split())[:200]
+        mend = "make clean setup: it leaves out the packages that break a CPU build of vLLM"
+        yield Finding("fault", "vllm", f"cannot be imported: {type(error).__name__}: {text}", mend)
+        return
+    yield Finding("ok", "vllm", f"{vllm.__version__}, for {current_platform.device_type}")
+
+
+def facts_python() -> str:
+    """The interpreter's version."""
+    return f"Python {machine.describe_machine()['python']}"
+
+
+def examine_config(loaded: Loaded) -> Iterator[Finding]:
+    """Whether every target of the config is in this vLLM, with the signature that is expected."""
+    from vllm.platforms import current_platform
+
+    from harness.hosts.vllm import engine_environment, resolve_model
+
+    experiment = loaded.experiment
+    host = experiment.host
+    installed = str(current_platform.device_type)
+    wrong = host.device not in ("auto", installed)
+    yield Finding(
+        "fault" if wrong else "ok", "device", f"{host.device} -> {installed}",
+        f"this vLLM is for {installed}: set host.device: auto, or install the other build" if wrong else "",
+    )  # fmt: skip
+
+    def check(subject: str, look: Any) -> Finding:
+        try:
+            return Finding("ok", subject, str(look()))
+        except HarnessError as error:
+            return Finding("fault", subject, str(error), "mend the config, or use a vLLM that has it")
+
+    yield check("model", lambda: resolve_model(str(experiment.engine["model"]), loaded.folder))
+    environment = engine_environment(host, experiment.engine)
+    yield Finding("ok", "environment", " ".join(f"{key}={value}" for key, value in sorted(environment.items())))
+
+    generation = host.model_runner if host.model_runner != "auto" else ("v2" if installed == "cuda" else "v1")
+    runner_path = RUNNERS.get((installed, generation))
+    if runner_path is None:
+        yield Finding(
+            "fault", "runner", f"harness knows no {generation} runner for {installed}", "use a CPU or CUDA build"
+        )
+        return
+    yield check("runner", lambda: f"{load_object(runner_path).__module__}.{load_object(runner_path).__name__}")
+    seam = SEAMS[experiment.seam]
+    if generation != seam.runner:
+        yield Finding(
+            "fault", "seam", f"{seam.name} lives on {seam.runner} runners, this is {generation}",
+            f"set host.model_runner: {seam.runner}",
+        )  # fmt: skip
+    else:
+        yield check("seam", lambda: f"{seam.name}: {seam.probe}({', '.join(_signature(seam.module, seam.target))})")
+    yield check("scope", lambda: _scope(runner_path, experiment.scope))
+    for probe in experiment.probes:
+        if probe == seam.probe:
+            yield Finding("ok", "probe", f"{probe}: {seam.target}")
+        else:
+            yield check("probe", lambda probe=probe: f"{probe}: {_held(probe)}")
+    for arm in experiment.arms:
+        if arm.name != NATIVE:
+            yield check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm.reference, loaded.folder)}")
+
+
+def _signature(module: str, target: str) -> tuple[str, ...]:
+    return tuple(importlib.import_module(module).check_signature(resolve(target).function))
+
+
+def _scope(runner_path: str, scope: str) -> str:
+    runner = load_object(runner_path)
+    if not callable(getattr(runner, scope, None)):
+        raise HarnessError(f"{runner.__name__} has no method {scope!r}")
+    return f"{runner.__name__}.{scope}"
+
+
+def _held(probe: str) -> str:
+    target = resolve(probe)
+    if target.owner is not None:
+        return f"method of {target.owner.__name__}"
+    places = len(target.module_slots)
+    return f"held under {places} name{'' if places == 1 else 's'}"
+
+
+def _arm(reference: str, folder: Path) -> str:
+    where, _, name = reference.rpartition(":")
+    load_object(f"{folder / where}:{name}" if where.endswith(".py") else reference)
+    return os.path.relpath(folder / where) if where.endswith(".py") else reference
