@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import os
 import types
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from harness.config import Experiment
+from harness.config import Experiment, TraceWorkload
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -65,15 +66,29 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
     tree, raw = _parse(text, path)
     sources: dict[str, str] = {}
     for override in overrides:
-        _apply(raw, override, sources)
+        _apply(raw, override, sources, path.parent)
     if arms:
-        _choose_arms(raw, arms)
+        _choose_arms(raw, [_from_here(arm, path.parent) if ".py:" in arm else arm for arm in arms])
         sources["arms"] = f"--arms {','.join(arms)}"
     try:
-        return Loaded(Experiment.model_validate(raw), path)
+        experiment = Experiment.model_validate(raw)
     except ValidationError as error:
         lines = [_describe(detail, path, tree, sources) for detail in error.errors()]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
+    for location, file in _files(experiment):
+        if not (path.parent / file).is_file():
+            raise ConfigError(_located(f"there is no file {path.parent / file}", location, path, tree, sources))
+    return Loaded(experiment, path)
+
+
+def _files(experiment: Experiment) -> Iterator[tuple[list[str | int], Path]]:
+    """Every file that the config names, relative to its own folder, and where it does."""
+    if isinstance(experiment.workload, TraceWorkload):
+        yield ["workload", "file"], experiment.workload.file
+    for index, arm in enumerate(experiment.arms):
+        where = arm.reference.rpartition(":")[0]
+        if where.endswith(".py"):
+            yield ["arms", index], Path(where)
 
 
 def _parse(text: str, path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
@@ -94,7 +109,12 @@ def _parse(text: str, path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     return tree, raw
 
 
-def _apply(raw: dict[str, Any], override: str, sources: dict[str, str]) -> None:
+def _from_here(name: str, folder: Path) -> str:
+    """A file that was named on the command line, so from the working directory, as seen from the config's folder."""
+    return os.path.relpath(Path(name).absolute(), folder.absolute())
+
+
+def _apply(raw: dict[str, Any], override: str, sources: dict[str, str], folder: Path) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {override}: write key.path=value, as in --set protocol.passes=40")
@@ -108,7 +128,7 @@ def _apply(raw: dict[str, Any], override: str, sources: dict[str, str]) -> None:
         place = place.setdefault(part, {}) if isinstance(place, dict) else None
     if not isinstance(place, dict):
         raise ConfigError(f"--set {override}: {'.'.join(parents)} is no mapping in the config")
-    place[last] = value
+    place[last] = _from_here(str(value), folder) if key == "workload.file" else value
     sources[key] = f"--set {override}"
 
 
@@ -143,6 +163,12 @@ def _describe(detail: ErrorDetails, path: Path, tree: yaml.Node | None, sources:
         message = "is missing"
     elif detail["type"] != "value_error" and not isinstance(detail["input"], dict | list):
         message = f"{message[0].lower()}{message[1:]}, not {detail['input']!r}"
+    return _located(message, location, path, tree, sources)
+
+
+def _located(message: str, location: Sequence[Any], path: Path, tree: yaml.Node | None, sources: dict[str, str]) -> str:
+    """The message behind its file, line and key, or behind the option that gave the key."""
+    key = ".".join(str(part) for part in location)
     for source, label in sources.items():
         if key == source or key.startswith(f"{source}."):
             return f"{label}: {key}: {message}"

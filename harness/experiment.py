@@ -84,7 +84,7 @@ class Run:
             outcome = Outcome("interrupted", INTERRUPTED, f"interrupted; {self._done()}")
         except HarnessError as error:
             outcome = Outcome("failed", error.exit_status, f"{error}; {self._done()}" if self._measured else str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (an engine can die of anything)
             text = " ".join(str(error).split())[:300]
             outcome = Outcome("failed", 1, f"the engine failed: {type(error).__name__}: {text}; {self._done()}")
         finally:

@@ -44,11 +44,13 @@ class ProbeTotals:
 class ArmSummary:
     """One arm. Times are sums a pass, averaged over passes; all zero and no probes where it was not measured.
 
+    `equal` is None where equality with native was not checked.
+
     As timed, `scope_ns` = sum of the probes' `self_ns` + `residual_ns`; and corrected,
     `corrected_scope_ns` = sum of their `corrected_self_ns` + `corrected_residual_ns`.
     """
 
-    equal: bool
+    equal: bool | None
     reason: str
     steps: int
     passes: int
@@ -133,9 +135,7 @@ def summarise(records: Records) -> Summary:
     frame = _complete_groups(records.frame, measured, run, notes)
 
     arms = {
-        name: ArmSummary(
-            equality.get(name, {}).get("equal", False), equality.get(name, {}).get("reason", "not checked"), 0, 0
-        )
+        name: ArmSummary(equality.get(name, {}).get("equal"), equality.get(name, {}).get("reason", "not checked"), 0, 0)
         for name in names
     }
     if frame is None:

@@ -43,7 +43,7 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     with engine_output_to(None if verbose else log) as console, Terminal(console) as terminal:
         outcome = Run(loaded, VllmHost(experiment.host, engine), folder, terminal, sys.argv).execute()
     summary = write_reports(folder.path)
-    print_summary(summary, Console())
+    print_summary(summary, Console(), told=outcome.message)
     if outcome.message:
         logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {log})"
         click.echo(f"harness: {outcome.message}{logged}", err=True)

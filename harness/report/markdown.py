@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.report.facts import command_line, facts, instrument_cost
 from harness.report.table import build_table
+from harness.seams import NATIVE
 
 if TYPE_CHECKING:
     from harness.report.table import Table
@@ -35,8 +36,8 @@ def render_markdown(summary: Summary) -> str:
         confidence=f"{summary.run['config']['protocol']['confidence'] * 100:g}",
         footnotes=table.footnotes if table else [],
         cost=instrument_cost(summary),
-        struck={name: arm.reason for name, arm in summary.arms.items() if not arm.equal},
-        equal=[name for name, arm in summary.arms.items() if arm.equal],
+        struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False},
+        equal=[name for name, arm in summary.arms.items() if arm.equal and name != NATIVE],
         notes=summary.notes,
         command=command_line(summary),
     )

@@ -55,7 +55,7 @@ def build_table(summary: Summary) -> Table | None:
     order = [summary.baseline, *(name for name in summary.arms if name != summary.baseline)]
     for name in order:
         arm = summary.arms[name]
-        columns.append(Column(name, f"{unit} / calls", [_cell(arm, metric, size, summary) for metric in metrics]))
+        columns.append(Column(name, f"{unit} / calls", [_cell(arm, metric, size) for metric in metrics]))
         if name != summary.baseline:
             cells = [_difference(summary, name, metric, size) for metric in metrics]
             columns.append(Column("difference", f"to {summary.baseline}, {unit}", cells, difference=True))
@@ -87,9 +87,9 @@ def _supported_decimals(half_width: float) -> int:
     return min(max(digits - 1 - exponent, 0), 4)
 
 
-def _cell(arm: ArmSummary, metric: str, size: float, summary: Summary) -> str:
+def _cell(arm: ArmSummary, metric: str, size: float) -> str:
     if not arm.measured:
-        return "not measured" if arm.equal else STRUCK
+        return STRUCK if arm.equal is False else "not measured"
     if metric == SCOPE:
         return _number(arm.corrected_scope_ns / size)
     if metric == REST:
@@ -115,5 +115,5 @@ def _number(value: float) -> str:
 def _difference(summary: Summary, arm: str, metric: str, size: float) -> str:
     comparison = summary.difference(arm, metric)
     if comparison is None:
-        return "" if summary.arms[arm].measured else STRUCK
+        return "" if summary.arms[arm].measured else _cell(summary.arms[arm], metric, size)
     return format_interval(comparison.per_pass_ms.scaled(1e6 / size))

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.report.facts import facts, instrument_cost
 from harness.report.table import build_table
+from harness.seams import NATIVE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,8 +25,8 @@ EDGES = 2
 """Characters that a column costs besides its own width: its padding."""
 
 
-def print_summary(summary: Summary, console: Console) -> None:
-    """Print facts, table and remarks."""
+def print_summary(summary: Summary, console: Console, told: str = "") -> None:
+    """Print facts, table and remarks, without the remark that the user is told elsewhere."""
     title = summary.run["config"]["title"] or summary.run["config_file"]
     console.print(Text(title, style="bold"))
     grid = RichTable.grid(padding=(0, 2))
@@ -47,12 +48,12 @@ def print_summary(summary: Summary, console: Console) -> None:
         for line in (*table.footnotes, instrument_cost(summary)):
             console.print(Text(line, style="dim"))
     for name, arm in summary.arms.items():
-        if not arm.equal:
+        if arm.equal is False:
             console.print(f"[bold red]{escape(name)} is struck:[/] {escape(arm.reason)}")
-    equal = [name for name, arm in summary.arms.items() if arm.equal]
+    equal = [name for name, arm in summary.arms.items() if arm.equal and name != NATIVE]
     if equal:
         console.print(Text(f"Equal to native bit for bit at every step, and in the tokens: {', '.join(equal)}"))
-    for note in summary.notes:
+    for note in (note for note in summary.notes if note != told):
         console.print(f"[bold yellow]note:[/] {escape(note)}")
 
 

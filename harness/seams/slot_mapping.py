@@ -142,7 +142,7 @@ class Site:
             try:
                 block_tables, first_positions, counts = hand_over(*args, **kwargs)
                 write(slots(block_tables, first_positions, counts, table.block_size))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (no arm may take the engine down)
                 on_error(error)
                 native(*args, **kwargs)
 
