@@ -166,8 +166,9 @@ class Experiment(_Strict):
             value["workload"] = {"kind": "synthetic", **value["workload"]}
         if isinstance(value.get("arms"), list):
             value["arms"] = [_arm(entry, value.get("seam")) for entry in value["arms"]]
-            if "baseline" not in value and value["arms"]:
-                value["baseline"] = value["arms"][0]["name"]
+            first = next(iter(value["arms"]), None)
+            if "baseline" not in value and isinstance(first, dict) and "name" in first:
+                value["baseline"] = first["name"]
         return value
 
     @model_validator(mode="after")

@@ -161,8 +161,9 @@ def _describe(detail: ErrorDetails, path: Path, tree: yaml.Node | None, sources:
         message = f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
     elif detail["type"] == "missing":
         message = "is missing"
-    elif detail["type"] != "value_error" and not isinstance(detail["input"], dict | list):
-        message = f"{message[0].lower()}{message[1:]}, not {detail['input']!r}"
+    elif detail["type"] != "value_error":
+        given = "" if isinstance(detail["input"], dict | list) else f", not {detail['input']!r}"
+        message = f"{message[0].lower()}{message[1:]}{given}"
     return _located(message, location, path, tree, sources)
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["print_summary"]
 
-EDGES = 2
-"""Characters that a column costs besides its own width: its padding."""
+EDGES = 3
+"""Characters that a column costs besides its own width: its padding, and the rule between."""
 
 
 def print_summary(summary: Summary, console: Console, told: str = "") -> None:
@@ -44,7 +44,7 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
             style="dim",
         )
         for part in _parts(table, console.width):
-            console.print(part)
+            console.print(part, crop=False)  # a line that wraps is better than a figure cut off
         for line in (*table.footnotes, instrument_cost(summary)):
             console.print(Text(line, style="dim"))
     for name, arm in summary.arms.items():
@@ -80,12 +80,13 @@ def _width(column: Column) -> int:
 
 def _rich(table: Table, columns: list[Column]) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    rich.add_column("API", no_wrap=True)
+    rich.add_column("API", no_wrap=True, min_width=max(map(len, table.rows)))
     for column in columns:
         rich.add_column(
             Text(f"{column.title}\n{column.subtitle}"),
             justify="right",
             no_wrap=True,
+            min_width=_width(column),
             style="bold" if column.difference else "",
         )
     for index, row in enumerate(table.rows):

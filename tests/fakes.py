@@ -1,0 +1,191 @@
+"""A clock that only moves when told, and a host without an engine: vLLM's data structures, plain Python steps.
+
+The block table and the runner have the attributes and signatures of vLLM's V1 classes that the seam and the
+instrument touch, nothing else.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness.hosts.base import HostInfo, PassResult
+from harness.instrument.calibration import Calibration
+from harness.instrument.instrument import Instrument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+BLOCK_SIZE = 4
+VOCABULARY = 100
+
+
+class VirtualClock:
+    """Nanoseconds that pass only by `advance`; each reading costs `reading_ns`."""
+
+    def __init__(self, reading_ns: int = 0) -> None:
+        self.now_ns = 0
+        self.reading_ns = reading_ns
+
+    def __call__(self) -> int:
+        self.now_ns += self.reading_ns
+        return self.now_ns
+
+    def advance(self, ns: int) -> None:
+        self.now_ns += ns
+
+
+class Buffer:
+    """vLLM's CpuGpuBuffer on a CPU: one memory under three names."""
+
+    def __init__(self, *size: int, dtype: torch.dtype) -> None:
+        self.cpu = self.gpu = torch.zeros(*size, dtype=dtype)
+        self.np = self.cpu.numpy()
+
+
+class BlockTable:
+    """Today's signature."""
+
+    block_size = BLOCK_SIZE
+
+    def __init__(self, max_reqs: int = 16, max_blocks: int = 32, max_tokens: int = 512) -> None:
+        self.block_table = Buffer(max_reqs, max_blocks, dtype=torch.int32)
+        self.slot_mapping = Buffer(max_tokens, dtype=torch.int64)
+
+    def compute_slot_mapping(self, num_reqs: int, query_start_loc: Any, positions: Any) -> None:
+        counts = np.diff(np.asarray(query_start_loc)[: num_reqs + 1])
+        sequence = np.repeat(np.arange(num_reqs), counts)
+        self._write(sequence, np.asarray(positions))
+
+    def _write(self, sequence: Any, positions: Any) -> None:
+        blocks = self.block_table.np[sequence, positions // self.block_size].astype(np.int64)
+        self.slot_mapping.np[: len(positions)] = blocks * self.block_size + positions % self.block_size
+
+
+class OldBlockTable(BlockTable):
+    """The signature of vLLM up to about 0.15."""
+
+    def compute_slot_mapping(self, req_indices: Any, positions: Any) -> None:  # type: ignore[override]
+        self._write(req_indices, positions)
+
+
+class UnknownBlockTable(BlockTable):
+    """A signature that nobody has seen yet."""
+
+    def compute_slot_mapping(self, batch: Any) -> None:  # type: ignore[override]
+        raise AssertionError("must not be called")
+
+
+class Runner:
+    """A V1 runner that serves requests one step at a time: whole prompts first, then a token a step."""
+
+    def __init__(self, table: BlockTable | None = None, work: Callable[[], None] = lambda: None) -> None:
+        self.table = table or BlockTable()
+        self.query_start_loc = Buffer(17, dtype=torch.int32)
+        self.requests: dict[str, Any] = {}
+        self.input_batch = SimpleNamespace(
+            block_table=SimpleNamespace(block_tables=[self.table]),
+            num_reqs=0,
+            req_ids=[],
+            num_computed_tokens_cpu=np.zeros(16, dtype=np.int32),
+            num_prompt_tokens=np.zeros(16, dtype=np.int32),
+        )
+        self.work = work
+        self.sampled: list[int] = []
+
+    def execute_model(self, scheduler_output: Any) -> None:
+        self._prepare_inputs(scheduler_output)
+        slots = self.table.slot_mapping.cpu[: scheduler_output.total_num_scheduled_tokens]
+        ends = np.cumsum(list(scheduler_output.num_scheduled_tokens.values())) - 1
+        self.sampled = [int(slots[end]) % VOCABULARY for end in ends]  # tokens depend on the slots
+
+    def sample_tokens(self) -> list[int]:
+        return self.sampled
+
+    def _prepare_inputs(self, scheduler_output: Any) -> None:
+        self.work()
+        counts = np.array(list(scheduler_output.num_scheduled_tokens.values()), dtype=np.int32)
+        batch, num_reqs = self.input_batch, len(counts)
+        batch.num_reqs, batch.req_ids = num_reqs, list(scheduler_output.num_scheduled_tokens)
+        for row, req_id in enumerate(batch.req_ids):
+            request = self.requests[req_id]
+            batch.num_computed_tokens_cpu[row] = request.computed
+            batch.num_prompt_tokens[row] = request.prompt
+            blocks = request.block_ids[0]
+            self.table.block_table.np[row, : len(blocks)] = blocks
+        self.query_start_loc.np[1 : num_reqs + 1] = np.cumsum(counts)
+        sequence = np.repeat(np.arange(num_reqs), counts)
+        within = np.arange(len(sequence)) - (np.cumsum(counts) - counts)[sequence]
+        positions = batch.num_computed_tokens_cpu[sequence] + within
+        if isinstance(self.table, OldBlockTable):
+            self.table.compute_slot_mapping(sequence, positions)
+        else:
+            self.table.compute_slot_mapping(
+                num_reqs, self.query_start_loc.gpu[: num_reqs + 1], torch.from_numpy(positions)
+            )
+
+    def serve(self, lengths: Sequence[tuple[int, int]]) -> list[list[int]]:
+        """Serve (prompt, output) lengths to the end; the tokens of each request."""
+        rng = np.random.default_rng(0)
+        tokens: dict[str, list[int]] = {}
+        for index, (prompt, output) in enumerate(lengths):
+            blocks = -(-(prompt + output) // BLOCK_SIZE)
+            ids = rng.integers(0, 1000, blocks).tolist()
+            self.requests[f"r{index}"] = SimpleNamespace(prompt=prompt, output=output, computed=0, block_ids=(ids,))
+            tokens[f"r{index}"] = []
+        while active := [r for r, request in self.requests.items() if len(tokens[r]) < request.output]:
+            scheduled = {r: (self.requests[r].prompt if not tokens[r] else 1) for r in active}
+            output = SimpleNamespace(num_scheduled_tokens=scheduled, total_num_scheduled_tokens=sum(scheduled.values()))
+            self.execute_model(output)
+            for r, token in zip(active, self.sample_tokens(), strict=True):
+                tokens[r].append(token)
+                self.requests[r].computed += scheduled[r]
+        self.requests.clear()
+        return list(tokens.values())
+
+
+class FakeHost:
+    """A host on the runner above, with the real instrument.
+
+    `before_pass(index, host)` may raise or change things, to play faults.
+    """
+
+    def __init__(
+        self,
+        clock: Any = None,
+        runner: Runner | None = None,
+        before_pass: Callable[..., None] = lambda index, host: None,
+    ) -> None:
+        self.runner = runner or Runner()
+        self.clock = clock or VirtualClock(reading_ns=10)
+        self.before_pass = before_pass
+        self.passes: list[str] = []
+        self.stopped = False
+        self.instrument: Instrument | None = None
+
+    def start(self) -> HostInfo:
+        details = {"process": "in_process", "torch_threads": 1, "dtype": "float32", "block_size": [BLOCK_SIZE]}
+        return HostInfo("fake", "1.0", "Runner", "cpu", "NoModel", VOCABULARY, 100, 1, details)
+
+    def install(self, seam: str, arms: Any, probes: Any, scope: str) -> Calibration:
+        self.instrument = Instrument(self.runner, seam, arms, probes, scope, clock=self.clock)
+        return Calibration(inside_ns=0.0, outside_ns=0.0, spread_ns=0.0)
+
+    def run_pass(self, kind: Any, schedule: Any, requests: Any) -> PassResult:
+        assert self.instrument is not None
+        self.passes.append(kind)
+        self.instrument.begin(kind, schedule)
+        self.before_pass(len(self.passes) - 1, self)
+        tokens = self.runner.serve([(len(r.prompt_token_ids), r.output_tokens) for r in requests])
+        return PassResult(tokens=tokens, **self.instrument.end())
+
+    def partial(self) -> PassResult | None:
+        if self.instrument is None or not self.instrument.under_way:
+            return None
+        return PassResult(tokens=None, **self.instrument.end())
+
+    def stop(self) -> None:
+        self.stopped = True

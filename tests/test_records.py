@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import pytest
+
+from harness.errors import RecordsError
+from harness.records import RUN_SCHEMA, RunFolder, read_run
+
+COLUMNS = {"step": [0, 1], "arm": ["list", "numpy"], "execute_ns": [5, 6]}
+
+
+@pytest.fixture
+def folder(tmp_path) -> RunFolder:
+    folder = RunFolder(tmp_path / "run")
+    folder.write_run({"status": "complete"})
+    return folder
+
+
+def test_passes_come_back_as_one_frame(folder) -> None:
+    for index in range(3):
+        folder.write_pass(index, {**COLUMNS, "pass": [index] * 2}, complete=True)
+    records = read_run(folder.path)
+    assert records.run == {"schema": RUN_SCHEMA, "status": "complete"}
+    assert records.frame["pass"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert records.frame["execute_ns"].dtype == "int64"
+    assert records.unreadable == {}
+
+
+def test_a_torn_pass_is_left_out_and_named(folder) -> None:
+    for index in range(2):
+        folder.write_pass(index, {**COLUMNS, "pass": [index] * 2}, complete=True)
+    file = folder.path / "passes" / "0001.parquet"
+    file.write_bytes(file.read_bytes()[:-20])
+    (folder.path / "passes" / "0002.parquet").write_bytes(b"")
+    records = read_run(folder.path)
+    assert records.frame["pass"].tolist() == [0, 0]
+    assert sorted(records.unreadable) == ["0001.parquet", "0002.parquet"]
+
+
+def test_a_pass_that_was_cut_short_is_kept_and_not_counted(folder) -> None:
+    folder.write_pass(0, COLUMNS, complete=False)
+    records = read_run(folder.path)
+    assert records.frame.empty
+    assert records.partial == ["0000.partial.parquet"]
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(folder) -> None:
+    with pytest.raises(RecordsError, match="already holds a run; name another folder with --out"):
+        RunFolder(folder.path)
+
+
+def test_a_full_disk_leaves_what_was_there_and_no_half_file(folder, monkeypatch) -> None:
+    folder.write_pass(0, COLUMNS, complete=True)
+    before = sorted(path.name for path in folder.path.rglob("*"))
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RecordsError, match="cannot be written: No space left on device"):
+        folder.write_pass(1, COLUMNS, complete=True)
+    with pytest.raises(RecordsError, match="No space left"):
+        folder.write_run({"status": "failed"})
+    assert sorted(path.name for path in folder.path.rglob("*")) == before
+    assert read_run(folder.path).run["status"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "holds no run"), ("{", "cannot be read"), ("[]", "schema None"), ('{"schema": 99}', "schema 99")],
+)
+def test_what_is_no_run_is_refused(tmp_path, text, message) -> None:
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    with pytest.raises(RecordsError, match=message):
+        read_run(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordsError, match="cannot be made"):
+        RunFolder(tmp_path / "file" / "run")
+
+
+def test_run_json_is_json_for_people(folder) -> None:
+    text = (folder.path / "run.json").read_text()
+    assert text.count("\n") > 2
+    assert json.loads(text)["schema"] == RUN_SCHEMA

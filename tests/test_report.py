@@ -1,0 +1,109 @@
+"""Reports from known numbers: the golden Markdown, and the table on terminals of different width."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.records import Records, RunFolder
+from harness.report import write_reports
+from harness.report.markdown import render_markdown
+from harness.report.table import build_table, format_interval
+from harness.report.terminal import print_summary
+from harness.statistics import Interval
+from harness.summary import summarise
+from tests.test_summary import make_frame, make_run
+
+GOLDEN = Path(__file__).parent / "golden" / "report.md"
+
+
+@pytest.fixture
+def summary():
+    return summarise(Records(make_run(), make_frame()))
+
+
+def test_the_markdown_is_the_golden_one(summary) -> None:
+    """After a wanted change: HARNESS_UPDATE_GOLDEN=1 pytest tests/test_report.py, and read the diff."""
+    text = render_markdown(summary)
+    if os.environ.get("HARNESS_UPDATE_GOLDEN"):
+        GOLDEN.write_text(text)
+    assert text == GOLDEN.read_text()
+
+
+def test_the_tables_lines_are_aligned_and_have_all_rows(summary) -> None:
+    lines = [line for line in render_markdown(summary).splitlines() if line.startswith("|")]
+    assert len({len(line) for line in lines}) == 1
+    titles = [line.split("|")[1].strip() for line in lines[2:]]
+    assert titles == ["`torch.cat`", "`compute_slot_mapping`", "sum of these", "rest of the scope", "`_prepare_inputs`"]
+
+
+def test_a_probe_that_never_fired_says_so_and_a_struck_arm_too(summary) -> None:
+    table = build_table(summary)
+    by_title = {column.title: column.cells for column in table.columns if not column.difference}
+    assert by_title["list"][0] == "0 calls"
+    assert set(by_title["wrong"]) == {"not equal"}
+
+
+def test_a_figure_below_its_own_correction_is_marked() -> None:
+    frame = make_frame()
+    frame["torch.cat.self_ns"] = frame["torch.cat.calls"] * 150  # of which 100 are the probe's own
+    table = build_table(summarise(Records(make_run(), frame)))
+    assert table.columns[1].cells[0].startswith("0.500† / 10")
+    assert table.footnotes
+    assert not build_table(summarise(Records(make_run(), make_frame()))).footnotes
+
+
+@pytest.mark.parametrize("width", [70, 100, 200])
+def test_no_figure_is_cut_off_on_a_terminal(summary, width) -> None:
+    out = io.StringIO()
+    print_summary(summary, Console(file=out, width=width))
+    text = out.getvalue()
+    table = build_table(summary)
+    for column in table.columns:
+        for cell in column.cells:
+            assert cell in text
+    assert "…" not in text
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(2.7934, 2.7134, 2.8634), "+2.79 [2.71, 2.86]"),
+        (Interval(-1.8332, -1.949, -1.756), "-1.83 [-1.95, -1.76]"),
+        (Interval(12345.0, 12000.0, 12700.0), "+12345 [12000, 12700]"),
+        (Interval(0.0, -0.0001, 0.0001), "+0.0000 [-0.0001, 0.0001]"),
+        (Interval(0.2, -0.04, 0.4), "+0.20 [-0.04, 0.40]"),
+        (Interval(3.0, float("-inf"), float("inf")), "+3 [too few passes]"),
+        (Interval(5.0, 5.0, 5.0), "+5.00 [5.00, 5.00]"),
+    ],
+)
+def test_digits_are_printed_as_far_as_the_interval_supports_them(interval, text) -> None:
+    assert format_interval(interval) == text
+
+
+def test_a_run_is_rendered_again_from_its_folder_without_torch_or_vllm(tmp_path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    run = make_run()
+    del run["schema"]
+    folder.write_run(run)
+    for index, (_, rows) in enumerate(make_frame().groupby("group")):
+        folder.write_pass(index, {column: rows[column].tolist() for column in rows}, complete=True)
+    expected = write_reports(folder.path)
+    (folder.path / "report.md").unlink()
+    program = (
+        "import sys; sys.argv = ['harness', 'report', sys.argv[1]]\n"
+        "import harness.cli, atexit\n"
+        "atexit.register(lambda: print('imported:', sorted({'torch', 'vllm'} & set(sys.modules))))\n"
+        "harness.cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, folder.path], capture_output=True, text=True, check=True)
+    assert "imported: []" in done.stdout
+    assert "_prepare_inputs" in done.stdout
+    assert (folder.path / "report.md").read_text() == render_markdown(expected)
+    assert (folder.path / "summary.json").is_file()

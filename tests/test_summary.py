@@ -1,0 +1,189 @@
+"""From records to numbers, on records with known times."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness.records import Records
+from harness.summary import summarise
+
+PROBES = ["torch.cat", "compute_slot_mapping"]
+GROUPS, STEPS = 6, 5
+INSIDE, OUTSIDE = 100.0, 50.0
+
+
+def make_run(**changes):
+    return {
+        "schema": 1,
+        "status": "complete",
+        "message": "",
+        "command": ["harness", "run", "config.yaml"],
+        "config_file": "config.yaml",
+        "config": {
+            "title": "A title",
+            "seam": "slot_mapping",
+            "scope": "_prepare_inputs",
+            "baseline": "list",
+            "arms": [{"name": "list"}, {"name": "array"}, {"name": "wrong"}],
+            "probes": PROBES,
+            "protocol": {"passes": GROUPS, "grain": "step", "order": "random", "confidence": 0.95, "seed": 0},
+        },
+        "machine": {
+            "cpu": "A processor", "usable_cores": 2, "cores": 2, "memory_gib": 24.0, "system": "Linux 6 x86_64",
+            "load_average": [0.1, 0.1, 0.1], "python": "3.11.7",
+        },
+        "versions": {"torch": "2.13.0"},
+        "host": {
+            "engine": "vllm", "version": "0.32.0", "runner": "CPUModelRunner", "device": "cpu", "world_size": 1,
+            "model": "LlamaForCausalLM", "max_model_len": 2048,
+            "details": {"process": "in_process", "torch_threads": 1, "block_size": [128], "dtype": "bfloat16"},
+        },
+        "engine_args": {"model": "models/tiny-llama"},
+        "workload": {"requests": 3, "prompt_tokens": 16, "output_tokens": 12, "clipped": 0},
+        "steps": {"count": STEPS},
+        "calibration": {"inside_ns": INSIDE, "outside_ns": OUTSIDE, "spread_ns": 5.0},
+        "equality": {
+            "list": {"equal": True, "reason": ""},
+            "array": {"equal": True, "reason": ""},
+            "wrong": {"equal": False, "reason": "differs at step 3 at position 5: expected 7, found 8 (1 differ)"},
+        },
+        "arms_measured": ["list", "array"],
+        **changes,
+    }  # fmt: skip
+
+
+def make_frame() -> pd.DataFrame:
+    """`array` calls cat twice within compute_slot_mapping, 1 us each, and is 10 us faster in the rest of it."""
+    rows = []
+    for group in range(GROUPS):
+        for step in range(STEPS):
+            jitter = 10 * ((group * 7 + step) % 3)
+            for arm, cats, slots_ns in (("list", 0, 40_000), ("array", 2, 30_000)):
+                cat_total = cats * (1000 + INSIDE)
+                slots_self = slots_ns + jitter + INSIDE + cats * OUTSIDE
+                rest = 100_000 + INSIDE + OUTSIDE  # the scope's own reading, and one probe directly within
+                rows.append(
+                    {
+                        "group": group, "step": step, "pass": group, "arm": arm,
+                        "execute_ns": 500_000, "sample_ns": 20_000,
+                        "scope.calls": 1, "scope.total_ns": rest + slots_self + cat_total, "scope.self_ns": rest,
+                        "scope.nested_calls": 1,
+                        "torch.cat.calls": cats, "torch.cat.total_ns": cat_total, "torch.cat.self_ns": cat_total,
+                        "torch.cat.nested_calls": 0,
+                        "compute_slot_mapping.calls": 1, "compute_slot_mapping.total_ns": slots_self + cat_total,
+                        "compute_slot_mapping.self_ns": slots_self, "compute_slot_mapping.nested_calls": cats,
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)  # rows may come in any order
+
+
+@pytest.fixture
+def summary():
+    return summarise(Records(make_run(), make_frame()))
+
+
+def test_corrected_times_are_what_the_functions_took(summary) -> None:
+    array = summary.arms["array"]
+    assert array.probes["torch.cat"].calls == 2 * STEPS
+    assert array.probes["torch.cat"].corrected_self_ns == pytest.approx(2000 * STEPS)
+    assert array.probes["compute_slot_mapping"].corrected_self_ns == pytest.approx(30_000 * STEPS, rel=1e-3)
+    assert array.corrected_residual_ns == pytest.approx(100_000 * STEPS)
+    assert array.step_ns == 520_000 * STEPS
+    assert (array.steps, array.passes) == (STEPS, GROUPS)
+
+
+@pytest.mark.parametrize("arm", ["list", "array"])
+def test_parts_rebuild_the_whole_raw_and_corrected(summary, arm) -> None:
+    arm = summary.arms[arm]
+    raw = sum(probe.self_ns for probe in arm.probes.values()) + arm.residual_ns
+    corrected = sum(probe.corrected_self_ns for probe in arm.probes.values()) + arm.corrected_residual_ns
+    assert raw == pytest.approx(arm.scope_ns)
+    assert corrected == pytest.approx(arm.corrected_scope_ns)
+
+
+def test_differences_are_corrected_and_in_both_units(summary) -> None:
+    scope = summary.difference("array", "scope")
+    assert scope.per_step_us.estimate == pytest.approx(-10 + 2, abs=1e-6)
+    assert scope.per_pass_ms.estimate == pytest.approx(-8 * STEPS / 1000, abs=1e-6)
+    cat = summary.difference("array", "torch.cat")
+    assert cat.per_step_us.estimate == pytest.approx(2)
+    assert cat.per_step_us.low <= 2 <= cat.per_step_us.high
+    assert summary.difference("array", "rest").per_step_us.estimate == pytest.approx(0, abs=1e-9)
+
+
+def test_a_probe_that_neither_arm_called_is_not_compared() -> None:
+    frame = make_frame()
+    frame.loc[:, [column for column in frame if column.startswith("torch.cat.")]] = 0
+    summary = summarise(Records(make_run(), frame))
+    assert summary.difference("array", "torch.cat") is None
+    assert summary.arms["array"].probes["torch.cat"].calls == 0
+
+
+def test_an_unequal_arm_has_no_figures(summary) -> None:
+    wrong = summary.arms["wrong"]
+    assert (wrong.equal, wrong.measured, wrong.probes) == (False, False, {})
+    assert summary.difference("wrong", "scope") is None
+
+
+def test_an_unfinished_group_is_left_out_and_noted() -> None:
+    frame = make_frame()
+    cut = frame[~((frame["group"] == GROUPS - 1) & (frame["arm"] == "array") & (frame["step"] > 1))]
+    summary = summarise(Records(make_run(), cut))
+    assert summary.arms["list"].passes == GROUPS - 1
+    assert f"1 of {GROUPS} groups lack a pass and are left out" in summary.notes
+
+
+@pytest.mark.parametrize(
+    ("run", "records", "note"),
+    [
+        ({"status": "running"}, {}, "this run never ended by itself"),
+        ({"status": "interrupted", "message": "interrupted; 3 of 9"}, {}, "interrupted; 3 of 9"),
+        ({"workload": {"clipped": 4, "requests": 9, "prompt_tokens": 1, "output_tokens": 1}}, {},
+         "4 requests were clipped to the model's 2048 tokens"),
+        ({}, {"partial": ["0003.partial.parquet"]}, "cut short, kept but not counted: 0003.partial.parquet"),
+        ({}, {"unreadable": {"0001.parquet": "torn"}}, "left out, it cannot be read: passes/0001.parquet (torn)"),
+    ],
+)  # fmt: skip
+def test_what_is_missing_is_said(run, records, note) -> None:
+    summary = summarise(Records(make_run(**run), make_frame(), **records))
+    assert any(found.startswith(note) for found in summary.notes)
+
+
+def test_a_struck_baseline_leaves_totals_and_no_differences() -> None:
+    frame = make_frame()
+    summary = summarise(Records(make_run(arms_measured=["array"]), frame[frame["arm"] == "array"]))
+    assert summary.comparisons == []
+    assert summary.arms["array"].measured
+    assert "the baseline 'list' was not measured, so there are no differences" in summary.notes
+
+
+def test_nothing_measured_gives_arms_without_figures() -> None:
+    summary = summarise(Records(make_run(arms_measured=[], equality={}), pd.DataFrame()))
+    assert not any(arm.measured for arm in summary.arms.values())
+    assert {arm.equal for arm in summary.arms.values()} == {None}
+
+
+@pytest.mark.parametrize("groups", [GROUPS, 2])
+def test_summary_json_keeps_its_schema(groups) -> None:
+    schema = json.loads(resources.files("harness").joinpath("schemas/summary.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    frame = make_frame()
+    summary = summarise(Records(make_run(), frame[frame["group"] < groups]))
+    content = json.loads(json.dumps(summary.as_json(), allow_nan=False))
+    jsonschema.validate(content, schema)
+    assert {comparison["metric"] for comparison in content["comparisons"]} == {"scope", *PROBES}
+    assert (content["comparisons"][0]["per_step_us"]["low"] is None) == (groups < 3)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**content, "schema": 2}, schema)
+
+
+def test_the_estimate_does_not_depend_on_the_order_of_rows(summary) -> None:
+    again = summarise(Records(make_run(), make_frame().sort_values(["step", "arm", "group"])))
+    assert again.comparisons == summary.comparisons
+    assert np.isfinite(again.comparisons[0].per_step_us.low)

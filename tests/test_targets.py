@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+import torch
+
+from harness.errors import ConfigError
+from harness.instrument.arms import load_object
+from harness.instrument.targets import resolve
+
+
+@pytest.fixture
+def guest():
+    """A module with a function, a class, and a second module that imported the function by name."""
+    module, importer = types.ModuleType("guest"), types.ModuleType("guest_importer")
+
+    def helper() -> str:
+        return "original"
+
+    class Base:
+        def method(self) -> str:
+            return "original"
+
+        @staticmethod
+        def static() -> str:
+            return "original"
+
+    class Derived(Base):
+        pass
+
+    module.__dict__.update(helper=helper, Base=Base, Derived=Derived, number=3)
+    importer.__dict__.update(renamed=helper)
+    sys.modules |= {"guest": module, "guest_importer": importer}
+    yield module
+    del sys.modules["guest"], sys.modules["guest_importer"]
+
+
+def test_every_module_that_holds_the_function_is_found(guest) -> None:
+    target = resolve("guest.helper")
+    places = {(id(namespace), key) for namespace, key in target.module_slots}
+    assert places == {(id(vars(guest)), "helper"), (id(vars(sys.modules["guest_importer"])), "renamed")}
+
+
+@pytest.mark.parametrize(("name", "call"), [("method", lambda c: c().method()), ("static", lambda c: c.static())])
+def test_a_method_is_replaced_and_restored_by_identity(guest, name, call) -> None:
+    before = vars(guest.Base)[name]
+    target = resolve(f"guest.Base.{name}")
+    target.replace_attribute(lambda *args: "replaced")
+    assert call(guest.Base) == call(guest.Derived) == "replaced"
+    target.restore_attribute()
+    assert vars(guest.Base)[name] is before
+    assert call(guest.Base) == "original"
+
+
+def test_an_inherited_method_leaves_nothing_behind(guest) -> None:
+    target = resolve("guest.Derived.method")
+    target.replace_attribute(lambda self: "replaced")
+    assert guest.Derived().method() == "replaced"
+    assert guest.Base().method() == "original"
+    target.restore_attribute()
+    assert "method" not in vars(guest.Derived)
+
+
+def test_a_builtin_of_torch_is_found_and_a_tensor_method_too() -> None:
+    assert (vars(torch), "frombuffer") in resolve("torch.frombuffer").module_slots
+    assert resolve("torch.Tensor.copy_").owner is torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("torch.tensr", "did you mean 'tensor'"),
+        ("nowhere.at.all", "there is no module 'nowhere'"),
+        ("torch", "package.module.function"),
+        ("guest.number", "is int and no function"),
+        ("guest.Base", "no function"),
+    ],
+)
+def test_what_cannot_be_probed_is_said(guest, name, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(name)
+
+
+def test_an_arm_is_loaded_from_a_file_once(tmp_path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("class Mine: pass\n")
+    mine = load_object(f"{file}:Mine")
+    assert mine is load_object(f"{file}:Mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "message"),
+    [
+        ("class Mine: pass", "{file}:Yours", "has no 'Yours'"),
+        ("1/0", "{file}:Mine", "ZeroDivisionError"),
+        ("", "{file}.py:Mine", "is not there"),
+        ("", "no.such.module:Mine", "importing no.such.module failed"),
+        ("", "Mine", "write module:Class or path/file.py:Class"),
+    ],
+)
+def test_an_arm_that_cannot_be_loaded_is_said(tmp_path, text, reference, message) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_object(reference.format(file=file))
