@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.config import Arm
@@ -142,6 +142,8 @@ def test_arms_on_the_command_line_keep_the_baseline_and_definitions(write, tmp_p
         ),
     )
 )
+@example({"arms": [None]})
+@example({"arms": [{}]})
 def test_whatever_a_file_holds_it_is_read_or_refused_in_words(content) -> None:
     import tempfile
 

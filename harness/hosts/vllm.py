@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness import errors
 from harness.hosts.base import HostInfo, PassResult
+from harness.hosts.processes import EngineProcesses
 from harness.instrument.calibration import Calibration
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class VllmHost:
         self.engine_args = {**ENGINE_DEFAULTS, **engine, "worker_extension_cls": EXTENSION}
         self.environment = engine_environment(host, engine)
         self._llm: Any = None
+        self._processes = EngineProcesses() if host.process == "subprocess" else None
         self._saved_environment: dict[str, str | None] = {}
 
     def start(self) -> HostInfo:
@@ -112,6 +114,8 @@ class VllmHost:
             self._llm = LLM(**self.engine_args)
         except Exception as error:
             raise errors.HostError(f"the engine did not start: {_one_line(error)}") from error
+        if self._processes is not None:
+            self._processes.gather()
         facts = self._rpc("harness_describe")[0]
         named = {f.name for f in dataclasses.fields(HostInfo)}
         details = {key: value for key, value in facts.items() if key not in named}
@@ -143,21 +147,29 @@ class VllmHost:
             for request in requests
         ]
         self._rpc("harness_begin", kind, [int(arm) for arm in schedule])
-        if self._config.process == "in_process":
+        if self._processes is None:
             outputs = self._llm.generate(prompts, params, use_tqdm=False)
         else:
-            # An engine process would begin with whatever has arrived; paused, it gathers all of them first,
-            # so that step i is the same work in every pass.
-            self._llm.sleep(level=0)
-            self._llm.enqueue(prompts, params, use_tqdm=False)
-            self._llm.wake_up(tags=["scheduling"])
-            outputs = self._llm.wait_for_completion(use_tqdm=False)
+            outputs = self._processes.call(self._generate_together, prompts, params)
         records = self._rpc("harness_end")[0]
         tokens = [list(output.outputs[0].token_ids) for output in outputs]
         return PassResult(tokens=tokens, **records)
 
+    def _generate_together(self, prompts: list[Any], params: list[Any]) -> list[Any]:
+        """Serve on an engine of its own process, which would begin with whatever has arrived.
+
+        Paused, it gathers all requests first, so that step i is the same work in every pass.
+        """
+        self._llm.sleep(level=0)
+        self._llm.enqueue(prompts, params, use_tqdm=False)
+        self._llm.wake_up(tags=["scheduling"])
+        outputs: list[Any] = self._llm.wait_for_completion(use_tqdm=False)
+        return outputs
+
     def partial(self) -> PassResult | None:
         """What the pass that was cut short had measured; None where the engine is gone."""
+        if self._llm is None:
+            return None
         try:
             records = self._rpc("harness_end")[0]
         except Exception:  # noqa: BLE001 (the engine may be gone in any way; the caller has the first error)
@@ -177,7 +189,9 @@ class VllmHost:
             return
         with contextlib.suppress(Exception):  # an engine that died cannot be shut down twice
             llm.llm_engine.engine_core.shutdown()
-        if self._config.process == "in_process":
+        if self._processes is not None:
+            self._processes.end()
+        else:
             from vllm.distributed import cleanup_dist_env_and_memory
 
             del llm
@@ -186,7 +200,9 @@ class VllmHost:
 
     def _rpc(self, method: str, *args: Any) -> list[Any]:
         values = []
-        for answer in self._llm.collective_rpc(method, args=args):
+        rpc = self._llm.collective_rpc
+        answers = rpc(method, args=args) if self._processes is None else self._processes.call(rpc, method, args=args)
+        for answer in answers:
             if "error" in answer:
                 kind, message = answer["error"]
                 raise getattr(errors, kind)(message)

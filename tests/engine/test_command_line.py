@@ -1,0 +1,124 @@
+"""`python -m harness run` as a user types it: on real engines, to the end and to several bad ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+from harness.records import read_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.engine
+
+SMALL = ["--set", "workload.requests=6", "--set", "workload.prompt_tokens=20", "--set", "workload.output_tokens=8"]
+PATIENCE_S = 240
+
+
+def start(*args: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", "run", "configs/slot_mapping.yaml", *SMALL, *args],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr; fails if anything of its session still runs."""
+    session = process.pid
+    try:
+        out, err = process.communicate(timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(session, signal.SIGKILL)
+        raise
+    left = []
+    for _ in range(50):
+        left = [p for p in psutil.process_iter() if _session(p.pid) == session and p.status() != psutil.STATUS_ZOMBIE]
+        if not left:
+            break
+        time.sleep(0.2)
+    assert left == []
+    return process.returncode, out, err
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
+
+
+def wait_for_passes(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while len(list(folder.glob("passes/*.parquet"))) < count:
+        assert time.monotonic() < deadline, "the run does not get on"
+        time.sleep(0.02)
+
+
+def test_a_run_on_an_engine_in_a_process_of_its_own(tmp_path) -> None:
+    folder = tmp_path / "run"
+    overrides = ["--set", "host.process=subprocess", "--set", "protocol.passes=3", "--arms", "numpy,native"]
+    status, out, err = finish(start("--out", str(folder), *overrides))
+    assert (status, "Traceback" in err) == (0, False)
+    assert out.rstrip().endswith(f"{folder}/report.md")
+    assert "_prepare_inputs" in out
+    assert "0 calls" in out
+    assert "INFO" not in out + err  # vLLM's own log went to the folder
+    assert "starting the engine" in err
+    assert (folder / "engine.log").stat().st_size > 0
+    records = read_run(folder)
+    assert records.run["status"] == "complete"
+    assert records.run["host"]["details"]["process"] == "subprocess"
+    assert records.run["host"]["details"]["pid"] not in (os.getpid(), None)
+    assert len(records.frame) == 3 * 3 * records.run["steps"]["count"]
+
+
+def test_ctrl_c_ends_cleanly_with_what_was_measured(tmp_path) -> None:
+    folder = tmp_path / "run"
+    process = start("--out", str(folder), "--set", "protocol.passes=2000", "--arms", "numpy")
+    wait_for_passes(folder, 8)
+    process.send_signal(signal.SIGINT)
+    status, out, err = finish(process)
+    assert status == 130
+    assert "Traceback" not in err
+    assert "passes were measured and kept" in err
+    assert "_prepare_inputs" in out  # the table of what was measured
+    records = read_run(folder)
+    assert records.run["status"] == "interrupted"
+    assert records.frame["group"].nunique() >= 4
+
+
+@pytest.mark.parametrize("victim", ["worker", "engine core"])
+def test_a_killed_engine_is_said_and_loses_nothing(tmp_path, victim) -> None:
+    folder = tmp_path / "run"
+    process = start(
+        "--out", str(folder), "--set", "host.process=subprocess", "--set", "protocol.passes=2000", "--arms", "numpy"
+    )
+    wait_for_passes(folder, 6)
+    worker = psutil.Process(read_run(folder).run["host"]["details"]["pid"])
+    (worker if victim == "worker" else worker.parent()).kill()
+    status, out, err = finish(process)
+    assert status == 1
+    assert "harness: the engine died" in err
+    assert "passes were measured and kept" in err
+    assert "Traceback" not in err
+    assert "_prepare_inputs" in out
+    assert read_run(folder).run["status"] == "failed"
+
+
+def test_an_engine_that_does_not_start_is_said_in_one_line(tmp_path) -> None:
+    status, out, err = finish(start("--out", str(tmp_path / "run"), "--set", "engine.max_model_len=9999999"))
+    assert status == 1
+    message = [line for line in err.splitlines() if line.startswith("harness: ")]
+    assert len(message) == 1
+    assert "the engine did not start" in message[0]
+    assert "engine.log" in message[0]
+    assert "Traceback" not in err
+    assert "No arm was measured" in out

@@ -1,0 +1,257 @@
+"""The instrument in the real engine: every arm, over batches of all kinds; faults; and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+
+import jsonschema
+import pytest
+import torch
+
+from harness import config, errors
+from harness.config_file import load
+from harness.doctor import examine_config, examine_engine
+from harness.experiment import Run
+from harness.hosts.vllm import VllmHost
+from harness.records import RunFolder, read_run
+from harness.report import write_reports
+from harness.seams import SEAMS
+from harness.workload import Request
+from patches.slot_mapping import Numpy
+from tests.engine.conftest import CONFIG
+
+pytestmark = pytest.mark.engine
+
+ARMS = [("native", ""), *SEAMS["slot_mapping"].arms.items()]
+PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
+SCOPE = "_prepare_inputs"
+
+
+class WrongBlock:
+    """Writes every token one block too far: reads stay inside the cache, but come from elsewhere."""
+
+    takes = "arrays"
+
+    def slots(self, block_tables, first_positions, counts, block_size):
+        return Numpy().slots(block_tables, first_positions, counts, block_size) + block_size
+
+
+class RaisesAt37:
+    takes = "arrays"
+    calls = 0
+
+    def slots(self, *args):
+        RaisesAt37.calls += 1
+        if RaisesAt37.calls > 37:
+            raise ZeroDivisionError("at last")
+        return Numpy().slots(*args)
+
+
+def requests(*lengths: tuple[int, int]) -> list[Request]:
+    return [Request([(7 * i + 31 * n) % 1024 for i in range(prompt)], out) for n, (prompt, out) in enumerate(lengths)]
+
+
+def install(host, arms=ARMS, probes=PROBES) -> list[str]:
+    host.install("slot_mapping", arms, probes, SCOPE)
+    return [name for name, _ in arms]
+
+
+def own(cls) -> str:
+    return f"{__name__}:{cls.__name__}"
+
+
+@pytest.fixture
+def untouched(host):
+    """Fails the test if it leaves anything of vLLM's or torch's replaced."""
+    runner = host._llm.llm_engine.model_executor.driver_worker.worker.model_runner
+    tables = runner.input_batch.block_table.block_tables
+
+    def state():
+        return (
+            [name for owner in (runner, *tables) for name in vars(owner) if callable(getattr(type(owner), name, None))],
+            [getattr(torch, name) for name in ("tensor", "frombuffer", "cat", "from_numpy")],
+            [vars(type(table))["compute_slot_mapping"] for table in tables],
+        )
+
+    before = state()
+    assert before[0] == []  # no instance hides a method of its class
+    yield
+    assert state() == before
+
+
+MIXED = requests((1, 3), (31, 2), (32, 5), (33, 4), (64, 1), (65, 9), (128, 3), (200, 40), (2, 60), (90, 20), (1, 1))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [MIXED, requests((1, 1)), requests(*[(64, 2)] * 8), requests(*[(150, 100)] * 12), requests(*[(1, 70)] * 3)],
+    ids=["mixed", "one token", "whole chunks", "more than fit", "decodes over block edges"],
+)
+def test_every_arm_equals_native_in_every_step_of_the_real_loop(host, untouched, work) -> None:
+    names = install(host)
+    checked = host.run_pass("check", [0], work)
+    assert checked.mismatches == []
+    assert set(checked.seam_calls) == {1}
+    assert [len(tokens) for tokens in checked.tokens] == [request.output_tokens for request in work]
+    assert sum(checked.columns["num_tokens"]) >= sum(len(r.prompt_token_ids) + r.output_tokens - 1 for r in work)
+    for arm in range(len(names)):
+        assert host.run_pass("bare", [arm], work).tokens == checked.tokens
+
+
+def test_chunked_prefill_and_mixed_steps_do_occur(host) -> None:
+    """Or the test above would prove less than it says."""
+    install(host)
+    columns = host.run_pass("bare", [0], MIXED).columns
+    steps = list(zip(columns["num_reqs"], columns["num_prefills"], strict=True))
+    assert any(0 < prefills < reqs for reqs, prefills in steps)
+    assert any(prefills == 0 for _, prefills in steps)
+    assert max(columns["num_tokens"]) == 64
+
+
+@pytest.mark.parametrize("arm", [name for name, _ in ARMS])
+def test_probes_fire_as_often_as_they_must(host, untouched, arm) -> None:
+    """torch.cat once a step, torch.frombuffer once a sequence; `native` calls none of them."""
+    names = install(host)
+    columns = host.run_pass("probed", [names.index(arm)], MIXED).columns
+    steps, sequences = len(columns["step"]), columns["num_reqs"]
+    none, once = [0] * steps, [1] * steps
+    expected = {
+        "native": (none, none, none),
+        "list": (once, none, none),
+        "array": (none, once, none),
+        "list_with_array": (none, once, none),
+        "cat_frombuffers": (none, sequences, once),
+        "numpy": (none, none, none),
+    }[arm]
+    found = tuple(columns[f"{probe}.calls"] for probe in ("torch.tensor", "torch.frombuffer", "torch.cat"))
+    assert found == expected
+    assert columns["compute_slot_mapping.calls"] == once
+    assert columns["scope.calls"] == once
+
+
+def test_in_each_step_the_parts_rebuild_the_scope_and_the_scope_fits_the_step(host) -> None:
+    names = install(host)
+    columns = host.run_pass("probed", list(range(len(names))), MIXED).columns
+    for step in range(len(columns["step"])):
+        parts = sum(columns[f"{name}.self_ns"][step] for name in ("scope", *PROBES))
+        assert parts == columns["scope.total_ns"][step]
+        assert 0 < parts < columns["execute_ns"][step]
+
+
+def test_a_wrong_arm_is_caught_by_the_check_and_by_its_tokens(host, untouched) -> None:
+    """The second is why the weights are not vLLM's dummies: with those a broken cache changes no token."""
+    work = requests((40, 20), (90, 20), (5, 20))
+    install(host, arms=[("native", ""), ("wrong", own(WrongBlock))])
+    checked = host.run_pass("check", [0], work)
+    (mismatch,) = checked.mismatches
+    assert (mismatch["arm"], mismatch["step"], mismatch["position"]) == ("wrong", 0, 0)
+    assert mismatch["found"] == mismatch["expected"] + 32
+    native = host.run_pass("bare", [0], work)
+    assert native.tokens == checked.tokens
+    assert host.run_pass("bare", [1], work).tokens != native.tokens
+    assert host.run_pass("bare", [0], work).tokens == native.tokens
+
+
+def test_an_arm_that_raises_leaves_vllm_as_found_and_the_engine_in_use(host, untouched) -> None:
+    work = requests((10, 50))
+    install(host, arms=[("native", ""), ("late", own(RaisesAt37))])
+    native = host.run_pass("bare", [0], work)
+    RaisesAt37.calls = 0
+    result = host.run_pass("probed", [1], work)
+    assert result.failure == {"arm": "late", "step": 37, "error": "ZeroDivisionError: at last"}
+    assert result.unrestored == []
+    assert result.tokens == native.tokens
+    outputs = host._llm.generate([{"prompt_token_ids": work[0].prompt_token_ids}], use_tqdm=False)
+    assert len(outputs) == 1  # as a user of the same process would go on
+
+
+def test_any_function_can_be_probed_by_its_dotted_name(host, untouched) -> None:
+    probes = [
+        "numpy.repeat",
+        "torch.index_select",
+        "vllm.v1.worker.gpu_input_batch.InputBatch.condense",
+        "vllm.v1.worker.gpu_model_runner.GPUModelRunner._prepare_input_ids",
+        SEAMS["slot_mapping"].target,
+    ]
+    install(host, probes=probes)
+    columns = host.run_pass("probed", [0], MIXED).columns
+    steps = len(columns["step"])
+    assert columns["numpy.repeat.calls"] == [1] * steps
+    assert columns["torch.index_select.calls"] >= [1] * steps
+    assert columns[f"{probes[3]}.calls"] == [1] * steps
+    assert columns[f"{probes[4]}.calls"] == [1] * steps
+    assert columns[f"{probes[2]}.calls"] == [0] * steps  # it is called, but outside the scope
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"probes": ["torch.tensr"]}, errors.ConfigError, "did you mean 'tensor'"),
+        ({"arms": [("mine", "no.such.module:Mine")]}, errors.ConfigError, "importing no.such.module failed"),
+    ],
+)
+def test_what_cannot_be_installed_is_said_across_the_rpc(host, untouched, change, error, message) -> None:
+    with pytest.raises(error, match=message):
+        install(host, **change)
+
+
+def test_an_unknown_engine_argument_is_refused_with_the_nearest(host) -> None:
+    with pytest.raises(errors.ConfigError, match=r"engine.max_modl_len: vLLM .* did you mean 'max_model_len'"):
+        VllmHost(config.Host(), {"model": "x", "max_modl_len": 3}).start()
+
+
+def test_a_device_that_this_vllm_is_not_for_is_refused(host) -> None:
+    other = "cuda" if host.start().device == "cpu" else "cpu"
+    with pytest.raises(errors.ConfigError, match=f"host.device: {other} was asked for"):
+        VllmHost(config.Host(device=other), {"model": "x"}).start()
+
+
+def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
+    """The config of the main job, on the shared engine: its counts as derived by hand, its files and their schema."""
+    loaded = load(CONFIG, ["protocol.passes=3", "workload.requests=4", "workload.prompt_tokens=16",
+                           "workload.output_tokens=10"])  # fmt: skip
+    run = Run(loaded, host, RunFolder(tmp_path / "run"), silent)
+    outcome = run.execute()
+    assert (outcome.exit_status, outcome.message) == (0, "")
+    records = read_run(run.folder.path)
+    assert records.run["steps"]["num_tokens"] == [64, *[4] * 9]  # all prompts in one step, then nine of one token each
+    assert len(records.frame) == 3 * 6 * 10
+    summary = write_reports(run.folder.path)
+    calls = {
+        name: [arm.probes[probe].calls for probe in ("torch.tensor", "torch.frombuffer", "torch.cat")]
+        for name, arm in summary.arms.items()
+    }
+    assert calls == {
+        "list": [10, 0, 0],
+        "cat_frombuffers": [0, 40, 10],
+        "array": [0, 10, 0],
+        "list_with_array": [0, 10, 0],
+        "numpy": [0, 0, 0],
+        "native": [0, 0, 0],
+    }
+    schema = json.loads(resources.files("harness").joinpath("schemas/summary.schema.json").read_text())
+    jsonschema.validate(json.loads((run.folder.path / "summary.json").read_text()), schema)
+    assert "0 calls" in (run.folder.path / "report.md").read_text()
+
+
+def test_doctor_finds_no_fault_with_the_main_job(host) -> None:
+    findings = [*examine_engine(), *examine_config(load(CONFIG))]
+    assert [finding for finding in findings if finding.level == "fault"] == []
+    assert {"vllm", "runner", "seam", "scope", "probe", "arm", "model"} <= {finding.subject for finding in findings}
+
+
+@pytest.mark.parametrize(
+    ("override", "subject", "found"),
+    [
+        ("probes=[torch.tensr]", "probe", "did you mean 'tensor'"),
+        ("scope=_prepare_outputs", "scope", "has no method '_prepare_outputs'"),
+        ("host.model_runner=v2", "seam", "lives on v1 runners"),
+        ("engine.model=./gone", "model", "no config.json"),
+        ("arms=[native, {mine: 'no.module:X'}]", "arm", "importing no.module failed"),
+    ],
+)
+def test_doctor_names_what_is_amiss(host, override, subject, found) -> None:
+    extra = ["baseline=native"] if override.startswith("arms") else []
+    findings = list(examine_config(load(CONFIG, [override, *extra])))
+    assert any(f.level == "fault" and f.subject == subject and found in f.found and f.mend for f in findings)

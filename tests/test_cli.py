@@ -1,0 +1,109 @@
+"""The command line without an engine: help, lists, refusals and their exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import config, errors
+from harness.hosts.vllm import VllmHost, engine_environment, resolve_model
+
+
+def harness(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", *args]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["doctor"]])
+def test_help_is_there_and_imports_neither_torch_nor_vllm(command) -> None:
+    program = (
+        "import sys, atexit, harness.cli\n"
+        "atexit.register(lambda: print('imported:', sorted({'torch', 'vllm', 'pandas'} & set(sys.modules))))\n"
+        f"sys.argv = ['harness', *{command!r}, '--help']\n"
+        "harness.cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: harness")
+    assert "imported: []" in done.stdout
+
+
+def test_list_names_seams_arms_probes_and_configs() -> None:
+    done = harness("list")
+    assert done.returncode == 0
+    for word in ("slot_mapping", "native", "list_with_array", "cat_frombuffers", "torch.frombuffer", "Configs"):
+        assert word in done.stdout
+    assert "array.array a sequence" in " ".join(done.stdout.split())  # an arm's own first line
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["run", "none.yaml"], "harness: none.yaml: cannot be read"),
+        (["run", "configs/slot_mapping.yaml", "--arms", "nope"], "has no arm 'nope'"),
+        (["run", "configs/slot_mapping.yaml", "--set", "protocol.pases=2"], "did you mean 'passes'?"),
+        (["run"], "Missing argument 'CONFIG'"),
+        (["runn"], "No such command 'runn'"),
+    ],
+)
+def test_what_the_user_can_mend_ends_in_one_line_and_status_2(args, message, tmp_path) -> None:
+    done = harness(*args)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_without_a_run_is_a_failure_in_one_line(tmp_path) -> None:
+    done = harness("report", str(tmp_path))
+    assert (done.returncode, done.stderr) == (1, f"harness: {tmp_path} holds no run: there is no run.json\n")
+
+
+def test_a_missing_vllm_is_said_with_its_mend(monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(errors.HostError, match="vLLM is not installed here; `make setup`"):
+        VllmHost(config.Host(), {"model": "x"}).start()
+
+
+def test_the_engines_environment() -> None:
+    env = engine_environment(config.Host(process="subprocess", model_runner="v1", env={"A": "b"}), {"model": "hub/x"})
+    assert env["VLLM_ENABLE_V1_MULTIPROCESSING"] == "1"
+    assert env["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+    assert env["OMP_NUM_THREADS"] == "1"
+    assert env["A"] == "b"
+    assert "HF_HUB_OFFLINE" not in env
+    parallel = engine_environment(config.Host(threads=None), {"model": "configs/models/tiny-llama"})
+    assert "OMP_NUM_THREADS" not in parallel
+    assert parallel["HF_HUB_OFFLINE"] == "1"
+    assert engine_environment(config.Host(), {"model": "x", "tensor_parallel_size": 2})[
+        "VLLM_CPU_OMP_THREADS_BIND"
+    ] == "nobind"  # fmt: skip
+
+
+def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(errors.ConfigError, match=r"no config\.json"):
+        resolve_model("model", tmp_path)
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert resolve_model("model", tmp_path) == str(tmp_path / "model")
+    assert resolve_model("meta-llama/Llama-3.2-1B", tmp_path) == "meta-llama/Llama-3.2-1B"
+    with pytest.raises(errors.ConfigError, match=r"no config\.json"):
+        resolve_model("./gone", tmp_path)
+
+
+@pytest.mark.parametrize("package", ["harness", "patches"])
+def test_public_names_are_declared_and_exist(package) -> None:
+    """Every module says what is public, and has it (the two that need vLLM are seen by the engine tests)."""
+    import importlib
+
+    for path in sorted(Path(package).rglob("*.py")):
+        name = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+        if name.endswith(("__main__", "vllm_weights", "vllm_worker")):
+            continue
+        module = importlib.import_module(name)
+        assert path.read_text().count('"""') >= 2, f"{path} has no docstring"
+        for public in getattr(module, "__all__", ()):
+            assert hasattr(module, public), f"{name}.{public}"
+        if path.name != "__init__.py":
+            assert module.__all__
