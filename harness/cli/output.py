@@ -8,8 +8,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as Remaining
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,17 +50,29 @@ def engine_output_to(path: Path | None) -> Iterator[Console]:
 
 
 class Terminal:
-    """An observer that shows the stage, how many of its passes are done, and how long still."""
+    """An observer that shows the stage, how many of its passes are done, and how long still.
+
+    It draws only when it is told something, which is between passes: a thread that redraws by itself would
+    run Python inside the very steps that are timed.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._plain = not console.is_terminal
-        self._stage = ""
         self._done = self._passes = 0
         self._progress = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("left:"), Remaining(), console=console, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+            redirect_stdout=False,  # or what the engine prints would come to the terminal after all
+            redirect_stderr=False,
+        )
 
     def __enter__(self) -> Terminal:
         if not self._plain:
@@ -62,23 +80,26 @@ class Terminal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if not self._plain:
+            self._progress.stop()
 
     def stage(self, name: str, passes: int) -> None:
         """A stage of so many passes begins."""
-        self._stage, self._done, self._passes = name, 0, passes
+        self._done, self._passes = 0, passes
         if self._plain:
-            count = f" ({passes} pass{'es' if passes > 1 else ''})" if passes else ""
+            count = f" ({passes} pass{'es' if passes > 1 else ''})" if passes else " (some tens of seconds)"
             self._console.print(f"{name}{count}", highlight=False)
             return
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
-        self._progress.add_task(name, total=passes or None)
+        self._progress.add_task(name if passes else f"{name} (some tens of seconds)", total=passes or 1)
+        self._progress.refresh()
 
     def advance(self) -> None:
         """One pass of the stage has ended; without a terminal every quarter of a stage is told."""
         self._done += 1
         if not self._plain:
             self._progress.advance(self._progress.task_ids[-1])
+            self._progress.refresh()
         elif self._passes >= 8 and self._done * 4 // self._passes > (self._done - 1) * 4 // self._passes:
             self._console.print(f"  {self._done} of {self._passes} passes", highlight=False)

@@ -72,8 +72,12 @@ def instrument_cost(summary: Summary) -> str:
 
 
 def command_line(summary: Summary) -> str:
-    """How to run it again."""
+    """How to run it again, into a new folder."""
     program, *arguments = summary.run["command"]
+    if "--out" in arguments:
+        place = arguments.index("--out")
+        del arguments[place : place + 2]
+    arguments = [argument for argument in arguments if not argument.startswith("--out=")]
     name = "python -m harness" if PurePath(program).name in ("__main__.py", "harness") else program
     return f"{name} {shlex.join(arguments)}"
 
