@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -61,7 +60,7 @@ class Run:
     host: Host
     folder: RunFolder
     observer: Observer
-    command: Sequence[str] = field(default_factory=lambda: list(sys.argv))
+    command: Sequence[str] = ()
     unequal: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 

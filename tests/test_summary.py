@@ -23,7 +23,7 @@ def make_run(**changes):
         "schema": 1,
         "status": "complete",
         "message": "",
-        "command": ["harness", "run", "config.yaml"],
+        "command": ["python", "-m", "harness", "run", "config.yaml", "--out", "x"],
         "config_file": "config.yaml",
         "config": {
             "title": "A title",

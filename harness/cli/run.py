@@ -39,9 +39,10 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     folder = RunFolder(out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}")
 
+    typed = ["python", "-m", "harness", *sys.argv[1:]]  # and not sys.argv[0], which is a path of this machine
     log = folder.path / "engine.log"
     with engine_output_to(None if verbose else log) as console, Terminal(console) as terminal:
-        outcome = Run(loaded, VllmHost(experiment.host, engine), folder, terminal, sys.argv).execute()
+        outcome = Run(loaded, VllmHost(experiment.host, engine), folder, terminal, typed).execute()
     summary = write_reports(folder.path)
     print_summary(summary, Console(), told=outcome.message)
     if outcome.message:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,13 +72,11 @@ def instrument_cost(summary: Summary) -> str:
 
 def command_line(summary: Summary) -> str:
     """How to run it again, into a new folder."""
-    program, *arguments = summary.run["command"]
+    arguments = list(summary.run["command"])
     if "--out" in arguments:
         place = arguments.index("--out")
         del arguments[place : place + 2]
-    arguments = [argument for argument in arguments if not argument.startswith("--out=")]
-    name = "python -m harness" if PurePath(program).name in ("__main__.py", "harness") else program
-    return f"{name} {shlex.join(arguments)}"
+    return shlex.join(argument for argument in arguments if not argument.startswith("--out="))
 
 
 def _count(number: int, noun: str) -> str:
