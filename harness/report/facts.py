@@ -40,6 +40,12 @@ def facts(summary: Summary) -> dict[str, str]:
             f"{measured[0].passes} of each of {_count(len(measured), 'arm')}, which change from {protocol['grain']} to "
             f"{protocol['grain']} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in one launch"
         )
+        steps_ms = [arm.step_ns / arm.steps / 1e6 for arm in measured]
+        shares = [arm.corrected_scope_ns / arm.step_ns * 100 for arm in measured]
+        lines["a step"] = (
+            f"{_range(steps_ms, '.3g')} ms in the model runner, of which {run['config']['scope']} takes "
+            f"{_range(shares, '.3g')} %, by arm"
+        )
     loads = ", ".join(str(run[key][0]) for key in ("load_average_at_end",) if key in run)
     lines["machine"] = (
         f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['memory_gib']} GiB, "
@@ -77,6 +83,11 @@ def command_line(summary: Summary) -> str:
         place = arguments.index("--out")
         del arguments[place : place + 2]
     return shlex.join(argument for argument in arguments if not argument.startswith("--out="))
+
+
+def _range(values: list[float], spec: str) -> str:
+    low, high = format(min(values), spec), format(max(values), spec)
+    return low if low == high else f"{low} to {high}"
 
 
 def _count(number: int, noun: str) -> str:
