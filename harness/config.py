@@ -130,7 +130,7 @@ class Protocol(_Strict):
         warmup: unmeasured passes of each arm before that.
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
         grain: where arms change: between steps, or between passes.
-        seed: of the order and of the resampling.
+        seed: of the order.
         confidence: of the intervals.
     """
 

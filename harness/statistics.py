@@ -15,10 +15,10 @@ from scipy import stats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RESAMPLES", "Interval", "corrected_self", "paired_difference", "total"]
+__all__ = ["CLIP", "Interval", "corrected_self", "paired_difference", "total", "typical_sum"]
 
-RESAMPLES: Final = 2000
-"""Bootstrap resamples: the Monte-Carlo error of a 95 % limit is then a few percent of the half-width."""
+CLIP: Final = 1.5
+"""Huber's usual constant: 95 % efficient for a normal distribution, and bounded for any other."""
 
 
 @dataclass(frozen=True)
@@ -43,49 +43,61 @@ def total(values: NDArray[np.float64]) -> float:
     return float(values.sum(axis=1).mean())
 
 
-def paired_difference(
-    values: NDArray[np.float64], baseline: NDArray[np.float64], confidence: float, seed: int
-) -> Interval:
-    """Difference of two arms over a whole pass: sum over steps of the median over groups of x - y.
+def typical_sum(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum over steps of a robust location over groups: Huber's M-estimator, one step from the median.
 
-    The median at each step keeps out the steps that an interrupt or a collection hit: on a shared machine
-    their tail is so heavy that a mean says nothing. The sum over steps keeps the weights that users count
-    in, a prefill step by its own size and not as one of many. Groups, never steps, are resampled, because
-    the steps of a pass share its state (percentile bootstrap; Efron & Tibshirani 1993, ch. 13; blocks as
-    the unit after Kuensch 1989).
+    Around each step's median, values are clipped at `CLIP` robust standard deviations (1.4826 times the median
+    absolute deviation; at least the median of that over steps, since with few groups one step's can be tiny by
+    chance). The clipped mean is added, over the share of values inside. Huber, "Robust estimation of a location
+    parameter" (1964); one-step estimators: Bickel (1975).
+
+    Args:
+        values: shape [..., groups, steps].
+
+    Returns:
+        Shape [...].
+    """
+    centre = np.median(values, axis=-2, keepdims=True)
+    residuals = values - centre
+    deviation = 1.4826 * np.median(np.abs(residuals), axis=-2, keepdims=True)
+    limit = CLIP * np.maximum(deviation, np.median(deviation, axis=-1, keepdims=True))
+    inside = np.mean(np.abs(residuals) <= limit, axis=(-2, -1))
+    clipped = np.clip(residuals, -limit, limit).mean(axis=-2).sum(axis=-1)
+    return np.asarray(centre.sum(axis=(-2, -1)) + clipped / inside)
+
+
+def paired_difference(values: NDArray[np.float64], baseline: NDArray[np.float64], confidence: float) -> Interval:
+    """Difference of two arms over a whole pass, with an interval from resampling groups.
+
+    The estimate is `typical_sum` of x - y: on a shared machine interrupts give differences so heavy a tail
+    that their mean says nothing, and the sum over steps keeps the weights that users count in, a prefill
+    step by its own size and not as one of many. On this project's records it is a third narrower than the
+    sum of plain medians (README's run: 1.0 against 1.6 us a step for `array - list`).
+
+    The interval is the delete-one-group jackknife's standard error with Student's t (Efron & Tibshirani 1993,
+    ch. 11; Tukey 1958): whole groups are left out, never steps, because the steps of a pass share its state
+    (Kuensch 1989). Unlike a bootstrap percentile it can be had at any confidence from few groups. Over 400
+    synthetic runs each with t2 tails, millisecond bursts, slow stretches and drift, a 95 % interval missed
+    zero in 1 to 6 % (3 to 40 groups), a 99.8 % interval in 0 to 1 %.
 
     Args:
         values: the arm's, shape [groups, steps].
         baseline: the baseline's, same shape, paired.
         confidence: such as 0.95.
-        seed: of the resampling.
 
     Returns:
         The difference a pass, in the unit of `values`. With fewer than 3 groups the limits are infinite.
     """
     differences = values - baseline
     groups = len(differences)
-    estimate = float(np.median(differences, axis=0).sum())
+    estimate = float(typical_sum(differences))
     if groups < 3:
         return Interval(estimate, -np.inf, np.inf)
-    if not np.any(differences != differences[0]):  # counters, or an arm against itself: nothing varies
-        return Interval(estimate, estimate, estimate)
-
-    def statistic(index: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
-        picked = differences[np.moveaxis(index, axis, -1)]  # [..., groups, steps]
-        return np.asarray(np.median(picked, axis=-2).sum(axis=-1))
-
-    result = stats.bootstrap(
-        (np.arange(groups),),
-        statistic,
-        n_resamples=RESAMPLES,
-        batch=max(1, 4_000_000 // differences.size),  # keeps the working set near 32 MB
-        vectorized=True,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return Interval(estimate, float(result.confidence_interval.low), float(result.confidence_interval.high))
+    kept = np.array([[other for other in range(groups) if other != left_out] for left_out in range(groups)])
+    estimates = np.array([typical_sum(differences[rows]) for rows in kept])
+    error = np.sqrt((groups - 1) / groups * np.sum((estimates - estimates.mean()) ** 2))
+    half = float(stats.t.ppf((1 + confidence) / 2, groups - 1) * error)
+    return Interval(estimate, estimate - half, estimate + half)
 
 
 def corrected_self(

@@ -155,7 +155,7 @@ def summarise(records: Records) -> Summary:
                 pair = values[name][metric], values[baseline][metric]
                 if metric in probes and not any(array.any() for array in pair):
                     continue  # neither ever called it
-                difference = paired_difference(*pair, protocol["confidence"], protocol["seed"])
+                difference = paired_difference(*pair, protocol["confidence"])
                 steps = pair[0].shape[1]
                 comparisons.append(
                     Comparison(name, baseline, metric, difference.scaled(1e-3 / steps), difference.scaled(1e-6))
