@@ -1,8 +1,9 @@
 # Two commands for a user (run, test), and what they stand on. Everything lives in .venv/.
 
-PYTHON ?= python3.11
-EXTRA  ?= cpu
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV   := .venv
+# cpu or cuda; what is installed stays unless told otherwise.
+EXTRA  ?= $(if $(wildcard $(VENV)/.ready-cuda),cuda,cpu)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready-$(EXTRA)
 

@@ -127,7 +127,7 @@ class Protocol(_Strict):
 
     Attributes:
         passes: how often every arm meets every step; the unit of resampling, so not fewer than 2.
-        warmup: unmeasured passes of each arm before that.
+        warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
         grain: where arms change: between steps, or between passes.
         seed: of the order.
@@ -135,7 +135,7 @@ class Protocol(_Strict):
     """
 
     passes: Annotated[int, Field(ge=2)] = 20
-    warmup: NonNegativeInt = 1
+    warmup: PositiveInt = 1
     order: Literal["random", "rotate"] = "random"
     grain: Literal["step", "pass"] = "step"
     seed: NonNegativeInt = 0
@@ -178,6 +178,8 @@ class Experiment(_Strict):
         known = [NATIVE, *SEAMS[self.seam].arms]
         names = [arm.name for arm in self.arms]
         for arm in self.arms:
+            if arm.name == NATIVE and arm.reference:
+                raise ValueError("arms: `native` is the host's own implementation; give yours another name")
             if arm.name != NATIVE and not arm.reference:
                 raise ValueError(
                     f"arms: seam {self.seam!r} has no arm {arm.name!r}; it has {', '.join(known)}, "
@@ -190,6 +192,11 @@ class Experiment(_Strict):
             raise ValueError(f"baseline: {self.baseline!r} is none of the arms ({', '.join(names)})")
         if "model" not in self.engine:
             raise ValueError("engine: `model` is missing: a folder with a config.json, or a hub name")
+        if not isinstance(self.engine["model"], str) or not self.engine["model"]:
+            raise ValueError(f"engine: `model` is {self.engine['model']!r}: write a folder or a hub name")
+        for parallel in ("tensor_parallel_size", "pipeline_parallel_size"):
+            if not isinstance(size := self.engine.get(parallel, 1), int) or size < 1:
+                raise ValueError(f"engine: {parallel} is {size!r}: write a whole number from 1")
         if "worker_extension_cls" in self.engine:
             raise ValueError("engine: worker_extension_cls is how harness gets into the engine; leave it out")
         return self

@@ -41,6 +41,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, int] = {}
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{self.name}:{key.start_mark.line + 1}: a key is a plain word here")
             if key.value in seen:
                 line = key.start_mark.line + 1
                 raise ConfigError(f"{self.name}:{line}: {key.value}: already given in line {seen[key.value]}; keep one")
@@ -68,7 +70,7 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
     for override in overrides:
         _apply(raw, override, sources, path.parent)
     if arms:
-        _choose_arms(raw, [_from_here(arm, path.parent) if ".py:" in arm else arm for arm in arms])
+        _choose_arms(raw, [_arm_from_here(arm, path.parent) for arm in arms])
         sources["arms"] = f"--arms {','.join(arms)}"
     try:
         experiment = Experiment.model_validate(raw)
@@ -92,18 +94,16 @@ def _files(experiment: Experiment) -> Iterator[tuple[list[str | int], Path]]:
 
 
 def _parse(text: str, path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
-    loader = _Loader(text)
-    loader.name = str(path)
     try:
+        loader = _Loader(text)
+        loader.name = str(path)
         tree = loader.get_single_node()
         raw = loader.construct_document(tree) if tree is not None else None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: this is no valid YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # the safe loader's own dates, keys and the like
         raise ConfigError(f"{path}: this is no valid YAML: {' '.join(str(error).split())}") from error
-    finally:
-        loader.dispose()
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}:1: a config is a mapping of keys (engine, workload, seam, arms, ...)")
     return tree, raw
@@ -114,13 +114,19 @@ def _from_here(name: str, folder: Path) -> str:
     return os.path.relpath(Path(name).absolute(), folder.absolute())
 
 
+def _arm_from_here(entry: Any, folder: Path) -> Any:
+    if isinstance(entry, dict):
+        return {name: _arm_from_here(reference, folder) for name, reference in entry.items()}
+    return _from_here(entry, folder) if isinstance(entry, str) and ".py:" in entry else entry
+
+
 def _apply(raw: dict[str, Any], override: str, sources: dict[str, str], folder: Path) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {override}: write key.path=value, as in --set protocol.passes=40")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, TypeError) as error:
         raise ConfigError(f"--set {override}: the value is no valid YAML") from error
     *parents, last = key.split(".")
     place: Any = raw
@@ -128,7 +134,11 @@ def _apply(raw: dict[str, Any], override: str, sources: dict[str, str], folder: 
         place = place.setdefault(part, {}) if isinstance(place, dict) else None
     if not isinstance(place, dict):
         raise ConfigError(f"--set {override}: {'.'.join(parents)} is no mapping in the config")
-    place[last] = _from_here(str(value), folder) if key == "workload.file" else value
+    if key == "workload.file":
+        value = _from_here(str(value), folder)
+    elif key == "arms" and isinstance(value, list):
+        value = [_arm_from_here(entry, folder) for entry in value]
+    place[last] = value
     sources[key] = f"--set {override}"
 
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness import machine
 from harness.errors import HarnessError
-from harness.instrument.arms import load_object
+from harness.instrument.arms import load_arm, load_object
 from harness.instrument.targets import resolve
 from harness.seams import NATIVE, SEAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.config import Arm
     from harness.config_file import Loaded
 
 __all__ = ["RUNNERS", "Finding", "examine_config", "examine_engine", "examine_machine"]
@@ -128,7 +129,11 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
             return Finding("fault", subject, str(error), "mend the config, or use a vLLM that has it")
 
     yield check("model", lambda: resolve_model(str(experiment.engine["model"]), loaded.folder))
-    environment = engine_environment(host, experiment.engine)
+    try:
+        model = resolve_model(str(experiment.engine["model"]), loaded.folder)
+    except HarnessError:
+        model = str(experiment.engine["model"])
+    environment = engine_environment(host, {**experiment.engine, "model": model})
     yield Finding("ok", "environment", " ".join(f"{key}={value}" for key, value in sorted(environment.items())))
 
     generation = host.model_runner if host.model_runner != "auto" else ("v2" if installed == "cuda" else "v1")
@@ -155,7 +160,7 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
             yield check("probe", lambda probe=probe: f"{probe}: {_held(probe)}")
     for arm in experiment.arms:
         if arm.name != NATIVE:
-            yield check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm.reference, loaded.folder)}")
+            yield check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm, seam.module, loaded.folder)}")
 
 
 def _signature(module: str, target: str) -> tuple[str, ...]:
@@ -177,7 +182,9 @@ def _held(probe: str) -> str:
     return f"held under {places} name{'' if places == 1 else 's'}"
 
 
-def _arm(reference: str, folder: Path) -> str:
-    where, _, name = reference.rpartition(":")
-    load_object(f"{folder / where}:{name}" if where.endswith(".py") else reference)
-    return os.path.relpath(folder / where) if where.endswith(".py") else reference
+def _arm(arm: Arm, module: str, folder: Path) -> str:
+    where, _, name = arm.reference.rpartition(":")
+    in_file = where.endswith(".py")
+    made = load_arm(arm.name, f"{folder / where}:{name}" if in_file else arm.reference)
+    importlib.import_module(module).check_arm(made)
+    return os.path.relpath(folder / where) if in_file else arm.reference

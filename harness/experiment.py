@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -87,8 +88,12 @@ class Run:
             text = " ".join(str(error).split())[:300]
             outcome = Outcome("failed", 1, f"the engine failed: {type(error).__name__}: {text}; {self._done()}")
         finally:
-            self._keep_partial()
-            self.host.stop()
+            try:
+                unrestored = self._keep_partial()
+            finally:
+                self.host.stop()
+        if unrestored:
+            outcome.message += f"; these could not be put back: {', '.join(unrestored)}"
         self.facts |= {
             "status": outcome.status,
             "exit_status": outcome.exit_status,
@@ -111,8 +116,9 @@ class Run:
         self.observer.stage("starting the engine", 0)
         info = self.host.start()
         self.facts["host"] = _host_facts(info)
-        self.facts["engine_args"] = self._portable(getattr(self.host, "engine_args", {}))
-        self.facts["environment"] = getattr(self.host, "environment", {})
+        # The model as the config names it, without this machine's paths.
+        self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
+        self.facts["environment"] = self.host.environment
         work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
 
         # Native comes first whether or not it is an arm: it is what equality is held against.
@@ -121,12 +127,10 @@ class Run:
         calibration = self.host.install(experiment.seam, list(installed.items()), experiment.probes, experiment.scope)
         self.facts["calibration"] = calibration.as_dict()
 
-        steps = self._check(work, list(installed))
+        steps = self._check(work)
+        self._note_equality(list(configured))
         self._warm_up(work, list(installed))
-        self.facts["equality"] = {
-            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")} for name in configured
-        }
-        self.folder.write_run(self.facts)
+        self._note_equality(list(configured))
         arms = [name for name in configured if name not in self.unequal]
         if arms:
             self._measure(work, arms, list(installed), steps)
@@ -135,10 +139,16 @@ class Run:
             return Outcome("complete", 1, f"not equal to native, so not measured: {reasons}")
         return Outcome("complete", 0)
 
-    def _check(self, work: Work, installed: list[str]) -> int:
+    def _note_equality(self, names: list[str]) -> None:
+        self.facts["equality"] = {
+            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")} for name in names
+        }
+
+    def _check(self, work: Work) -> int:
         """Compare every arm with native on the same inputs at each step; the number of steps."""
         self.observer.stage("checking that all arms compute the same", 1)
         result = self.host.run_pass("check", [0], work.requests)
+        self._check_failure(result, "the checking pass")
         self.observer.advance()
         probe = SEAMS[self.loaded.experiment.seam].probe
         if not result.seam_calls or not all(result.seam_calls):
@@ -165,7 +175,7 @@ class Run:
 
     def _warm_up(self, work: Work, installed: list[str]) -> None:
         """Serve the workload under each arm alone: it warms up, and its tokens are compared with native's."""
-        rounds = max(1, self.loaded.experiment.protocol.warmup)
+        rounds = self.loaded.experiment.protocol.warmup
         arms = [name for name in installed if name not in self.unequal]
         self.observer.stage("warming up, comparing tokens", rounds * len(arms))
         for _ in range(rounds):
@@ -189,6 +199,7 @@ class Run:
         schedule = complete_blocks(len(arms), steps, protocol.passes, protocol.seed, protocol.order, protocol.grain)
         self._measured = True
         self.facts |= {"passes_planned": schedule.shape[0] * schedule.shape[1], "arms_measured": arms}
+        self.folder.write_run(self.facts)  # from here on the passes can be read, whatever becomes of this process
         self.observer.stage("measuring", self.facts["passes_planned"])
         position = [installed.index(name) for name in arms]
         index = 0
@@ -196,10 +207,14 @@ class Run:
             for steps_of_pass in group:
                 self._under_way = index
                 result = self.host.run_pass("probed", [position[arm] for arm in steps_of_pass], work.requests)
-                self._check_failure(result, f"pass {index}")
-                self._check_signature(result, f"pass {index}")
-                if difference := _first_difference(self._reference_tokens, result.tokens):
-                    raise StepMismatchError(f"pass {index} generated other tokens than native alone: {difference}")
+                try:
+                    self._check_failure(result, f"pass {index}")
+                    self._check_signature(result, f"pass {index}")
+                    if difference := _first_difference(self._reference_tokens, result.tokens):
+                        raise StepMismatchError(f"pass {index} generated other tokens than native alone: {difference}")
+                except HarnessError:
+                    self._write(index, result, complete=False)  # the evidence
+                    raise
                 self._write(index, result, complete=True)
                 self._under_way = None
                 self.facts["passes_done"] = index = index + 1
@@ -215,21 +230,23 @@ class Run:
         }
         self.folder.write_pass(index, columns, complete)
 
-    def _keep_partial(self) -> None:
-        """Save the finished steps of a pass that was cut short, and put vLLM's own functions back."""
+    def _keep_partial(self) -> list[str]:
+        """Save the finished steps of a pass that was cut short, and put vLLM's own functions back.
+
+        Gives what could not be put back. Failing to save must not hide what ended the pass.
+        """
         result = self.host.partial()
-        if result is not None and self._under_way is not None and result.columns["step"]:
-            try:
+        if result is None:
+            return []
+        if self._under_way is not None and result.columns["step"]:
+            with contextlib.suppress(RecordsError):
                 self._write(self._under_way, result, complete=False)
-            except RecordsError:
-                return  # the disk is full: that is already being reported
+        return result.unrestored
 
     def _check_failure(self, result: PassResult, where: str) -> None:
         if result.unrestored:
             raise HarnessError(f"after {where} these could not be put back: {', '.join(result.unrestored)}")
         if result.failure is not None:
-            if self._under_way is not None:
-                self._write(self._under_way, result, complete=False)
             failure = result.failure
             raise ArmError(f"arm {failure['arm']!r} raised at step {failure['step']} of {where}: {failure['error']}")
 
@@ -258,10 +275,6 @@ class Run:
         if where.endswith(".py"):
             return f"{(self.loaded.folder / where).resolve()}:{name}"
         return reference
-
-    def _portable(self, engine_args: dict[str, Any]) -> dict[str, Any]:
-        """Engine arguments with the model as the config names it, without this machine's paths."""
-        return {**engine_args, "model": self.loaded.experiment.engine["model"]} if engine_args else {}
 
 
 def _host_facts(info: HostInfo) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from harness.errors import RecordsError
+from harness.errors import ConfigError, RecordsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +36,8 @@ class RunFolder:
         path: the folder; made if it is not there.
 
     Raises:
-        RecordsError: the folder cannot be made, or already holds a run.
+        RecordsError: the folder cannot be made.
+        ConfigError: it already holds a run that measured something.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,8 +46,8 @@ class RunFolder:
             (path / "passes").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
-        if (path / "run.json").exists():
-            raise RecordsError(f"{path} already holds a run; name another folder with --out")
+        if any((path / "passes").iterdir()):
+            raise ConfigError(f"{path} already holds a run; name another folder with --out")
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
@@ -82,6 +83,10 @@ class RunFolder:
             raise RecordsError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
+REQUIRED: Final = ("status", "config", "config_file", "command", "machine", "versions")
+"""What run.json holds from the first moment on."""
+
+
 @dataclass(frozen=True)
 class Records:
     """What a run's folder holds.
@@ -114,6 +119,8 @@ def read_run(path: Path) -> Records:
     if not isinstance(run, dict) or run.get("schema") != RUN_SCHEMA:
         found = run.get("schema") if isinstance(run, dict) else None
         raise RecordsError(f"{path / 'run.json'}: schema {found!r}; this version of harness reads {RUN_SCHEMA}")
+    if missing := [key for key in REQUIRED if key not in run]:
+        raise RecordsError(f"{path / 'run.json'}: it lacks {', '.join(missing)}, so it is not from a run")
     frames, unreadable, partial = [], {}, []
     for file in sorted((path / "passes").glob("*.parquet")):
         if file.name.endswith(".partial.parquet"):

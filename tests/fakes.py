@@ -162,6 +162,8 @@ class FakeHost:
         self.runner = runner or Runner()
         self.clock = clock or VirtualClock(reading_ns=10)
         self.before_pass = before_pass
+        self.engine_args: dict[str, Any] = {"model": "/somewhere/none"}
+        self.environment: dict[str, str] = {}
         self.passes: list[str] = []
         self.stopped = False
         self.instrument: Instrument | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import config, errors
-from harness.hosts.vllm import VllmHost, engine_environment, resolve_model
+from harness.hosts.vllm import VllmHost, engine_environment, merge_workers, resolve_model
 
 
 def harness(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:
@@ -44,6 +44,12 @@ def test_list_names_seams_arms_probes_and_configs() -> None:
         (["run", "none.yaml"], "harness: none.yaml: cannot be read"),
         (["run", "configs/slot_mapping.yaml", "--arms", "nope"], "has no arm 'nope'"),
         (["run", "configs/slot_mapping.yaml", "--set", "protocol.pases=2"], "did you mean 'passes'?"),
+        (["run", "configs/slot_mapping.yaml", "--arms", ","], "--arms: name at least one arm"),
+        (["run", "configs/slot_mapping.yaml", "--set", "engine.tensor_parallel_size=two"], "write a whole number"),
+        (["run", "configs/slot_mapping.yaml", "--set", "engine.model="], "write a folder or a hub name"),
+        (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], "there is tiny-llama"),
+        (["run", "configs/slot_mapping.yaml", "--set", "title=2020-13-45"], "the value is no valid YAML"),
+        (["run", "configs/slot_mapping.yaml", "--set", "arms=[list, {native: 'x:Y'}]"], "give yours another name"),
         (["run"], "Missing argument 'CONFIG'"),
         (["runn"], "No such command 'runn'"),
     ],
@@ -53,6 +59,15 @@ def test_what_the_user_can_mend_ends_in_one_line_and_status_2(args, message, tmp
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_list_names_a_config_that_cannot_be_read(tmp_path) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [")
+    (tmp_path / "good.yaml").write_text("title: A good one")
+    done = harness("list", "--configs", str(tmp_path))
+    assert done.returncode == 0
+    assert "cannot be read" in done.stdout
+    assert "A good one" in done.stdout
 
 
 def test_a_folder_without_a_run_is_a_failure_in_one_line(tmp_path) -> None:
@@ -83,13 +98,34 @@ def test_the_engines_environment() -> None:
 
 def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
     (tmp_path / "model").mkdir()
-    with pytest.raises(errors.ConfigError, match=r"no config\.json"):
+    with pytest.raises(errors.ConfigError, match=r"with a config\.json"):
         resolve_model("model", tmp_path)
     (tmp_path / "model" / "config.json").write_text("{}")
     assert resolve_model("model", tmp_path) == str(tmp_path / "model")
     assert resolve_model("meta-llama/Llama-3.2-1B", tmp_path) == "meta-llama/Llama-3.2-1B"
-    with pytest.raises(errors.ConfigError, match=r"no config\.json"):
-        resolve_model("./gone", tmp_path)
+    for gone in ("./gone", "model/gone"):
+        with pytest.raises(errors.ConfigError, match=r"with a config\.json"):
+            resolve_model(gone, tmp_path)
+    with pytest.raises(errors.ConfigError, match="beside it there is tiny-llama"):
+        resolve_model("models/tiny-lama", Path("configs"))
+
+
+def worker(steps=2, **changes):
+    found = {"columns": {"step": list(range(steps))}, "failure": None, "mismatches": [], "seam_calls": [1] * steps}
+    return {**found, "unrestored": [], **changes}
+
+
+def test_faults_of_every_worker_count() -> None:
+    failure = {"arm": "x", "step": 1, "error": "E"}
+    mismatch = {"arm": "x", "reason": "expected 1"}
+    second = worker(failure=failure, mismatches=[mismatch], seam_calls=[1, 0], unrestored=["cat"])
+    merged = merge_workers([worker(), second])
+    assert merged["failure"] == failure
+    assert merged["mismatches"] == [{"arm": "x", "reason": "worker 1: expected 1"}]
+    assert merged["seam_calls"] == [1, 0]
+    assert merged["unrestored"] == ["cat"]
+    with pytest.raises(errors.StepMismatchError, match=r"disagree on the number of steps: \[2, 3\]"):
+        merge_workers([worker(), worker(steps=3)])
 
 
 @pytest.mark.parametrize("package", ["harness", "patches"])

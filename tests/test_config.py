@@ -81,6 +81,7 @@ def test_every_config_of_the_project_is_valid_but_for_the_trace_that_the_user_br
         ("model: some/model", "modell: x", 1, "engine: `model` is missing"),
         ("model: some/model", "model: x\n  worker_extension_cls: y", 1, "engine: worker_extension_cls is how harness"),
         ("requests: 4", "requests: 4\n  requests: 5", 5, "requests: already given in line 4; keep one"),
+        ("seam: slot_mapping", "? [a]\n: b\nseam: slot_mapping", 7, "a key is a plain word here"),
         ("seam: slot_mapping", "seam: [", 9, "this is no valid YAML"),
         ("  requests: 4\n", "  kind: trace\n  file: nowhere.csv\n", 5, "workload.file: there is no file"),
     ],
@@ -93,6 +94,11 @@ def test_a_fault_is_named_with_file_line_key_and_mend(write, old, new, line, mes
     refused = refusal(path)
     first = next(line for line in refused.splitlines() if message in line)
     assert first.startswith(f"{path}:{line}: ")
+
+
+@pytest.mark.parametrize("text", ["title: 2020-13-45\n", "title: a\x00b\n", "title: \x07\n"])
+def test_what_the_yaml_library_itself_chokes_on_is_refused_in_words(write, text) -> None:
+    assert "this is no valid YAML" in refusal(write(text))
 
 
 def test_unsafe_yaml_is_not_executed(write) -> None:
@@ -130,6 +136,8 @@ def test_arms_on_the_command_line_keep_the_baseline_and_definitions(write, tmp_p
     monkeypatch.chdir(elsewhere)  # a file on the command line is looked for from here
     arm = load(path, arms=["other.py:Other"]).experiment.arms[1]
     assert arm == Arm(name="Other", reference="elsewhere/other.py:Other")
+    by_set = load(path, ["arms=[list, {Other: 'other.py:Other'}]"]).experiment.arms[1]
+    assert by_set == arm
     assert refusal(path, [], ["nope"]).startswith("--arms nope: arms: seam 'slot_mapping' has no arm 'nope'")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -194,6 +195,32 @@ def test_other_work_in_a_later_pass_is_an_error_and_no_average(make) -> None:
     outcome = run.execute()
     assert outcome.exit_status == 1
     assert "pass 2 did other work than the checking pass: step 0 had num_tokens 19 instead of 18" in outcome.message
+    assert read_run(run.folder.path).partial == ["0002.partial.parquet"]  # the evidence is kept
+
+
+def test_what_could_not_be_put_back_after_an_interrupt_is_said(make) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        if index == 6:
+            raise KeyboardInterrupt
+
+    host = FakeHost(before_pass=before_pass)
+    partial = host.partial
+    host.partial = lambda: (found := partial()) and dataclasses.replace(found, unrestored=["cat"])
+    outcome = make(host).execute()
+    assert outcome.exit_status == 130
+    assert outcome.message.endswith("these could not be put back: cat")
+
+
+def test_the_engine_is_stopped_even_if_keeping_the_last_pass_fails(make) -> None:
+    host = FakeHost()
+
+    def partial():
+        raise RuntimeError("no")
+
+    host.partial = partial
+    with pytest.raises(RuntimeError, match="no"):
+        make(host).execute()
+    assert host.stopped
 
 
 def test_a_native_that_does_not_repeat_itself_is_an_error(make) -> None:
@@ -243,7 +270,9 @@ def test_a_full_disk_ends_the_run_and_keeps_the_passes_before(make, monkeypatch)
     records = read_run(run.folder.path)
     assert len(records.frame) == 6 * STEPS
     assert records.run["status"] == "running"  # the last that could be written
-    assert "this run never ended by itself" in write_reports(run.folder.path).notes[0]
+    summary = write_reports(run.folder.path)
+    assert "this run never ended by itself" in summary.notes[0]
+    assert summary.arms["list"].passes == 3  # what is on the disk can be rendered, as after a SIGKILL
 
 
 @pytest.mark.parametrize("override", ["protocol.order=rotate", "protocol.grain=pass", "protocol.warmup=3"])

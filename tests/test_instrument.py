@@ -12,7 +12,7 @@ import torch
 from harness.errors import ConfigError
 from harness.instrument.instrument import Instrument
 from harness.seams import SEAMS
-from patches.slot_mapping import Numpy
+from patches.slot_mapping import List, Numpy
 from tests.fakes import Runner, VirtualClock
 
 SEAM = SEAMS["slot_mapping"]
@@ -110,6 +110,39 @@ def test_after_an_exception_in_the_engine_everything_is_as_it_was() -> None:
     assert snapshot(runner) == before
 
 
+def test_an_interrupt_while_probes_are_bound_leaves_nothing_behind() -> None:
+    """Ctrl-C can come between any two lines: here, as the scope's clock is read with the probes just bound."""
+
+    class Interrupting(VirtualClock):
+        def __call__(self) -> int:
+            if torch.cat is not original:
+                raise KeyboardInterrupt
+            return super().__call__()
+
+    original = torch.cat
+    runner = Runner()
+    under_test = instrument(runner, clock=Interrupting())
+    before = snapshot(runner)
+    under_test.begin("probed", [0])
+    with pytest.raises(KeyboardInterrupt):
+        runner.serve(LENGTHS)
+    try:
+        assert under_test.end()["unrestored"] == []
+        assert snapshot(runner) == before
+    finally:
+        torch.cat = original
+
+
+def test_an_interrupted_beginning_takes_no_method_away(monkeypatch) -> None:
+    runner = Runner()
+    under_test = instrument(runner, probes=["tests.fakes.Runner.serve"])
+    monkeypatch.setattr(under_test._ledger, "probe", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        under_test.begin("probed", [0])
+    assert under_test.end()["unrestored"] == []
+    assert "serve" in vars(Runner)
+
+
 def test_something_that_was_patched_meanwhile_is_named(monkeypatch) -> None:
     runner = Runner()
     under_test = instrument(runner)
@@ -202,6 +235,38 @@ def test_equal_arms_pass_the_check_and_the_seam_is_seen_in_each_step() -> None:
     result = under_test.end()
     assert result["mismatches"] == []
     assert result["seam_calls"] == [1] * STEPS
+
+
+class Mutates:
+    """Right slots, but it shifts the engine's own positions in passing."""
+
+    takes = "arrays"
+
+    def slots(self, block_tables, first_positions, counts, block_size):
+        slots = Numpy().slots(block_tables, first_positions, counts, block_size)
+        first_positions += 1
+        return slots
+
+
+class MutatesLists:
+    takes = "lists"
+
+    def slots(self, block_tables, first_positions, counts, block_size):
+        slots = List().slots(block_tables, first_positions, counts, block_size)
+        block_tables[0].append(7)
+        return slots
+
+
+@pytest.mark.parametrize(("cls", "name"), [(Mutates, "first_positions"), (MutatesLists, "block_tables")])
+def test_an_arm_that_changes_its_inputs_is_named_and_no_other(cls, name) -> None:
+    runner = Runner()
+    plain = Runner().serve(LENGTHS)
+    under_test = instrument(runner, arms=[("native", ""), ("guilty", own(cls)), *SEAM.arms.items()])
+    under_test.begin("check", [0])
+    assert runner.serve(LENGTHS) == plain
+    (mismatch,) = under_test.end()["mismatches"]
+    assert mismatch["arm"] == "guilty"
+    assert f"changed its input {name}" in mismatch["reason"]
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,17 @@ import os
 
 import pytest
 
-from harness.errors import RecordsError
-from harness.records import RUN_SCHEMA, RunFolder, read_run
+from harness.errors import ConfigError, RecordsError
+from harness.records import REQUIRED, RUN_SCHEMA, RunFolder, read_run
 
+RUN = {key: {} for key in REQUIRED} | {"status": "complete"}
 COLUMNS = {"step": [0, 1], "arm": ["list", "numpy"], "execute_ns": [5, 6]}
 
 
 @pytest.fixture
 def folder(tmp_path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
-    folder.write_run({"status": "complete"})
+    folder.write_run(RUN)
     return folder
 
 
@@ -23,7 +24,7 @@ def test_passes_come_back_as_one_frame(folder) -> None:
     for index in range(3):
         folder.write_pass(index, {**COLUMNS, "pass": [index] * 2}, complete=True)
     records = read_run(folder.path)
-    assert records.run == {"schema": RUN_SCHEMA, "status": "complete"}
+    assert records.run == {"schema": RUN_SCHEMA, **RUN}
     assert records.frame["pass"].tolist() == [0, 0, 1, 1, 2, 2]
     assert records.frame["execute_ns"].dtype == "int64"
     assert records.unreadable == {}
@@ -47,8 +48,10 @@ def test_a_pass_that_was_cut_short_is_kept_and_not_counted(folder) -> None:
     assert records.partial == ["0000.partial.parquet"]
 
 
-def test_a_folder_that_holds_a_run_is_not_written_over(folder) -> None:
-    with pytest.raises(RecordsError, match="already holds a run; name another folder with --out"):
+def test_a_folder_that_holds_passes_is_not_written_over(folder) -> None:
+    RunFolder(folder.path)  # a run that came to nothing does not block its folder
+    folder.write_pass(0, COLUMNS, complete=True)
+    with pytest.raises(ConfigError, match="already holds a run; name another folder with --out"):
         RunFolder(folder.path)
 
 
@@ -63,14 +66,20 @@ def test_a_full_disk_leaves_what_was_there_and_no_half_file(folder, monkeypatch)
     with pytest.raises(RecordsError, match="cannot be written: No space left on device"):
         folder.write_pass(1, COLUMNS, complete=True)
     with pytest.raises(RecordsError, match="No space left"):
-        folder.write_run({"status": "failed"})
+        folder.write_run({**RUN, "status": "failed"})
     assert sorted(path.name for path in folder.path.rglob("*")) == before
     assert read_run(folder.path).run["status"] == "complete"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "holds no run"), ("{", "cannot be read"), ("[]", "schema None"), ('{"schema": 99}', "schema 99")],
+    [
+        (None, "holds no run"),
+        ("{", "cannot be read"),
+        ("[]", "schema None"),
+        ('{"schema": 99}', "schema 99"),
+        ('{"schema": 1}', "it lacks status, config"),
+    ],
 )
 def test_what_is_no_run_is_refused(tmp_path, text, message) -> None:
     if text is not None:

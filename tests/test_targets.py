@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harness.errors import ConfigError
-from harness.instrument.arms import load_object
+from harness.instrument.arms import load_arm, load_object
 from harness.instrument.targets import resolve
 
 
@@ -76,11 +76,42 @@ def test_a_builtin_of_torch_is_found_and_a_tensor_method_too() -> None:
         ("torch", "package.module.function"),
         ("guest.number", "is int and no function"),
         ("guest.Base", "no function"),
+        ("array.array.extend", "methods of array cannot be replaced, it is built in"),
+        ("logging.root.info", "a method of an object; name its class"),
     ],
 )
 def test_what_cannot_be_probed_is_said(guest, name, message) -> None:
     with pytest.raises(ConfigError, match=message):
         resolve(name)
+
+
+def test_restoring_what_was_never_replaced_takes_nothing_away(guest) -> None:
+    resolve("guest.Base.method").restore_attribute()
+    assert "method" in vars(guest.Base)
+
+
+def test_a_wrapper_left_in_a_module_is_put_back_and_something_strange_is_named(guest) -> None:
+    target, wrapper = resolve("guest.helper"), lambda: None
+    guest.helper = wrapper
+    assert target.restore_module_slots([wrapper]) == []
+    assert guest.helper is target.function
+    guest.helper = print
+    assert target.restore_module_slots([wrapper]) == ["helper"]
+    assert guest.helper is print
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def Mine(): pass", "is no class"),
+        ("class Mine:\n def __init__(self, x): pass", r"Mine\(\) failed: TypeError"),
+    ],
+)
+def test_an_arm_that_cannot_be_made_is_said(tmp_path, text, message) -> None:
+    file = tmp_path / "unmade.py"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_arm("mine", f"{file}:Mine")
 
 
 def test_an_arm_is_loaded_from_a_file_once(tmp_path) -> None:

@@ -44,13 +44,17 @@ def command(config: Path) -> int:
 
 def _examine(config: Path) -> Iterator[Finding]:
     from harness.config_file import load
-    from harness.doctor import examine_config, examine_engine, examine_machine
+    from harness.doctor import Finding, examine_config, examine_engine, examine_machine
+    from harness.errors import ConfigError
 
-    loaded = load(config)
     yield from examine_machine()
-    broken = False
-    for finding in examine_engine():
-        broken = broken or finding.level == "fault"
-        yield finding
-    if not broken:
+    engine = list(examine_engine())
+    yield from engine
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            yield Finding("fault", "config", line, "mend the config")
+        return
+    if not any(finding.level == "fault" for finding in engine):
         yield from examine_config(loaded)

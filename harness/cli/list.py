@@ -51,7 +51,11 @@ def command(configs: Path) -> None:
         )  # fmt: skip
     rows = []
     for path in sorted(configs.rglob("*.yaml")):
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
+            rows.append((str(path), f"cannot be read: {' '.join(str(error).split())}"))
+            continue
         rows.append((str(path), str(content.get("title", "")) if isinstance(content, dict) else ""))
     section("Configs", rows or [("(none)", f"no *.yaml under {configs}; --configs names another folder")])
 

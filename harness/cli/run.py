@@ -27,13 +27,17 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
 
     from harness.cli.output import Terminal, engine_output_to
     from harness.config_file import load
+    from harness.errors import ConfigError
     from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
-    from harness.records import RunFolder
+    from harness.records import RunFolder, read_run
     from harness.report import write_reports
     from harness.report.terminal import print_summary
+    from harness.summary import summarise
 
-    chosen = [name.strip() for name in arms.split(",") if name.strip()] if arms else ()
+    chosen = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else []
+    if arms is not None and not chosen:
+        raise ConfigError("--arms: name at least one arm, as in --arms list,numpy")
     loaded = load(config, overrides, chosen)
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
@@ -43,10 +47,11 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     log = folder.path / "engine.log"
     with engine_output_to(None if verbose else log) as console, Terminal(console) as terminal:
         outcome = Run(loaded, VllmHost(experiment.host, engine), folder, terminal, typed).execute()
-    summary = write_reports(folder.path)
+    summary = summarise(read_run(folder.path))
     print_summary(summary, Console(), told=outcome.message)
     if outcome.message:
         logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {log})"
         click.echo(f"harness: {outcome.message}{logged}", err=True)
+    write_reports(folder.path, summary)
     click.echo(f"\n{folder.path}/report.md")
     return outcome.exit_status

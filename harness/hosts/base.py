@@ -38,7 +38,7 @@ class PassResult:
     """What one pass gave.
 
     Attributes:
-        columns: one list a column, one entry a step, of the first worker.
+        columns: one list a column, one entry a step, of the first worker; the rest is of all workers.
         tokens: the generated token ids of each request, in the requests' order; None where the pass was cut short.
         failure: {arm, step, error} of an arm that raised, or None.
         mismatches: each wrong arm's first difference from native (checking passes).
@@ -55,7 +55,13 @@ class PassResult:
 
 
 class Host(Protocol):
-    """A system under measurement. Methods are called in this order; `stop` always."""
+    """A system under measurement. Methods are called in this order; `stop` always.
+
+    `engine_args` and `environment` are what the engine is started with, for run.json.
+    """
+
+    engine_args: dict[str, Any]
+    environment: dict[str, str]
 
     def start(self) -> HostInfo:
         """Start the engine."""

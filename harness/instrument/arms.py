@@ -5,13 +5,30 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ConfigError
 
-__all__ = ["load_object"]
+__all__ = ["load_arm", "load_object"]
+
+
+def load_arm(name: str, reference: str) -> Any:
+    """Load an arm's class and make one of it.
+
+    Raises:
+        ConfigError: it cannot be loaded, is no class, or cannot be made without arguments.
+    """
+    found = load_object(reference)
+    if not inspect.isclass(found):
+        raise ConfigError(f"arm {name!r}: {reference} is no class; an arm is a class that is made without arguments")
+    try:
+        return found()
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"arm {name!r}: {found.__name__}() failed: {type(error).__name__}: {text}") from error
 
 
 def load_object(reference: str) -> Any:

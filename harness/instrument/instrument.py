@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness.errors import ConfigError
-from harness.instrument.arms import load_object
+from harness.instrument.arms import load_arm
 from harness.instrument.calibration import Calibration, calibrate
 from harness.instrument.checking import Checker
 from harness.instrument.ledger import Ledger
 from harness.instrument.targets import Target, resolve
-from harness.seams import NATIVE, SEAMS
+from harness.seams import SEAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,12 @@ PassKind = Literal["probed", "bare", "check"]
 """probed: scope and probes timed. bare: only the step timed. check: every arm compared with native."""
 
 _ABSENT: Final = object()
+
+STEP_COLUMNS: Final = (
+    "arm", "num_reqs", "num_tokens", "num_prefills", "execute_ns", "sample_ns", "bookkeeping_ns", "gc_collections",
+)  # fmt: skip
+"""What every pass records of every step; a probed one adds `PROBE.calls` and the like."""
+SAMPLE: Final = STEP_COLUMNS.index("sample_ns")
 
 
 @dataclass
@@ -46,7 +52,7 @@ class Instrument:
     Args:
         runner: vLLM's model runner (or anything with the same methods and state).
         seam: name of the seam, as in `harness.seams.SEAMS`.
-        arms: (name, reference) pairs; the reference of `native` is ignored.
+        arms: (name, reference) pairs; an empty reference stands for the host's own implementation.
         probes: dotted names, and the seam's own short name.
         scope: name of the runner's method inside which time counts.
     """
@@ -69,7 +75,7 @@ class Instrument:
         spec = SEAMS[seam]
         self._sites = importlib.import_module(spec.module).sites(runner)
         self.arm_names = [name for name, _ in arms]
-        implementations = [None if name == NATIVE else load_object(reference)() for name, reference in arms]
+        implementations = [load_arm(name, reference) if reference else None for name, reference in arms]
 
         self._ledger = Ledger(clock)
         self.probe_names = list(probes)
@@ -129,6 +135,7 @@ class Instrument:
             module_slots = []
             for slot, target in self._targets:
                 wrapper = self._ledger.probe(slot, target.function)
+                self._wrappers.append(wrapper)
                 module_slots += [(*place, wrapper, target.function) for place in target.module_slots]
                 if target.owner is not None:
                     target.replace_attribute(wrapper)
@@ -148,16 +155,18 @@ class Instrument:
     def end(self) -> dict[str, Any]:
         """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
         unrestored = self._restore()
-        columns: dict[str, list[Any]] = dict(self._columns)
-        columns["step"] = list(range(len(columns["execute_ns"])))
+        rows = self._rows
+        columns: dict[str, list[Any]] = {key: [row[i] for row in rows] for i, key in enumerate(STEP_COLUMNS)}
+        columns["step"] = list(range(len(rows)))
         # A step that an exception cut short has a mark but no row.
-        marks = self._marks[: len(columns["step"])]
+        marks = self._marks[: len(rows)]
         if self._kind == "probed":
             names = ["scope", *self.probe_names]
             settled = self._ledger.accounts(marks, slots=len(names))
             for slot, name in enumerate(names):
                 for key in asdict(settled[0][slot]) if settled else ():
                     columns[f"{name}.{key}"] = [getattr(accounts[slot], key) for accounts in settled]
+        self._ledger.reset()
         return {
             "columns": columns,
             "failure": None if self._failure is None else asdict(self._failure),
@@ -175,13 +184,8 @@ class Instrument:
         self._step = -1
         self._failure = None
         self._marks: list[int] = []
-        self._columns: dict[str, list[int]] = {
-            key: []
-            for key in (
-                "arm", "num_reqs", "num_tokens", "num_prefills",
-                "execute_ns", "sample_ns", "bookkeeping_ns", "gc_collections",
-            )
-        }  # fmt: skip
+        self._rows: list[list[int]] = []
+        self._wrappers: list[Any] = []
 
     # Binding on instances: what the class has stays untouched.
 
@@ -199,11 +203,9 @@ class Instrument:
             if vars(owner).get(attribute, _ABSENT) is not original:
                 unrestored.append(f"{type(owner).__name__}.{attribute}")
         self._bindings.clear()
-        if self._kind == "probed":
-            for _, target in self._targets:
-                if target.owner is not None:
-                    target.restore_attribute()
-                unrestored += [key for namespace, key in target.module_slots if namespace[key] is not target.function]
+        for _, target in self._targets:
+            target.restore_attribute()
+            unrestored += target.restore_module_slots(self._wrappers)
         return unrestored
 
     # The step: arms are swapped before its clock starts, its signature is read after the clock stopped.
@@ -225,13 +227,13 @@ class Instrument:
 
     def _timed_sample(self, sample_tokens: Callable[..., Any]) -> Callable[..., Any]:
         clock = self._clock
-        sample_ns = self._columns["sample_ns"]
+        rows = self._rows
 
         def timed_sample_tokens(*args: Any, **kwargs: Any) -> Any:
             start = clock()
             result = sample_tokens(*args, **kwargs)
-            if sample_ns:
-                sample_ns[-1] += clock() - start
+            if rows:
+                rows[-1][SAMPLE] += clock() - start
             return result
 
         return timed_sample_tokens
@@ -252,17 +254,19 @@ class Instrument:
         count = batch.num_reqs
         prefills = batch.num_computed_tokens_cpu[:count] < batch.num_prompt_tokens[:count]
         collections, self._collections = self._collections, _collections()
-        for key, value in (
-            ("arm", self._arm),
-            ("num_reqs", len(scheduler_output.num_scheduled_tokens)),
-            ("num_tokens", int(scheduler_output.total_num_scheduled_tokens)),
-            ("num_prefills", int(prefills.sum())),
-            ("execute_ns", execute_ns - bookkeeping_ns),
-            ("sample_ns", 0),
-            ("bookkeeping_ns", bookkeeping_ns),
-            ("gc_collections", self._collections - collections),
-        ):
-            self._columns[key].append(value)
+        # One append, so that an interrupt leaves a whole row or none; in the order of STEP_COLUMNS.
+        self._rows.append(
+            [
+                self._arm,
+                len(scheduler_output.num_scheduled_tokens),
+                int(scheduler_output.total_num_scheduled_tokens),
+                int(prefills.sum()),
+                execute_ns - bookkeeping_ns,
+                0,
+                bookkeeping_ns,
+                self._collections - collections,
+            ]
+        )
 
     def _on_error(self, error: Exception) -> None:
         if self._failure is None:

@@ -77,11 +77,11 @@ class Ledger:
         def timed(*args: Any, **kwargs: Any) -> Any:
             if is_open[0]:  # the scope called itself
                 return function(*args, **kwargs)
-            entered = clock()
-            bind()
-            is_open[0] = True
-            start = clock()
+            entered = start = clock()
             try:
+                bind()
+                is_open[0] = True
+                start = clock()
                 return function(*args, **kwargs)
             finally:
                 stop = clock()
@@ -99,6 +99,13 @@ class Ledger:
         """Where the pass's tape stands now, and the nanoseconds of bookkeeping since the last mark."""
         bookkeeping_ns, self._bookkeeping_ns = self._bookkeeping_ns, 0
         return len(self._pass), bookkeeping_ns
+
+    def reset(self) -> None:
+        """Forget everything, also what an interrupt left half done."""
+        self._open[0] = False
+        self._tape.clear()
+        self._pass = array("q")
+        self._bookkeeping_ns = 0
 
     def accounts(self, marks: Sequence[int], slots: int) -> list[list[Account]]:
         """Settle the pass, step by step, and begin a new one.

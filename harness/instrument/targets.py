@@ -22,11 +22,14 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 __all__ = ["Target", "resolve"]
 
 _ABSENT: Final = object()
+_HEAP_TYPE: Final = 1 << 9
+_IMMUTABLE_TYPE: Final = 1 << 8
+"""Py_TPFLAGS_HEAPTYPE and Py_TPFLAGS_IMMUTABLETYPE (Include/object.h)."""
 _OWN_PACKAGES: Final = ("harness",)
 """Modules that keep their own references: what they hold is never replaced."""
 
@@ -35,8 +38,8 @@ _OWN_PACKAGES: Final = ("harness",)
 class Target:
     """A callable of the host, and every place that holds it.
 
-    `module_slots` are (module dictionary, key) pairs; `owner` is set for a method: the class or instance
-    whose attribute `attribute` it is.
+    `module_slots` are (module dictionary, key) pairs; `owner` is set for a method: the class whose attribute
+    `attribute` it is.
     """
 
     name: str
@@ -45,11 +48,12 @@ class Target:
     owner: Any = None
     attribute: str = ""
     _saved: Any = _ABSENT
+    _replaced: bool = False
 
     def replace_attribute(self, replacement: Any) -> None:
         """Put `replacement` on the owner (kept as staticmethod or classmethod where the original was one)."""
         own = vars(self.owner)
-        self._saved = own.get(self.attribute, _ABSENT)
+        self._saved, self._replaced = own.get(self.attribute, _ABSENT), True
         declared = inspect.getattr_static(self.owner, self.attribute)
         if isinstance(declared, staticmethod | classmethod):
             replacement = type(declared)(replacement)
@@ -57,11 +61,23 @@ class Target:
 
     def restore_attribute(self) -> None:
         """Put back what was there: the same object, or nothing where it was inherited."""
-        if self._saved is _ABSENT:
-            delattr(self.owner, self.attribute)
-        else:
+        if not self._replaced:
+            return
+        if self._saved is not _ABSENT:
             setattr(self.owner, self.attribute, self._saved)
-        self._saved = _ABSENT
+        elif self.attribute in vars(self.owner):
+            delattr(self.owner, self.attribute)
+        self._saved, self._replaced = _ABSENT, False
+
+    def restore_module_slots(self, wrappers: Collection[Any]) -> list[str]:
+        """Put the function back wherever one of `wrappers` was left; the keys under which something else is now."""
+        strange = []
+        for namespace, key in self.module_slots:
+            if any(namespace[key] is wrapper for wrapper in wrappers):
+                namespace[key] = self.function
+            if namespace[key] is not self.function:
+                strange.append(key)
+        return strange
 
 
 def resolve(name: str) -> Target:
@@ -85,10 +101,15 @@ def resolve(name: str) -> Target:
     if not callable(found) or inspect.isclass(found):
         raise ConfigError(f"probe {name!r} is {type(found).__name__} and no function; name a function or a method")
     if inspect.isclass(owner):
+        if not owner.__flags__ & _HEAP_TYPE or owner.__flags__ & _IMMUTABLE_TYPE:
+            raise ConfigError(f"probe {name!r}: methods of {owner.__name__} cannot be replaced, it is built in")
         declared = inspect.getattr_static(owner, rest[-1])
         function = declared.__func__ if isinstance(declared, staticmethod | classmethod) else declared
         return Target(name, function, owner=owner, attribute=rest[-1])
-    return Target(name, found, module_slots=_holders(found))
+    slots = _holders(found)
+    if not slots:
+        raise ConfigError(f"probe {name!r} is a method of an object; name its class: package.module.Class.method")
+    return Target(name, found, module_slots=slots)
 
 
 def _import_longest(path: list[str], name: str) -> tuple[Any, list[str]]:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["write_reports"]
 
 
-def write_reports(folder: Path) -> Summary:
-    """Make summary.json and report.md from the records in `folder`, and give the summary.
+def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
+    """Make summary.json and report.md from the records in `folder` (or from their summary), and give the summary.
 
     Raises:
         RecordsError: the folder holds no run, or cannot be written.
     """
-    summary = summarise(read_run(folder))
+    summary = summary or summarise(read_run(folder))
     writer = RunFolder.existing(folder)
     writer.write_text("summary.json", json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n")
     writer.write_text("report.md", render_markdown(summary))

@@ -18,15 +18,18 @@ def facts(summary: Summary) -> dict[str, str]:
     lines: dict[str, str] = {}
     if host is not None:
         details = host["details"]
-        engine_version = f"{host['engine']} {host['version']}"
-        lines["engine"] = f"{engine_version}, {host['runner']}, {details['process'].replace('_', ' ')}"
-        threads = "" if host["device"] != "cpu" else f", {_count(details['torch_threads'], 'thread')}"
+        place = f", {details['process'].replace('_', ' ')}" if "process" in details else ""
+        lines["engine"] = f"{host['engine']} {host['version']}, {host['runner']}{place}"
+        counted = host["device"] == "cpu" and "torch_threads" in details
+        threads = f", {_count(details['torch_threads'], 'thread')}" if counted else ""
         ranks = "" if host["world_size"] == 1 else f", worker 0 of {host['world_size']}"
         lines["device"] = f"{host['device']}{threads}{ranks}"
-        blocks = ", ".join(map(str, details["block_size"]))
-        lines["model"] = (
-            f"{run['engine_args'].get('model', '')} ({host['model']}, {details['dtype']}, blocks of {blocks})"
-        )
+        about = [host["model"]]
+        if "dtype" in details:
+            about.append(details["dtype"])
+        if details.get("block_size"):
+            about.append(f"blocks of {', '.join(map(str, details['block_size']))}")
+        lines["model"] = f"{run.get('engine_args', {}).get('model', '')} ({', '.join(about)})"
     if work is not None:
         steps = run.get("steps", {}).get("count", 0)
         lines["workload"] = (
@@ -46,10 +49,10 @@ def facts(summary: Summary) -> dict[str, str]:
             f"{_range(steps_ms, '.3g')} ms in the model runner, of which {run['config']['scope']} takes "
             f"{_range(shares, '.3g')} %, by arm"
         )
-    loads = ", ".join(str(run[key][0]) for key in ("load_average_at_end",) if key in run)
+    after = f" before, {run['load_average_at_end'][0]} after" if "load_average_at_end" in run else ""
     lines["machine"] = (
         f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['system']}, load {machine['load_average'][0]}{f' before, {loads} after' if loads else ''}"
+        f"{machine['system']}, load {machine['load_average'][0]}{after}"
     )
     versions = run["versions"]
     lines["versions"] = ", ".join(

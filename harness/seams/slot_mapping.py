@@ -7,6 +7,7 @@ arm, and never synchronises with a device.
 
 from __future__ import annotations
 
+import copy
 import inspect
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
@@ -28,6 +29,7 @@ __all__ = [
     "ListsArm",
     "Site",
     "SlotMappingArm",
+    "check_arm",
     "check_signature",
     "sites",
 ]
@@ -69,6 +71,8 @@ class ListsArm(Protocol):
         Returns:
             int64 tensor on the CPU, shape [sum of counts], sequence after sequence: for a token at
             position p of a sequence with block table b, `b[p // block_size] * block_size + p % block_size`.
+
+        The inputs are the engine's own state and must not be changed.
         """
         ...
 
@@ -133,10 +137,11 @@ class Site:
         `strict` also holds what the arm gives back against the contract, which takes time.
         """
         native, write, table = self.native, self._writer(), self.owner
+        computing: Any = arm
         if strict:
-            write = _checked(write)
-        hand_over = self._hand_over(arm)
-        slots: Callable[..., torch.Tensor] = arm.slots
+            computing, write = _Guarded(arm), _checked(write)
+        hand_over = self._hand_over(computing)
+        slots: Callable[..., torch.Tensor] = computing.slots
 
         def compute_slot_mapping(*args: Any, **kwargs: Any) -> None:
             try:
@@ -155,13 +160,8 @@ class Site:
             kinds = {"lists": self._lists_from_runner, "arrays": self._arrays_from_runner}
         else:
             kinds = {"lists": self._lists_from_arguments, "arrays": self._arrays_from_arguments}
-        takes = getattr(arm, "takes", None)
-        if takes not in kinds or not callable(getattr(arm, "slots", None)):
-            raise SeamError(
-                f"arm {type(arm).__name__}: an arm at slot_mapping has `takes`, which is 'lists' or 'arrays' "
-                f"(found {takes!r}), and a method `slots`"
-            )
-        return kinds[takes]
+        check_arm(arm)
+        return kinds[arm.takes]
 
     # Today's signature: positions and query_start_loc may live on a device, so the same facts are taken
     # from the host-side state that they were copied from.
@@ -229,6 +229,39 @@ class Site:
             buffer.gpu[count:].fill_(PAD_SLOT_ID)
 
         return to_device
+
+
+def check_arm(arm: Any) -> None:
+    """Whether an arm has what the contract names.
+
+    Raises:
+        SeamError: it has not.
+    """
+    takes = getattr(arm, "takes", None)
+    if takes not in ("lists", "arrays") or not callable(getattr(arm, "slots", None)):
+        raise SeamError(
+            f"arm {type(arm).__name__}: an arm at slot_mapping has `takes`, which is 'lists' or 'arrays' "
+            f"(found {takes!r}), and a method `slots`"
+        )
+
+
+class _Guarded:
+    """An arm that works on copies, and is told when it changed them: they are the engine's own state."""
+
+    def __init__(self, arm: SlotMappingArm) -> None:
+        check_arm(arm)
+        self.takes, self._slots = arm.takes, arm.slots
+
+    def slots(self, block_tables: Any, first_positions: Any, counts: Any, block_size: int) -> torch.Tensor:
+        given = copy.deepcopy((block_tables, first_positions, counts))
+        slots = self._slots(*given, block_size)
+        for name, mine, original in zip(
+            ("block_tables", "first_positions", "counts"), given, (block_tables, first_positions, counts), strict=True
+        ):
+            same = np.array_equal(mine, original) if isinstance(original, np.ndarray) else mine == original
+            if not same:
+                raise ValueError(f"the arm changed its input {name}, which is the engine's own state")
+        return slots
 
 
 def _checked(write: Callable[[torch.Tensor], None]) -> Callable[[torch.Tensor], None]:

@@ -62,9 +62,11 @@ def wait_for_passes(folder: Path, count: int) -> None:
         time.sleep(0.02)
 
 
-def test_a_run_on_an_engine_in_a_process_of_its_own(tmp_path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_on_an_engine_in_processes_of_its_own(tmp_path, workers) -> None:
     folder = tmp_path / "run"
     overrides = ["--set", "host.process=subprocess", "--set", "protocol.passes=3", "--arms", "numpy,native"]
+    overrides += ["--set", f"engine.tensor_parallel_size={workers}"]
     status, out, err = finish(start("--out", str(folder), *overrides))
     assert (status, "Traceback" in err) == (0, False)
     assert out.rstrip().endswith(f"{folder}/report.md")
@@ -77,6 +79,7 @@ def test_a_run_on_an_engine_in_a_process_of_its_own(tmp_path) -> None:
     assert records.run["status"] == "complete"
     assert records.run["host"]["details"]["process"] == "subprocess"
     assert records.run["host"]["details"]["pid"] not in (os.getpid(), None)
+    assert records.run["host"]["world_size"] == workers
     assert len(records.frame) == 3 * 3 * records.run["steps"]["count"]
 
 
