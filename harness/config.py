@@ -116,10 +116,17 @@ Workload = Annotated[SyntheticWorkload | TraceWorkload, Field(discriminator="kin
 
 
 class Arm(_Strict):
-    """An implementation under a name; `reference` is module:Class or path/file.py:Class, empty for native."""
+    """An implementation under a name.
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    Attributes:
+        name: as it stands in tables.
+        reference: module:Class or path/file.py:Class, empty for native.
+        delay_us: a busy wait planted behind each call, to see whether the instrument recovers it.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
     reference: str = ""
+    delay_us: Annotated[float, Field(ge=0)] | None = None
 
 
 class Protocol(_Strict):
@@ -131,7 +138,9 @@ class Protocol(_Strict):
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
         grain: where arms change: between steps, or between passes.
         seed: of the order.
-        confidence: of the intervals.
+        confidence: of all intervals of a report together.
+        margin: a difference within this share of the baseline's scope is as good as none.
+        bare: measure as many passes again in which only the step is timed; the end-to-end verdict comes from them.
     """
 
     passes: Annotated[int, Field(ge=2)] = 20
@@ -140,6 +149,8 @@ class Protocol(_Strict):
     grain: Literal["step", "pass"] = "step"
     seed: NonNegativeInt = 0
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    bare: bool = True
 
 
 class Experiment(_Strict):
@@ -178,6 +189,8 @@ class Experiment(_Strict):
         known = [NATIVE, *SEAMS[self.seam].arms]
         names = [arm.name for arm in self.arms]
         for arm in self.arms:
+            if arm.delay_us is not None:
+                continue
             if arm.name == NATIVE and arm.reference:
                 raise ValueError("arms: `native` is the host's own implementation; give yours another name")
             if arm.name != NATIVE and not arm.reference:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from harness import machine
+from harness.agreement import signature, signature_difference, token_difference
 from harness.errors import ArmError, HarnessError, RecordsError, SeamError, StepMismatchError
 from harness.schedule import complete_blocks
-from harness.seams import NATIVE, SEAMS
+from harness.seams import AA, NATIVE, SEAMS
 from harness.workload import Work, build
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer", "Outcome", "Run"]
 
-SIGNATURE: Final = ("num_reqs", "num_tokens", "num_prefills")
-"""Columns that prove that step i was the same work in every pass."""
 INTERRUPTED: Final = 130
 
 
@@ -108,7 +107,8 @@ class Run:
         return outcome
 
     _measured = False
-    _under_way: int | None = None
+    _installed: list[str] = field(default_factory=list, init=False)
+    _under_way: int | None = field(default=None, init=False)
     _group = 0
 
     def _execute(self) -> Outcome:
@@ -122,26 +122,40 @@ class Run:
         work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
 
         # Native comes first whether or not it is an arm: it is what equality is held against.
-        configured = {arm.name: self._reference(arm.reference) for arm in experiment.arms}
-        installed = {NATIVE: "", **configured}
-        calibration = self.host.install(experiment.seam, list(installed.items()), experiment.probes, experiment.scope)
+        installed: dict[str, tuple[str, int | None]] = {NATIVE: ("", None)}
+        for arm in experiment.arms:
+            delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
+            installed[arm.name] = (self._reference(arm.reference), delay_ns)
+        installed[AA] = installed[experiment.baseline]
+        self._installed = list(installed)
+        calibration = self.host.install(
+            experiment.seam,
+            [(name, *spec) for name, spec in installed.items()],
+            experiment.probes,
+            experiment.scope,
+        )
         self.facts["calibration"] = calibration.as_dict()
 
         steps = self._check(work)
-        self._note_equality(list(configured))
-        self._warm_up(work, list(installed))
-        self._note_equality(list(configured))
-        arms = [name for name in configured if name not in self.unequal]
+        self._note_equality()
+        self._warm_up(work)
+        self._note_equality()
+        arms = [name for name in self._measurable() if name not in self.unequal]
         if arms:
-            self._measure(work, arms, list(installed), steps)
+            self._measure(work, arms, steps)
         if self.unequal:
-            reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self.unequal.items())
+            reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self.unequal.items() if name != AA)
             return Outcome("complete", 1, f"not equal to native, so not measured: {reasons}")
         return Outcome("complete", 0)
 
-    def _note_equality(self, names: list[str]) -> None:
+    def _measurable(self) -> list[str]:
+        """The config's arms in its order, and the baseline once more."""
+        return [*(arm.name for arm in self.loaded.experiment.arms), AA]
+
+    def _note_equality(self) -> None:
         self.facts["equality"] = {
-            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")} for name in names
+            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")}
+            for name in self._measurable()
         }
 
     def _check(self, work: Work) -> int:
@@ -158,12 +172,12 @@ class Run:
             where = "" if found["position"] is None else f" at position {found['position']}"
             self.unequal[found["arm"]] = f"differs at step {found['step']}{where}: {found['reason']}"
         self._reference_tokens = result.tokens
-        self._signature = [result.columns[key] for key in SIGNATURE]
+        self._signature = signature(result.columns)
         steps = len(result.columns["step"])
         self.facts["steps"] = {
             "count": steps,
             "seam_calls": sum(result.seam_calls),
-            **{key: list(values) for key, values in zip(SIGNATURE, self._signature, strict=True)},
+            **self._signature,
         }
         self.facts["workload"] = {
             "requests": len(work.requests),
@@ -173,19 +187,19 @@ class Run:
         }
         return steps
 
-    def _warm_up(self, work: Work, installed: list[str]) -> None:
+    def _warm_up(self, work: Work) -> None:
         """Serve the workload under each arm alone: it warms up, and its tokens are compared with native's."""
         rounds = self.loaded.experiment.protocol.warmup
-        arms = [name for name in installed if name not in self.unequal]
+        arms = [name for name in self._installed if name not in self.unequal]
         self.observer.stage("warming up, comparing tokens", rounds * len(arms))
         for _ in range(rounds):
             for name in arms:
                 if name in self.unequal:
                     continue
-                result = self.host.run_pass("bare", [installed.index(name)], work.requests)
+                result = self.host.run_pass("bare", [self._installed.index(name)], work.requests)
                 self._check_failure(result, "a warm-up pass")
                 self._check_signature(result, f"the warm-up of arm {name!r}")
-                if difference := _first_difference(self._reference_tokens, result.tokens):
+                if difference := token_difference(self._reference_tokens, result.tokens):
                     if name == NATIVE:
                         raise StepMismatchError(
                             f"two passes of native generated different tokens ({difference}), so equality of arms "
@@ -194,39 +208,48 @@ class Run:
                     self.unequal[name] = f"generates other tokens: {difference}"
                 self.observer.advance()
 
-    def _measure(self, work: Work, arms: list[str], installed: list[str], steps: int) -> None:
+    def _measure(self, work: Work, arms: list[str], steps: int) -> None:
         protocol = self.loaded.experiment.protocol
-        schedule = complete_blocks(len(arms), steps, protocol.passes, protocol.seed, protocol.order, protocol.grain)
+        # What a step can meet: each arm probed and, unless the protocol says otherwise, bare as well.
+        treatments = [
+            (self._installed.index(name), probed) for name in arms for probed in (True, False)[: 1 + protocol.bare]
+        ]
+        schedule = complete_blocks(
+            len(treatments), steps, protocol.passes, protocol.seed, protocol.order, protocol.grain
+        )
         self._measured = True
         self.facts |= {"passes_planned": schedule.shape[0] * schedule.shape[1], "arms_measured": arms}
         self.folder.write_run(self.facts)  # from here on the passes can be read, whatever becomes of this process
         self.observer.stage("measuring", self.facts["passes_planned"])
-        position = [installed.index(name) for name in arms]
-        index = 0
         for self._group, group in enumerate(schedule):
             for steps_of_pass in group:
-                self._under_way = index
-                result = self.host.run_pass("probed", [position[arm] for arm in steps_of_pass], work.requests)
-                try:
-                    self._check_failure(result, f"pass {index}")
-                    self._check_signature(result, f"pass {index}")
-                    if difference := _first_difference(self._reference_tokens, result.tokens):
-                        raise StepMismatchError(f"pass {index} generated other tokens than native alone: {difference}")
-                except HarnessError:
-                    self._write(index, result, complete=False)  # the evidence
-                    raise
-                self._write(index, result, complete=True)
-                self._under_way = None
-                self.facts["passes_done"] = index = index + 1
-                self.observer.advance()
+                self._one_pass([treatments[chosen] for chosen in steps_of_pass], work)
+
+    def _one_pass(self, treatments: list[tuple[int, bool]], work: Work) -> None:
+        index = self._under_way = self.facts["passes_done"]
+        arms, probed = zip(*treatments, strict=True)
+        result = self.host.run_pass("mixed", arms, work.requests, probed)
+        try:
+            self._check_failure(result, f"pass {index}")
+            self._check_signature(result, f"pass {index}")
+            if difference := token_difference(self._reference_tokens, result.tokens):
+                raise StepMismatchError(f"pass {index} generated other tokens than native alone: {difference}")
+        except HarnessError:
+            self._write(index, result, complete=False)  # the evidence
+            raise
+        self._write(index, result, complete=True)
+        self._under_way = None
+        self.facts["passes_done"] = index + 1
+        self.observer.advance()
 
     def _write(self, index: int, result: PassResult, complete: bool) -> None:
-        names = [NATIVE, *(arm.name for arm in self.loaded.experiment.arms if arm.name != NATIVE)]
+        count = len(result.columns["step"])
         columns = {
             **result.columns,
-            "arm": [names[arm] for arm in result.columns["arm"]],
-            "pass": [index] * len(result.columns["step"]),
-            "group": [self._group] * len(result.columns["step"]),
+            "arm": [self._installed[arm] for arm in result.columns["arm"]],
+            "pass": [index] * count,
+            "group": [self._group] * count,
+            "probed": [bool(probed) for probed in result.columns["probed"]],
         }
         self.folder.write_pass(index, columns, complete)
 
@@ -251,18 +274,10 @@ class Run:
             raise ArmError(f"arm {failure['arm']!r} raised at step {failure['step']} of {where}: {failure['error']}")
 
     def _check_signature(self, result: PassResult, where: str) -> None:
-        for key, expected in zip(SIGNATURE, self._signature, strict=True):
-            found = result.columns[key]
-            if found == expected:
-                continue
-            step = next((i for i, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), None)
-            what = (
-                f"{len(found)} steps instead of {len(expected)}" if step is None
-                else f"step {step} had {key} {found[step]} instead of {expected[step]}"
-            )  # fmt: skip
+        if difference := signature_difference(self._signature, result.columns):
             raise StepMismatchError(
-                f"{where} did other work than the checking pass: {what}. The engine must do the same in every pass: "
-                "look at enable_prefix_caching, and at anything else that remembers earlier requests"
+                f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
+                "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
             )
 
     def _done(self) -> str:
@@ -280,15 +295,6 @@ class Run:
 def _host_facts(info: HostInfo) -> dict[str, Any]:
     facts = {key: value for key, value in vars(info).items() if key != "details"}
     return {**facts, "details": info.details}
-
-
-def _first_difference(expected: list[list[int]] | None, found: list[list[int]] | None) -> str:
-    """Where two passes' tokens part, in words; empty where they do not."""
-    for request, (want, got) in enumerate(zip(expected or [], found or [], strict=True)):
-        if want != got:
-            token = next((i for i, pair in enumerate(zip(want, got, strict=False)) if pair[0] != pair[1]), len(got))
-            return f"request {request} from its token {token} on"
-    return ""
 
 
 def _now() -> str:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 __all__ = ["complete_blocks"]
@@ -22,7 +24,7 @@ def complete_blocks(
     arms: int,
     steps: int,
     groups: int,
-    seed: int,
+    seed: int | Sequence[int],
     order: Literal["random", "rotate"] = "random",
     grain: Literal["step", "pass"] = "step",
 ) -> NDArray[np.int64]:

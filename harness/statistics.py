@@ -7,7 +7,7 @@ work moments apart, so differences are taken there and nowhere else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 from scipy import stats
@@ -15,7 +15,20 @@ from scipy import stats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CLIP", "Interval", "corrected_self", "paired_difference", "total", "typical_sum"]
+__all__ = [
+    "CLIP",
+    "Interval",
+    "Verdict",
+    "corrected_self",
+    "joint_confidence",
+    "paired_difference",
+    "slope",
+    "total",
+    "typical_sum",
+    "verdict",
+]
+
+Verdict: TypeAlias = Literal["faster", "slower", "equivalent", "not resolved"]
 
 CLIP: Final = 1.5
 """Huber's usual constant: 95 % efficient for a normal distribution, and bounded for any other."""
@@ -98,6 +111,42 @@ def paired_difference(values: NDArray[np.float64], baseline: NDArray[np.float64]
     error = np.sqrt((groups - 1) / groups * np.sum((estimates - estimates.mean()) ** 2))
     half = float(stats.t.ppf((1 + confidence) / 2, groups - 1) * error)
     return Interval(estimate, estimate - half, estimate + half)
+
+
+def joint_confidence(confidence: float, intervals: int) -> float:
+    """The confidence that each of several intervals needs, so that all of them hold together (Bonferroni)."""
+    return 1 - (1 - confidence) / max(intervals, 1)
+
+
+def verdict(interval: Interval, margin: float) -> Verdict:
+    """What an interval of a difference in time (arm minus baseline) allows to say.
+
+    `faster` and `slower` where it excludes zero; `equivalent` where it includes zero and lies within
+    +-margin (two one-sided tests, Schuirmann 1987); else `not resolved`: no difference was found, which is
+    not to say that there is none.
+    """
+    if interval.high < 0:
+        return "faster"
+    if interval.low > 0:
+        return "slower"
+    return "equivalent" if max(-interval.low, interval.high) <= margin else "not resolved"
+
+
+def slope(doses: NDArray[np.float64], responses: NDArray[np.float64], confidence: float) -> Interval:
+    """Slope of a response on a planted dose, with an interval from resampling groups.
+
+    Args:
+        doses: shape [arms].
+        responses: shape [arms, groups, steps], paired over arms.
+        confidence: such as 0.95.
+
+    Returns:
+        Change of the response a step per unit of dose: each (group, step)'s least-squares slope, summarised
+        by `paired_difference`, over the number of steps.
+    """
+    weights = (doses - doses.mean()) / np.sum((doses - doses.mean()) ** 2)
+    slopes = np.tensordot(weights, responses, axes=1)
+    return paired_difference(slopes, np.zeros_like(slopes), confidence).scaled(1 / slopes.shape[1])
 
 
 def corrected_self(

@@ -1,7 +1,4 @@
-"""From records to numbers: totals by arm and probe, paired differences, and `summary.json`.
-
-Pure: takes what `read_run` gives, measures nothing and writes nothing.
-"""
+"""What a run came to, as data: arms, comparisons, and `summary.json`. Worked out in `analysis`, shown by `report`."""
 
 from __future__ import annotations
 
@@ -9,20 +6,27 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from harness.statistics import Interval, corrected_self, paired_difference, total
-
 if TYPE_CHECKING:
-    import pandas as pd
-    from numpy.typing import NDArray
+    from harness.statistics import Interval
 
-    from harness.records import Records
-
-__all__ = ["SUMMARY_SCHEMA", "ArmSummary", "Comparison", "ProbeTotals", "Summary", "summarise"]
+__all__ = [
+    "REST",
+    "SCOPE",
+    "STEP",
+    "SUM",
+    "SUMMARY_SCHEMA",
+    "ArmSummary",
+    "Comparison",
+    "OwnCost",
+    "ProbeTotals",
+    "Summary",
+]
 
 SUMMARY_SCHEMA: Final = 1
+
 SCOPE: Final = "scope"
+STEP: Final = "step"
+"""The whole step of the model runner, from bare passes: the end-to-end metric."""
 REST: Final = "rest"
 SUM: Final = "sum"
 
@@ -44,8 +48,8 @@ class ProbeTotals:
 class ArmSummary:
     """One arm. Times are sums a pass, averaged over passes; all zero and no probes where it was not measured.
 
-    `equal` is None where equality with native was not checked.
-
+    `equal` is None where equality with native was not checked. `step_ns` is from probed passes, `bare_step_ns` from
+    those in which only the step was timed.
     As timed, `scope_ns` = sum of the probes' `self_ns` + `residual_ns`; and corrected,
     `corrected_scope_ns` = sum of their `corrected_self_ns` + `corrected_residual_ns`.
     """
@@ -55,6 +59,7 @@ class ArmSummary:
     steps: int
     passes: int
     step_ns: float = 0.0
+    bare_step_ns: float | None = None
     scope_ns: float = 0.0
     residual_ns: float = 0.0
     corrected_scope_ns: float = 0.0
@@ -71,7 +76,8 @@ class ArmSummary:
 class Comparison:
     """A paired difference of corrected times, arm minus baseline.
 
-    `metric` is `scope`, a probe's name, `sum` (of all probes) or `rest` (of the scope).
+    `metric` is `scope`, a probe's name, `step` (the whole step, from bare passes), `sum` (of all probes) or `rest` (of
+    the scope). The arm `A/A` is the baseline once more: its intervals are the floor.
     """
 
     arm: str
@@ -79,17 +85,34 @@ class Comparison:
     metric: str
     per_step_us: Interval
     per_pass_ms: Interval
+    verdict: str
+
+
+@dataclass(frozen=True)
+class OwnCost:
+    """What the instrument itself costs: probed minus bare, of the same arm, a step."""
+
+    arm: str
+    per_step_us: Interval
+    share: float
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All that a report shows."""
+    """All that a report shows.
+
+    `confidence_each` is the confidence of each interval that makes all of them hold together; `margin_us` what is as
+    good as no difference, a step.
+    """
 
     run: dict[str, Any]
     arms: dict[str, ArmSummary]
     comparisons: list[Comparison]
     probes: list[str]
     notes: list[str]
+    confidence_each: float = 0.0
+    margin_us: float = 0.0
+    own_costs: list[OwnCost] = field(default_factory=list)
 
     @property
     def baseline(self) -> str:
@@ -108,6 +131,9 @@ class Summary:
             "status": self.run["status"],
             "host": {key: host.get(key, "") for key in ("engine", "version", "runner", "device")},
             "baseline": self.baseline,
+            "confidence": self.run["config"]["protocol"]["confidence"],
+            "confidence_each": self.confidence_each,
+            "margin_us": self.margin_us,
             "arms": {name: asdict(arm) for name, arm in self.arms.items()},
             "comparisons": [
                 {
@@ -116,128 +142,17 @@ class Summary:
                     "metric": c.metric,
                     "per_step_us": _interval(c.per_step_us),
                     "per_pass_ms": _interval(c.per_pass_ms),
+                    "verdict": c.verdict,
                 }
                 for c in self.comparisons
                 if c.metric not in (SUM, REST)
             ],
+            "own_costs": [
+                {"arm": cost.arm, "per_step_us": _interval(cost.per_step_us), "share": cost.share}
+                for cost in self.own_costs
+            ],
             "notes": self.notes,
         }
-
-
-def summarise(records: Records) -> Summary:
-    """Work out a run's summary; an unfinished group is left out and noted."""
-    run, notes = records.run, _notes(records)
-    config = run["config"]
-    probes = list(config["probes"])
-    equality = run.get("equality", {})
-    names = [arm["name"] for arm in config["arms"]]
-    measured = [name for name in run.get("arms_measured", []) if name in names]
-    frame = _complete_groups(records.frame, measured, run, notes)
-
-    arms = {
-        name: ArmSummary(equality.get(name, {}).get("equal"), equality.get(name, {}).get("reason", "not checked"), 0, 0)
-        for name in names
-    }
-    if frame is None:
-        return Summary(run, arms, [], probes, notes)
-
-    calibration = run["calibration"]
-    cost = float(calibration["inside_ns"]), float(calibration["outside_ns"])
-    values = {name: _metrics(frame[frame["arm"] == name], probes, cost) for name in measured}
-    for name in measured:
-        arms[name] = _arm_summary(arms[name], values[name], probes)
-
-    baseline, protocol = config["baseline"], config["protocol"]
-    comparisons = []
-    if baseline in measured:
-        for name in (name for name in measured if name != baseline):
-            for metric in (SCOPE, *probes, SUM, REST):
-                pair = values[name][metric], values[baseline][metric]
-                if metric in probes and not any(array.any() for array in pair):
-                    continue  # neither ever called it
-                difference = paired_difference(*pair, protocol["confidence"])
-                steps = pair[0].shape[1]
-                comparisons.append(
-                    Comparison(name, baseline, metric, difference.scaled(1e-3 / steps), difference.scaled(1e-6))
-                )
-    elif baseline in names and measured:
-        notes.append(f"the baseline {baseline!r} was not measured, so there are no differences")
-    return Summary(run, arms, comparisons, probes, notes)
-
-
-def _notes(records: Records) -> list[str]:
-    run = records.run
-    notes = []
-    if run["status"] == "running":
-        notes.append("this run never ended by itself: its process was killed, or is still at work")
-    elif run["status"] != "complete" or run.get("message"):
-        notes.append(run.get("message") or f"this run is {run['status']}")
-    clipped, cap = run.get("workload", {}).get("clipped"), run.get("host", {}).get("max_model_len")
-    if clipped:
-        notes.append(f"{clipped} requests were clipped to the model's {cap} tokens")
-    if records.partial:
-        notes.append(f"cut short, kept but not counted: {', '.join(records.partial)}")
-    notes += [f"left out, it cannot be read: passes/{name} ({why})" for name, why in records.unreadable.items()]
-    return notes
-
-
-def _complete_groups(
-    frame: pd.DataFrame, arms: list[str], run: dict[str, Any], notes: list[str]
-) -> pd.DataFrame | None:
-    """Only groups in which every step met every arm."""
-    if frame.empty or not arms:
-        return None
-    rows = frame.groupby("group").size()
-    whole = rows.index[rows == len(arms) * run["steps"]["count"]]
-    if len(whole) < len(rows):
-        notes.append(f"{len(rows) - len(whole)} of {len(rows)} groups lack a pass and are left out")
-    kept = frame[frame["group"].isin(whole)]
-    return None if kept.empty else kept
-
-
-def _metrics(frame: pd.DataFrame, probes: list[str], cost: tuple[float, float]) -> dict[str, NDArray[np.float64]]:
-    """One arm's values, each of shape [groups, steps]: corrected times by metric, and the raw columns."""
-    ordered = frame.sort_values(["group", "step"])
-    shape = (ordered["group"].nunique(), -1)
-
-    def column(name: str) -> NDArray[np.float64]:
-        return np.asarray(ordered[name], dtype=np.float64).reshape(shape)
-
-    values = {name: column(name) for name in ordered.columns if name.partition(".")[2]}
-    values["step_ns"] = column("execute_ns") + column("sample_ns")
-    inside, outside = cost
-    for metric, source in ((REST, SCOPE), *((probe, probe) for probe in probes)):
-        calls = column(f"{source}.calls")
-        values[metric] = corrected_self(
-            column(f"{source}.self_ns"), calls, column(f"{source}.nested_calls"), inside, outside
-        )
-    values[SUM] = np.sum([values[probe] for probe in probes], axis=0) if probes else np.zeros_like(values[REST])
-    values[SCOPE] = values[SUM] + values[REST]
-    return values
-
-
-def _arm_summary(arm: ArmSummary, values: dict[str, NDArray[np.float64]], probes: list[str]) -> ArmSummary:
-    groups, steps = values[SCOPE].shape
-    return ArmSummary(
-        equal=arm.equal,
-        reason=arm.reason,
-        steps=steps,
-        passes=groups,
-        step_ns=total(values["step_ns"]),
-        scope_ns=total(values["scope.total_ns"]),
-        residual_ns=total(values["scope.self_ns"]),
-        corrected_scope_ns=total(values[SCOPE]),
-        corrected_residual_ns=total(values[REST]),
-        probes={
-            probe: ProbeTotals(
-                calls=total(values[f"{probe}.calls"]),
-                total_ns=total(values[f"{probe}.total_ns"]),
-                self_ns=total(values[f"{probe}.self_ns"]),
-                corrected_self_ns=total(values[probe]),
-            )
-            for probe in probes
-        },
-    )
 
 
 def _interval(interval: Interval) -> dict[str, float | None]:

@@ -176,10 +176,10 @@ class FakeHost:
         self.instrument = Instrument(self.runner, seam, arms, probes, scope, clock=self.clock)
         return Calibration(inside_ns=0.0, outside_ns=0.0, spread_ns=0.0)
 
-    def run_pass(self, kind: Any, schedule: Any, requests: Any) -> PassResult:
+    def run_pass(self, kind: Any, schedule: Any, requests: Any, probed: Any = ()) -> PassResult:
         assert self.instrument is not None
         self.passes.append(kind)
-        self.instrument.begin(kind, schedule)
+        self.instrument.begin(kind, schedule, probed)
         self.before_pass(len(self.passes) - 1, self)
         tokens = self.runner.serve([(len(r.prompt_token_ids), r.output_tokens) for r in requests])
         return PassResult(tokens=tokens, **self.instrument.end())

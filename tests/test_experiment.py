@@ -26,7 +26,7 @@ workload: {{requests: 3, prompt_tokens: 6, output_tokens: 5}}
 seam: slot_mapping
 arms: [list, cat_frombuffers, {{wrong: "{own(OffByOne)}"}}, {{late: "{__name__}:OnDemand"}}]
 probes: [torch.tensor, compute_slot_mapping, torch.frombuffer, torch.cat]
-protocol: {{passes: 4}}
+protocol: {{passes: 4, bare: false}}
 """
 STEPS = 5
 
@@ -69,22 +69,26 @@ def make(tmp_path):
 
 def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
     host = FakeHost()
-    run = make(host)
+    run = make(host, ("list", "cat_frombuffers"), "protocol.bare=true")
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
-    assert host.passes == ["check"] + ["bare"] * 3 + ["probed"] * 8  # native warms up as well
+    # Native warms up as well; and each of two arms and A/A, probed and bare, is six passes a group.
+    assert host.passes == ["check"] + ["bare"] * 4 + ["mixed"] * 24
     assert host.stopped
-    assert run.observer.advanced == 12
+    assert run.observer.advanced == 29
     records = read_run(run.folder.path)
     frame = records.frame
-    assert len(frame) == 8 * STEPS
-    assert (frame.groupby(["group", "step", "arm"]).size() == 1).all()
+    assert len(frame) == 24 * STEPS
+    assert (frame.groupby(["group", "step", "arm", "probed"]).size() == 1).all()
+    assert set(frame["arm"]) == {"list", "cat_frombuffers", "A/A"}
     calls = frame.groupby("arm")[["torch.frombuffer.calls", "torch.cat.calls", "torch.tensor.calls"]].sum() / 4
     assert calls.loc["cat_frombuffers"].tolist() == [3 * STEPS, STEPS, 0]
-    assert calls.loc["list"].tolist() == [0, 0, STEPS]
+    assert calls.loc["list"].tolist() == calls.loc["A/A"].tolist() == [0, 0, STEPS]
+    assert frame.loc[~frame["probed"], "scope.calls"].sum() == 0
     assert records.run["steps"]["num_tokens"] == [18, 3, 3, 3, 3]
     for key in ("config", "machine", "versions", "command", "started", "ended", "calibration", "host", "workload"):
         assert records.run[key]
+    assert write_reports(run.folder.path).difference("A/A", "scope") is not None
 
 
 def test_a_wrong_arm_is_struck_and_the_rest_is_measured(make) -> None:
@@ -93,7 +97,7 @@ def test_a_wrong_arm_is_struck_and_the_rest_is_measured(make) -> None:
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("complete", 1)
     assert "arm 'wrong' differs at step 0 at position 17: expected" in outcome.message
-    assert set(read_run(run.folder.path).frame["arm"]) == {"list"}
+    assert set(read_run(run.folder.path).frame["arm"]) == {"list", "A/A"}
     summary = write_reports(run.folder.path)
     assert not summary.arms["wrong"].equal
     assert "**`wrong` is struck:** differs at step 0" in (run.folder.path / "report.md").read_text()
@@ -110,14 +114,14 @@ def test_an_arm_that_generates_other_tokens_is_struck(make, monkeypatch) -> None
 
 def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        OnDemand.step = 0 if index == 1 + 3 + 3 else None
+        OnDemand.step = 0 if index == 1 + 4 + 3 else None
 
     host = FakeHost(before_pass=before_pass)
     run = make(host, ("list", "late"))
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("failed", 1)
     assert "arm 'late' raised at step" in outcome.message
-    assert "ZeroDivisionError: on purpose; 3 of 8 passes were measured and kept" in outcome.message
+    assert "ZeroDivisionError: on purpose; 3 of 12 passes were measured and kept" in outcome.message
     records = read_run(run.folder.path)
     assert len(records.frame) == 3 * STEPS
     assert records.partial == ["0003.partial.parquet"]
@@ -127,14 +131,14 @@ def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "exit_status", "message"),
     [
-        (KeyboardInterrupt(), "interrupted", 130, "interrupted; 5 of 8 passes were measured and kept"),
-        (RuntimeError("engine\ndied"), "failed", 1, "the engine failed: RuntimeError: engine died; 5 of 8 passes"),
-        (HostError("the engine is gone"), "failed", 1, "the engine is gone; 5 of 8 passes were measured and kept"),
+        (KeyboardInterrupt(), "interrupted", 130, "interrupted; 5 of 12 passes were measured and kept"),
+        (RuntimeError("engine\ndied"), "failed", 1, "the engine failed: RuntimeError: engine died; 5 of 12 passes"),
+        (HostError("the engine is gone"), "failed", 1, "the engine is gone; 5 of 12 passes were measured and kept"),
     ],
 )
 def test_an_end_in_the_middle_keeps_what_was_measured(make, error, status, exit_status, message) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        if index == 1 + 3 + 5:
+        if index == 1 + 4 + 5:
             raise error
 
     host = FakeHost(before_pass=before_pass)
@@ -149,8 +153,8 @@ def test_an_end_in_the_middle_keeps_what_was_measured(make, error, status, exit_
     assert len(records.frame) == 5 * STEPS
     assert records.run["status"] == status
     summary = write_reports(run.folder.path)
-    assert summary.arms["list"].passes == 2  # five passes are two whole groups
-    assert any("1 of 3 groups lack a pass" in note for note in summary.notes)
+    assert summary.arms["list"].passes == 1  # five passes are one whole group
+    assert any("1 of 2 groups lack a pass" in note for note in summary.notes)
 
 
 def test_a_pass_cut_short_in_the_middle_of_its_steps_keeps_them(make) -> None:
@@ -158,7 +162,7 @@ def test_a_pass_cut_short_in_the_middle_of_its_steps_keeps_them(make) -> None:
 
     def work() -> None:
         calls["steps"] += 1
-        if calls["pass"] == 1 + 3 + 2 and calls["steps"] == 4:
+        if calls["pass"] == 1 + 4 + 2 and calls["steps"] == 4:
             raise KeyboardInterrupt
 
     def before_pass(index: int, host: FakeHost) -> None:
@@ -187,7 +191,7 @@ def test_an_engine_that_does_not_start_leaves_a_run_that_says_so(make) -> None:
 
 def test_other_work_in_a_later_pass_is_an_error_and_no_average(make) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        if index == 6:
+        if index == 1 + 4 + 2:
             serve = host.runner.serve
             host.runner.serve = lambda lengths: serve([(7, 5), *lengths[1:]])
 
@@ -261,7 +265,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_passes_before(make, monkeypatch)
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", maybe_full)
-    host = FakeHost(before_pass=lambda index, host: full.update(now=index >= 1 + 3 + 6))
+    host = FakeHost(before_pass=lambda index, host: full.update(now=index >= 1 + 4 + 6))
     run = make(host)
     outcome = run.execute()
     assert outcome.exit_status == 1
@@ -272,7 +276,15 @@ def test_a_full_disk_ends_the_run_and_keeps_the_passes_before(make, monkeypatch)
     assert records.run["status"] == "running"  # the last that could be written
     summary = write_reports(run.folder.path)
     assert "this run never ended by itself" in summary.notes[0]
-    assert summary.arms["list"].passes == 3  # what is on the disk can be rendered, as after a SIGKILL
+    assert summary.arms["list"].passes == 2  # what is on the disk can be rendered, as after a SIGKILL
+
+
+def test_a_baseline_that_is_struck_has_no_floor_and_the_others_are_measured(make) -> None:
+    run = make(FakeHost(), ("list", "wrong"), "baseline=wrong")
+    assert run.execute().exit_status == 1
+    assert set(read_run(run.folder.path).frame["arm"]) == {"list"}
+    summary = write_reports(run.folder.path)
+    assert "the baseline 'wrong' was not measured, so there are no differences" in summary.notes
 
 
 @pytest.mark.parametrize("override", ["protocol.order=rotate", "protocol.grain=pass", "protocol.warmup=3"])
@@ -284,7 +296,7 @@ def test_the_protocols_choices_run(make, override) -> None:
     assert (frame.groupby(["group", "step", "arm"]).size() == 1).all()
     if override == "protocol.grain=pass":
         assert (frame.groupby("pass")["arm"].nunique() == 1).all()
-    assert host.passes.count("bare") == (9 if override == "protocol.warmup=3" else 3)
+    assert host.passes.count("bare") == (12 if override == "protocol.warmup=3" else 4)
 
 
 def test_run_json_holds_no_path_of_this_machine(make) -> None:

@@ -17,7 +17,7 @@ from tests.fakes import Runner, VirtualClock
 
 SEAM = SEAMS["slot_mapping"]
 PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
-ARMS = [("native", ""), *SEAM.arms.items()]
+ARMS = [("native", "", None), *((name, reference, None) for name, reference in SEAM.arms.items())]
 LENGTHS = [(5, 4), (3, 4), (8, 4)]
 STEPS = 4
 
@@ -226,6 +226,35 @@ def test_a_bare_pass_times_the_step_and_nothing_else() -> None:
     assert columns["bookkeeping_ns"] == [0] * STEPS
 
 
+def test_a_mixed_pass_probes_the_steps_that_it_says_and_leaves_the_others_bare() -> None:
+    runner = Runner()
+    under_test = instrument(runner)
+    before = snapshot(runner)
+    under_test.begin("mixed", [1, 1, 4, 4], [True, False, False, True])
+    runner.serve(LENGTHS)
+    result = under_test.end()
+    columns = result["columns"]
+    assert columns["probed"] == [1, 0, 0, 1]
+    assert columns["scope.calls"] == [1, 0, 0, 1]
+    assert columns["torch.tensor.calls"] == [1, 0, 0, 0]
+    assert columns["torch.frombuffer.calls"] == [0, 0, 0, 3]
+    assert [ns > 0 for ns in columns["bookkeeping_ns"]] == [True, False, False, True]
+    assert result["unrestored"] == []
+    assert snapshot(runner) == before
+
+
+@pytest.mark.parametrize("reference", ["", SEAM.arms["numpy"]])
+def test_a_planted_delay_is_at_least_as_long_as_asked_for(reference) -> None:
+    clock = VirtualClock(reading_ns=1)
+    runner = Runner()
+    arms = [("zero", reference, 0), ("five", reference, 5000)]
+    under_test = instrument(runner, arms=arms, clock=clock)
+    under_test.begin("probed", [0, 1, 0, 1])
+    runner.serve(LENGTHS)
+    zero, five, *_ = under_test.end()["columns"]["compute_slot_mapping.total_ns"]
+    assert five - zero in range(4998, 5003)
+
+
 def test_equal_arms_pass_the_check_and_the_seam_is_seen_in_each_step() -> None:
     runner = Runner()
     under_test = instrument(runner)
@@ -261,7 +290,7 @@ class MutatesLists:
 def test_an_arm_that_changes_its_inputs_is_named_and_no_other(cls, name) -> None:
     runner = Runner()
     plain = Runner().serve(LENGTHS)
-    under_test = instrument(runner, arms=[("native", ""), ("guilty", own(cls)), *SEAM.arms.items()])
+    under_test = instrument(runner, arms=[ARMS[0], ("guilty", own(cls), None), *ARMS[1:]])
     under_test.begin("check", [0])
     assert runner.serve(LENGTHS) == plain
     (mismatch,) = under_test.end()["mismatches"]
@@ -279,7 +308,7 @@ def test_an_arm_that_changes_its_inputs_is_named_and_no_other(cls, name) -> None
 )
 def test_a_wrong_arm_is_caught_with_step_and_position(cls, position, reason) -> None:
     runner = Runner()
-    under_test = instrument(runner, arms=[("native", ""), ("wrong", own(cls)), ("numpy", SEAM.arms["numpy"])])
+    under_test = instrument(runner, arms=[ARMS[0], ("wrong", own(cls), None), ARMS[-1]])
     under_test.begin("check", [0])
     runner.serve(LENGTHS)
     (mismatch,) = under_test.end()["mismatches"]
@@ -302,7 +331,7 @@ def test_an_arm_that_writes_where_native_does_not_is_caught() -> None:
 def test_an_arm_that_raises_does_not_take_the_engine_down() -> None:
     runner = Runner()
     plain = Runner().serve(LENGTHS)
-    under_test = instrument(runner, arms=[("native", ""), ("bad", own(RaisesLater))])
+    under_test = instrument(runner, arms=[ARMS[0], ("bad", own(RaisesLater), None)])
     under_test.begin("probed", [1])
     assert runner.serve(LENGTHS) == plain  # native took over
     failure = under_test.end()["failure"]

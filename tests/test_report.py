@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.analysis import summarise
 from harness.records import Records, RunFolder
 from harness.report import write_reports
 from harness.report.markdown import render_markdown
 from harness.report.table import build_table, format_interval
 from harness.report.terminal import print_summary
 from harness.statistics import Interval
-from harness.summary import summarise
 from tests.test_summary import make_frame, make_run
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
@@ -40,14 +40,26 @@ def test_the_tables_lines_are_aligned_and_have_all_rows(summary) -> None:
     lines = [line for line in render_markdown(summary).splitlines() if line.startswith("|")]
     assert len({len(line) for line in lines}) == 1
     titles = [line.split("|")[1].strip() for line in lines[2:]]
-    assert titles == ["`torch.cat`", "`compute_slot_mapping`", "sum of these", "rest of the scope", "`_prepare_inputs`"]
+    assert titles == [
+        "`torch.cat`", "`compute_slot_mapping`", "sum of these", "rest of the scope", "`_prepare_inputs`",
+        "whole step, bare", "`_prepare_inputs` is", "the step is",
+    ]  # fmt: skip
 
 
 def test_a_probe_that_never_fired_says_so_and_a_struck_arm_too(summary) -> None:
     table = build_table(summary)
     by_title = {column.title: column.cells for column in table.columns if not column.difference}
     assert by_title["list"][0] == "0 calls"
-    assert set(by_title["wrong"]) == {"not equal"}
+    assert set(by_title["wrong"]) == {"not equal", ""}
+
+
+def test_the_floor_stands_in_the_table_and_a_wrong_arm_gets_no_verdict(summary) -> None:
+    table = build_table(summary)
+    assert table.columns[-1].title == "A/A: floor"
+    assert table.columns[-1].cells[-2:] == ["equivalent", "equivalent"]
+    of_wrong = table.columns[[column.title for column in table.columns].index("wrong") + 1]
+    assert of_wrong.cells[-2:] == ["not equal", "not equal"]
+    assert "A/A" not in [column.title for column in table.columns]
 
 
 def test_a_figure_below_its_own_correction_is_marked() -> None:

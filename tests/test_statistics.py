@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.statistics import corrected_self, paired_difference, total, typical_sum
+from harness.statistics import (
+    Interval,
+    corrected_self,
+    joint_confidence,
+    paired_difference,
+    slope,
+    total,
+    typical_sum,
+    verdict,
+)
 
 
 def heavy_tailed(rng, groups=30, steps=64, bursts=0.02):
@@ -88,6 +97,49 @@ def test_shifting_all_of_an_arm_shifts_the_interval(seed: int, shift: float) -> 
     shifted = paired_difference(values + shift, baseline, 0.9)
     for key in ("estimate", "low", "high"):
         assert getattr(shifted, key) == pytest.approx(getattr(plain, key) + 5 * shift, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-3, -1, "faster"),
+        (1, 3, "slower"),
+        (-0.5, 0.9, "equivalent"),
+        (-0.5, 1.1, "not resolved"),
+        (-1.0, 1.0, "equivalent"),
+        (-np.inf, np.inf, "not resolved"),
+        (0.1, 0.2, "slower"),  # resolved, if small: the interval says how small
+    ],
+)
+def test_the_four_verdicts(low, high, expected) -> None:
+    assert verdict(Interval((low + high) / 2, low, high), margin=1.0) == expected
+
+
+def test_joint_confidence_is_bonferronis() -> None:
+    assert joint_confidence(0.95, 10) == pytest.approx(0.995)
+    assert joint_confidence(0.95, 1) == pytest.approx(0.95)
+
+
+def test_a_slope_is_recovered_and_has_its_interval() -> None:
+    rng = np.random.default_rng(0)
+    doses = np.array([0.0, 5.0, 20.0])
+    base = rng.uniform(100, 200, (1, 20, 30))
+    responses = base + 0.7 * doses[:, None, None] + rng.normal(0, 1, (3, 20, 30))
+    result = slope(doses, responses, 0.95)
+    assert result.low <= 0.7 <= result.high
+    assert result.high - result.low < 0.02
+
+
+def test_over_200_runs_of_equal_arms_no_more_than_the_stated_rate_differ() -> None:
+    """A/A on synthetic runs with heavy tails, bursts and drift, by the rule of the report: five arms, jointly."""
+    different = 0
+    for seed in range(200):
+        draw = heavy_tailed(np.random.default_rng([7, seed]), groups=12)
+        baseline = draw()
+        confidence = joint_confidence(0.95, 5)
+        verdicts = [verdict(paired_difference(draw(), baseline, confidence), 0.0) for _ in range(5)]
+        different += any(found in ("faster", "slower") for found in verdicts)
+    assert different <= 18  # 5 % of 200 is 10; 18 would come by chance once in a hundred
 
 
 def test_correction_takes_both_parts_of_a_probe() -> None:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from harness.analysis import summarise
 from harness.records import Records
-from harness.summary import summarise
+from harness.seams import AA
 
 PROBES = ["torch.cat", "compute_slot_mapping"]
 GROUPS, STEPS = 6, 5
@@ -32,7 +33,8 @@ def make_run(**changes):
             "baseline": "list",
             "arms": [{"name": "list"}, {"name": "array"}, {"name": "wrong"}],
             "probes": PROBES,
-            "protocol": {"passes": GROUPS, "grain": "step", "order": "random", "confidence": 0.95, "seed": 0},
+            "protocol": {"passes": GROUPS, "grain": "step", "order": "random", "confidence": 0.95, "seed": 0,
+                         "margin": 0.01, "bare": True},
         },
         "machine": {
             "cpu": "A processor", "usable_cores": 2, "cores": 2, "memory_gib": 24.0, "system": "Linux 6 x86_64",
@@ -53,7 +55,7 @@ def make_run(**changes):
             "array": {"equal": True, "reason": ""},
             "wrong": {"equal": False, "reason": "differs at step 3 at position 5: expected 7, found 8 (1 differ)"},
         },
-        "arms_measured": ["list", "array"],
+        "arms_measured": ["list", "array", AA],
         **changes,
     }  # fmt: skip
 
@@ -64,14 +66,17 @@ def make_frame() -> pd.DataFrame:
     for group in range(GROUPS):
         for step in range(STEPS):
             jitter = 10 * ((group * 7 + step) % 3)
-            for arm, cats, slots_ns in (("list", 0, 40_000), ("array", 2, 30_000)):
+            for arm, cats, slots_ns in (("list", 0, 40_000), ("array", 2, 30_000), (AA, 0, 40_000)):
+                # As timed end to end, `array` is 8 us faster, and a probed step takes 3 us longer than a bare one.
+                bare = {"group": group, "step": step, "pass": group, "arm": arm, "probed": False}
+                rows.append({**bare, "execute_ns": 500_000 + jitter - 8000 * (arm == "array"), "sample_ns": 20_000})
                 cat_total = cats * (1000 + INSIDE)
                 slots_self = slots_ns + jitter + INSIDE + cats * OUTSIDE
                 rest = 100_000 + INSIDE + OUTSIDE  # the scope's own reading, and one probe directly within
                 rows.append(
                     {
-                        "group": group, "step": step, "pass": group, "arm": arm,
-                        "execute_ns": 500_000, "sample_ns": 20_000,
+                        **bare, "probed": True,
+                        "execute_ns": 503_000 + jitter - 8000 * (arm == "array"), "sample_ns": 20_000,
                         "scope.calls": 1, "scope.total_ns": rest + slots_self + cat_total, "scope.self_ns": rest,
                         "scope.nested_calls": 1,
                         "torch.cat.calls": cats, "torch.cat.total_ns": cat_total, "torch.cat.self_ns": cat_total,
@@ -80,7 +85,7 @@ def make_frame() -> pd.DataFrame:
                         "compute_slot_mapping.self_ns": slots_self, "compute_slot_mapping.nested_calls": cats,
                     }
                 )  # fmt: skip
-    return pd.DataFrame(rows).sample(frac=1, random_state=0)  # rows may come in any order
+    return pd.DataFrame(rows).fillna(0).sample(frac=1, random_state=0)  # rows may come in any order
 
 
 @pytest.fixture
@@ -94,7 +99,8 @@ def test_corrected_times_are_what_the_functions_took(summary) -> None:
     assert array.probes["torch.cat"].corrected_self_ns == pytest.approx(2000 * STEPS)
     assert array.probes["compute_slot_mapping"].corrected_self_ns == pytest.approx(30_000 * STEPS, rel=1e-3)
     assert array.corrected_residual_ns == pytest.approx(100_000 * STEPS)
-    assert array.step_ns == 520_000 * STEPS
+    assert array.step_ns == pytest.approx(515_000 * STEPS, rel=1e-3)
+    assert array.bare_step_ns == pytest.approx(512_000 * STEPS, rel=1e-3)
     assert (array.steps, array.passes) == (STEPS, GROUPS)
 
 
@@ -123,6 +129,52 @@ def test_a_probe_that_neither_arm_called_is_not_compared() -> None:
     summary = summarise(Records(make_run(), frame))
     assert summary.difference("array", "torch.cat") is None
     assert summary.arms["array"].probes["torch.cat"].calls == 0
+
+
+def test_verdicts_come_from_the_intervals(summary) -> None:
+    assert summary.difference("array", "scope").verdict == "faster"
+    assert summary.difference("array", "step").verdict == "faster"
+    assert summary.difference("array", "torch.cat").verdict == "slower"
+    assert summary.difference(AA, "scope").verdict == "equivalent"
+    assert summary.margin_us == pytest.approx(1.4, rel=0.01)  # 1 % of 140 us
+
+
+def test_the_end_to_end_difference_comes_from_bare_steps_alone(summary) -> None:
+    assert summary.difference("array", "step").per_step_us.estimate == pytest.approx(-8)
+    frame = make_frame()
+    frame.loc[frame["probed"] & (frame["arm"] == "array"), "execute_ns"] += 10**6
+    again = summarise(Records(make_run(), frame))
+    assert again.difference("array", "step") == summary.difference("array", "step")
+
+
+def test_the_instruments_own_cost_is_probed_minus_bare(summary) -> None:
+    costs = {cost.arm: cost for cost in summary.own_costs}
+    assert costs["list"].per_step_us.estimate == pytest.approx(3)
+    assert costs["list"].share == pytest.approx(3 / 520, rel=1e-3)
+
+
+def test_intervals_are_adjusted_for_their_number(summary) -> None:
+    """Two arms in six metrics each, but for A/A that never calls torch.cat: eleven intervals."""
+    assert len(summary.comparisons) == 11
+    assert summary.confidence_each == pytest.approx(1 - 0.05 / 11)
+
+
+def test_without_bare_steps_there_is_no_end_to_end_figure() -> None:
+    run = make_run()
+    run["config"]["protocol"]["bare"] = False
+    frame = make_frame()
+    summary = summarise(Records(run, frame[frame["probed"]]))
+    assert summary.difference("array", "step") is None
+    assert summary.own_costs == []
+    assert summary.arms["list"].bare_step_ns is None
+    assert summary.difference("array", "scope") is not None
+
+
+def test_a_baseline_that_differs_from_itself_is_said_out_loud() -> None:
+    frame = make_frame()
+    frame.loc[frame["probed"] & (frame["arm"] == AA), "scope.self_ns"] += 50_000
+    notes = summarise(Records(make_run(), frame)).notes
+    assert "the baseline came out slower than itself (A/A) in scope: take no such verdict from this run" in notes
 
 
 def test_an_unequal_arm_has_no_figures(summary) -> None:
@@ -157,7 +209,8 @@ def test_what_is_missing_is_said(run, records, note) -> None:
 
 def test_a_struck_baseline_leaves_totals_and_no_differences() -> None:
     frame = make_frame()
-    summary = summarise(Records(make_run(arms_measured=["array"]), frame[frame["arm"] == "array"]))
+    only = make_run(arms_measured=["array"])
+    summary = summarise(Records(only, frame[frame["arm"] == "array"]))
     assert summary.comparisons == []
     assert summary.arms["array"].measured
     assert "the baseline 'list' was not measured, so there are no differences" in summary.notes
@@ -177,7 +230,7 @@ def test_summary_json_keeps_its_schema(groups) -> None:
     summary = summarise(Records(make_run(), frame[frame["group"] < groups]))
     content = json.loads(json.dumps(summary.as_json(), allow_nan=False))
     jsonschema.validate(content, schema)
-    assert {comparison["metric"] for comparison in content["comparisons"]} == {"scope", *PROBES}
+    assert {comparison["metric"] for comparison in content["comparisons"]} == {"scope", "step", *PROBES}
     assert (content["comparisons"][0]["per_step_us"]["low"] is None) == (groups < 3)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**content, "schema": 2}, schema)

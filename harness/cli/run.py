@@ -25,6 +25,7 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     """
     from rich.console import Console
 
+    from harness.analysis import summarise
     from harness.cli.output import Terminal, engine_output_to
     from harness.config_file import load
     from harness.errors import ConfigError
@@ -33,7 +34,6 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     from harness.records import RunFolder, read_run
     from harness.report import write_reports
     from harness.report.terminal import print_summary
-    from harness.summary import summarise
 
     chosen = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else []
     if arms is not None and not chosen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from harness.instrument.instrument import PassKind
     from harness.workload import Request
 
-__all__ = ["Host", "HostInfo", "PassResult"]
+__all__ = ["ArmSpec", "Host", "HostInfo", "PassResult"]
+
+ArmSpec: TypeAlias = tuple[str, str, int | None]
+"""An arm's name, its reference (empty for native), and a delay in nanoseconds planted behind each call, or None."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +70,14 @@ class Host(Protocol):
         """Start the engine."""
         ...
 
-    def install(self, seam: str, arms: Sequence[tuple[str, str]], probes: Sequence[str], scope: str) -> Calibration:
+    def install(self, seam: str, arms: Sequence[ArmSpec], probes: Sequence[str], scope: str) -> Calibration:
         """Find every target and load every arm, and measure what a probe costs there."""
         ...
 
-    def run_pass(self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request]) -> PassResult:
-        """Serve all requests once, step i under arm `schedule[i]`.
+    def run_pass(
+        self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request], probed: Sequence[bool] = ()
+    ) -> PassResult:
+        """Serve all requests once, step i under arm `schedule[i]`, and in a mixed pass probed if `probed[i]`.
 
         Raises whatever the engine raised; `partial` then tells what was measured up to there.
         """

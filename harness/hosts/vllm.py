@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness import config
+    from harness.hosts.base import ArmSpec
     from harness.instrument.instrument import PassKind
     from harness.workload import Request
 
@@ -149,12 +150,14 @@ class VllmHost:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise errors.ConfigError(f"engine.{name}: vLLM {version} has no such engine argument{hint}")
 
-    def install(self, seam: str, arms: Sequence[tuple[str, str]], probes: Sequence[str], scope: str) -> Calibration:
+    def install(self, seam: str, arms: Sequence[ArmSpec], probes: Sequence[str], scope: str) -> Calibration:
         """Find every target and load every arm in each worker; the first worker's probe cost."""
         costs = self._rpc("harness_install", seam, [list(arm) for arm in arms], list(probes), scope)
         return Calibration(**costs[0])
 
-    def run_pass(self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request]) -> PassResult:
+    def run_pass(
+        self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request], probed: Sequence[bool] = ()
+    ) -> PassResult:
         """Serve all requests once."""
         from vllm import SamplingParams
 
@@ -163,7 +166,7 @@ class VllmHost:
             SamplingParams(temperature=0.0, max_tokens=request.output_tokens, ignore_eos=True, detokenize=False)
             for request in requests
         ]
-        self._rpc("harness_begin", kind, [int(arm) for arm in schedule])
+        self._rpc("harness_begin", kind, [int(arm) for arm in schedule], [bool(step) for step in probed])
         if self._processes is None:
             outputs = self._llm.generate(prompts, params, use_tqdm=False)
         else:

@@ -69,17 +69,17 @@ class WorkerExtension:
 
     @_answer
     def harness_install(
-        self, seam: str, arms: Sequence[Sequence[str]], probes: Sequence[str], scope: str
+        self, seam: str, arms: Sequence[Sequence[Any]], probes: Sequence[str], scope: str
     ) -> dict[str, Any]:
         """Find every target and load every arm; nothing is replaced yet. Gives the cost of a probe."""
-        pairs = [(name, reference) for name, reference in arms]
-        self._harness = Instrument(self.model_runner, seam, pairs, probes, scope)
+        triples = [(name, reference, delay_ns) for name, reference, delay_ns in arms]
+        self._harness = Instrument(self.model_runner, seam, triples, probes, scope)
         return self._harness.calibrate().as_dict()
 
     @_answer
-    def harness_begin(self, kind: Any, schedule: Sequence[int]) -> None:
+    def harness_begin(self, kind: Any, schedule: Sequence[int], probed: Sequence[bool]) -> None:
         """Bind the instrument for one pass."""
-        self._harness.begin(kind, schedule)
+        self._harness.begin(kind, schedule, probed)
 
     @_answer
     def harness_end(self) -> dict[str, Any] | None:

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrument", "PassKind"]
 
-PassKind = Literal["probed", "bare", "check"]
-"""probed: scope and probes timed. bare: only the step timed. check: every arm compared with native."""
+PassKind = Literal["probed", "bare", "mixed", "check"]
+"""probed: scope and probes timed. bare: only the step timed. mixed: one or the other, step by step.
+check: every arm compared with native."""
 
 _ABSENT: Final = object()
 
 STEP_COLUMNS: Final = (
-    "arm", "num_reqs", "num_tokens", "num_prefills", "execute_ns", "sample_ns", "bookkeeping_ns", "gc_collections",
+    "arm", "probed", "num_reqs", "num_tokens", "num_prefills",
+    "execute_ns", "sample_ns", "bookkeeping_ns", "gc_collections",
 )  # fmt: skip
 """What every pass records of every step; a probed one adds `PROBE.calls` and the like."""
 SAMPLE: Final = STEP_COLUMNS.index("sample_ns")
@@ -52,7 +54,8 @@ class Instrument:
     Args:
         runner: vLLM's model runner (or anything with the same methods and state).
         seam: name of the seam, as in `harness.seams.SEAMS`.
-        arms: (name, reference) pairs; an empty reference stands for the host's own implementation.
+        arms: (name, reference, planted delay in nanoseconds or None); an empty reference stands for the host's
+            own implementation.
         probes: dotted names, and the seam's own short name.
         scope: name of the runner's method inside which time counts.
     """
@@ -61,7 +64,7 @@ class Instrument:
         self,
         runner: Any,
         seam: str,
-        arms: Sequence[tuple[str, str]],
+        arms: Sequence[tuple[str, str, int | None]],
         probes: Sequence[str],
         scope: str,
         clock: Callable[[], int] = time.perf_counter_ns,
@@ -74,8 +77,9 @@ class Instrument:
             raise ConfigError(f"scope {scope!r}: {type(runner).__name__} has no such method; it has {methods}")
         spec = SEAMS[seam]
         self._sites = importlib.import_module(spec.module).sites(runner)
-        self.arm_names = [name for name, _ in arms]
-        implementations = [load_arm(name, reference) if reference else None for name, reference in arms]
+        self.arm_names = [name for name, *_ in arms]
+        implementations = [load_arm(name, reference) if reference else None for name, reference, _ in arms]
+        delays = [delay_ns for *_, delay_ns in arms]
 
         self._ledger = Ledger(clock)
         self.probe_names = list(probes)
@@ -85,7 +89,10 @@ class Instrument:
         self._failure: Failure | None = None
         # callables[site][arm], as they are bound in bare and in probed passes.
         self._bare = [
-            [site.native if arm is None else site.implement(arm, self._on_error) for arm in implementations]
+            [
+                plant(site.native if arm is None else site.implement(arm, self._on_error), delay_ns, clock)
+                for arm, delay_ns in zip(implementations, delays, strict=True)
+            ]
             for site in self._sites
         ]
         self._probed = [
@@ -95,6 +102,8 @@ class Instrument:
         self._bindings: list[tuple[Any, str, Any]] = []
         self._kind: PassKind = "bare"
         self._schedule: list[int] = []
+        self._probing: list[bool] = [False]
+        self._probing_now = False
         self._reset()
 
     def _resolve_probes(self, seam_probe: str) -> int:
@@ -118,20 +127,28 @@ class Instrument:
 
     # A pass: begin, then the engine steps by itself, then end.
 
-    def begin(self, kind: PassKind, schedule: Sequence[int]) -> None:
-        """Bind everything for one pass in which step i runs arm `schedule[i]` (the last one holds after the end)."""
+    def begin(self, kind: PassKind, schedule: Sequence[int], probed: Sequence[bool] = ()) -> None:
+        """Bind everything for one pass.
+
+        Args:
+            kind: what is timed.
+            schedule: step i runs arm `schedule[i]`; the last one holds after the end.
+            probed: of a mixed pass, whether step i is probed; likewise. A method probe stays on its class in the
+                bare steps of such a pass, where it passes calls straight on.
+        """
         if self._bindings:
             raise RuntimeError("a pass is under way; end it before the next one begins")
         self._reset()
         self._kind, self._schedule = kind, list(schedule)
+        self._probing = list(probed) if kind == "mixed" else [kind == "probed"]
         gc.collect()  # every pass starts from the same heap; collections inside it are counted
         self._collections = _collections()
-        self._calls = self._probed if kind == "probed" else self._bare
         runner = self._runner
         self._bind(runner, "execute_model", self._timed_execute(runner.execute_model))
         if hasattr(runner, "sample_tokens"):
             self._bind(runner, "sample_tokens", self._timed_sample(runner.sample_tokens))
-        if kind == "probed":
+        self._plain_scope = self._timed_scope = getattr(runner, self._scope)
+        if any(self._probing):
             module_slots = []
             for slot, target in self._targets:
                 wrapper = self._ledger.probe(slot, target.function)
@@ -148,8 +165,9 @@ class Instrument:
                 for namespace, key, _, original in module_slots:
                     namespace[key] = original
 
-            self._bind(runner, self._scope, self._ledger.scope(getattr(runner, self._scope), bind, unbind))
-        for site, calls in zip(self._sites, self._calls, strict=True):
+            self._timed_scope = self._ledger.scope(self._plain_scope, bind, unbind)
+            self._bind(runner, self._scope, self._timed_scope)
+        for site, calls in zip(self._sites, self._bare, strict=True):
             self._bind(site.owner, site.attribute, calls[0])
 
     def end(self) -> dict[str, Any]:
@@ -160,7 +178,7 @@ class Instrument:
         columns["step"] = list(range(len(rows)))
         # A step that an exception cut short has a mark but no row.
         marks = self._marks[: len(rows)]
-        if self._kind == "probed":
+        if any(self._probing):
             names = ["scope", *self.probe_names]
             settled = self._ledger.accounts(marks, slots=len(names))
             for slot, name in enumerate(names):
@@ -244,7 +262,10 @@ class Instrument:
         if self._kind == "check":
             self._checker.bind(self._step)
             return
-        for site, calls in zip(self._sites, self._calls, strict=True):
+        self._probing_now = self._probing[min(self._step, len(self._probing) - 1)]
+        if self._timed_scope is not self._plain_scope:
+            setattr(self._runner, self._scope, self._timed_scope if self._probing_now else self._plain_scope)
+        for site, calls in zip(self._sites, self._probed if self._probing_now else self._bare, strict=True):
             setattr(site.owner, site.attribute, calls[arm])
 
     def _after_execute(self, scheduler_output: Any, execute_ns: int) -> None:
@@ -258,6 +279,7 @@ class Instrument:
         self._rows.append(
             [
                 self._arm,
+                int(self._probing_now),
                 len(scheduler_output.num_scheduled_tokens),
                 int(scheduler_output.total_num_scheduled_tokens),
                 int(prefills.sum()),
@@ -272,6 +294,24 @@ class Instrument:
         if self._failure is None:
             message = " ".join(str(error).split()) or "no message"
             self._failure = Failure(self.arm_names[self._arm], self._step, f"{type(error).__name__}: {message}")
+
+
+def plant(call: Callable[..., None], delay_ns: int | None, clock: Callable[[], int]) -> Callable[..., None]:
+    """A busy wait behind each call, at least `delay_ns` long; None leaves the call as it is.
+
+    A delay of 0 is not None: it costs the wrapper and two clock readings, and so is what longer delays are to be
+    held against. A longer one ends with the first reading past its end, on average half a reading late.
+    """
+    if delay_ns is None:
+        return call
+
+    def delayed(*args: Any, **kwargs: Any) -> None:
+        call(*args, **kwargs)
+        end = clock() + delay_ns
+        while clock() < end:
+            pass
+
+    return delayed
 
 
 def _collections() -> int:

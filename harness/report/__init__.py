@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from harness.analysis import summarise
 from harness.records import RunFolder, read_run
 from harness.report.markdown import render_markdown
-from harness.summary import Summary, summarise
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from harness.summary import Summary
 
 __all__ = ["write_reports"]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from harness.report.table import format_interval
+
 if TYPE_CHECKING:
     from harness.summary import Summary
 
-__all__ = ["command_line", "facts", "instrument_cost"]
+__all__ = ["command_line", "facts", "how_sure", "instrument_cost", "own_cost"]
 
 
 def facts(summary: Summary) -> dict[str, str]:
@@ -40,10 +42,11 @@ def facts(summary: Summary) -> dict[str, str]:
     if measured:
         protocol = run["config"]["protocol"]
         lines["passes"] = (
-            f"{measured[0].passes} of each of {_count(len(measured), 'arm')}, which change from {protocol['grain']} to "
+            f"{measured[0].passes} of each of {_count(len(measured), 'arm')} (one of them A/A: the baseline once more)"
+            f"{', and as many bare' if summary.own_costs else ''}; arms change from {protocol['grain']} to "
             f"{protocol['grain']} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in one launch"
         )
-        steps_ms = [arm.step_ns / arm.steps / 1e6 for arm in measured]
+        steps_ms = [(arm.bare_step_ns or arm.step_ns) / arm.steps / 1e6 for arm in measured]
         shares = [arm.corrected_scope_ns / arm.step_ns * 100 for arm in measured]
         lines["a step"] = (
             f"{_range(steps_ms, '.3g')} ms in the model runner, of which {run['config']['scope']} takes "
@@ -76,6 +79,27 @@ def instrument_cost(summary: Summary) -> str:
         f"A probe call costs {call_ns:.0f} ns here ({calibration['inside_ns']:.0f} in its own time, "
         f"{calibration['outside_ns']:.0f} in its caller's; quartiles {calibration['spread_ns']:.0f} apart); "
         f"the probes took {min(shares):.2f} to {max(shares):.2f} % of a step. It is subtracted above."
+    )
+
+
+def own_cost(summary: Summary) -> str:
+    """One line: what the instrument cost a step, as measured by leaving it out; empty without bare passes."""
+    cost = next((cost for cost in summary.own_costs if cost.arm == summary.baseline), None)
+    if cost is None:
+        return ""
+    return (
+        f"Probed steps took {format_interval(cost.per_step_us)} us longer than bare ones under {summary.baseline} "
+        f"({cost.share * 100:.2g} % of a step)."
+    )
+
+
+def how_sure(summary: Summary) -> str:
+    """One line: what the intervals and verdicts mean."""
+    confidence = summary.run["config"]["protocol"]["confidence"] * 100
+    return (
+        f"Differences are paired within each step; their intervals hold together at {confidence:g} % "
+        f"({summary.confidence_each * 100:.4g} % each), in this process. Equivalent means within "
+        f"{summary.margin_us:.3g} us a step, {summary.run['config']['protocol']['margin'] * 100:g} % of the scope."
     )
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.report.facts import command_line, facts, instrument_cost
+from harness.report.facts import command_line, facts, how_sure, instrument_cost, own_cost
 from harness.report.table import build_table
-from harness.seams import NATIVE
+from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
     from harness.report.table import Table
@@ -33,11 +33,12 @@ def render_markdown(summary: Summary) -> str:
         title=summary.run["config"]["title"] or summary.run["config_file"],
         facts=facts(summary),
         table=table and "\n".join(table_lines(table)),
-        confidence=f"{summary.run['config']['protocol']['confidence'] * 100:g}",
+        how_sure=how_sure(summary),
+        own_cost=own_cost(summary),
         footnotes=table.footnotes if table else [],
         cost=instrument_cost(summary),
-        struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False},
-        equal=[name for name, arm in summary.arms.items() if arm.equal and name != NATIVE],
+        struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False and name != AA},
+        equal=[name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)],
         notes=summary.notes,
         command=command_line(summary),
     )
@@ -45,7 +46,7 @@ def render_markdown(summary: Summary) -> str:
 
 def table_lines(table: Table) -> list[str]:
     """A Markdown table, aligned so that it reads in a terminal too."""
-    columns = [["API", *(f"`{row}`" if "." in row or "_" in row.split()[0] else row for row in table.rows)]]
+    columns = [["API", *(_code(row) for row in table.rows)]]
     columns += [[f"{column.title} ({column.subtitle})", *column.cells] for column in table.columns]
     widths = [max(map(len, column)) for column in columns]
 
@@ -57,3 +58,9 @@ def table_lines(table: Table) -> list[str]:
     rows = [list(row) for row in zip(*columns, strict=True)]
     rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
     return [line(rows[0]), rule, *(line(row) for row in rows[1:])]
+
+
+def _code(title: str) -> str:
+    """A row's title with the function's name in it set as code."""
+    name, _, rest = title.partition(" ")
+    return f"`{name}`{' ' + rest if rest else ''}" if "." in name or "_" in name else title

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from harness.summary import REST, SCOPE, SUM
+from harness.seams import AA
+from harness.summary import REST, SCOPE, STEP, SUM
 
 if TYPE_CHECKING:
     from harness.statistics import Interval
@@ -32,12 +33,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Row titles, the baseline's column, and for every other arm its column and its diff column."""
+    """Row titles, the baseline's column, and for every other arm its column and its diff column.
+
+    The last `closing` rows are not probes.
+    """
 
     unit: str
     rows: list[str]
     columns: list[Column]
     footnotes: list[str]
+    closing: int
 
 
 def build_table(summary: Summary) -> Table | None:
@@ -50,19 +55,28 @@ def build_table(summary: Summary) -> Table | None:
     scope = summary.run["config"]["scope"]
     metrics = [*summary.probes, SUM, REST, SCOPE]
     rows = [*summary.probes, "sum of these", "rest of the scope", scope]
+    judged = {SCOPE: f"{scope} is"}
+    if any(arm.bare_step_ns is not None for arm in measured):
+        metrics.append(STEP)
+        rows.append("whole step, bare")
+        judged[STEP] = "the step is"
 
     columns = []
     order = [summary.baseline, *(name for name in summary.arms if name != summary.baseline)]
     for name in order:
         arm = summary.arms[name]
-        columns.append(Column(name, f"{unit} / calls", [_cell(arm, metric, size) for metric in metrics]))
-        if name != summary.baseline:
+        if name != AA:
+            cells = [_cell(arm, metric, size) for metric in metrics]
+            columns.append(Column(name, f"{unit} / calls", [*cells, *("" for _ in judged)]))
+        if name != summary.baseline and (arm.measured or name != AA):
             cells = [_difference(summary, name, metric, size) for metric in metrics]
-            columns.append(Column("difference", f"to {summary.baseline}, {unit}", cells, difference=True))
+            cells += [_verdict(summary, name, metric) for metric in judged]
+            title = "A/A: floor" if name == AA else "difference"
+            columns.append(Column(title, f"to {summary.baseline}, {unit}", cells, difference=True))
     footnotes = []
     if any(DAGGER in cell for column in columns for cell in column.cells):
         footnotes.append(f"{DAGGER} smaller than the cost of timing it, which was subtracted: do not rely on it")
-    return Table(unit, rows, columns, footnotes)
+    return Table(unit, [*rows, *judged.values()], columns, footnotes, len(judged) + len(metrics) - len(summary.probes))
 
 
 def format_interval(interval: Interval) -> str:
@@ -90,6 +104,8 @@ def _supported_decimals(half_width: float) -> int:
 def _cell(arm: ArmSummary, metric: str, size: float) -> str:
     if not arm.measured:
         return STRUCK if arm.equal is False else "not measured"
+    if metric == STEP:
+        return "" if arm.bare_step_ns is None else _number(arm.bare_step_ns / size)
     if metric == SCOPE:
         return _number(arm.corrected_scope_ns / size)
     if metric == REST:
@@ -117,3 +133,10 @@ def _difference(summary: Summary, arm: str, metric: str, size: float) -> str:
     if comparison is None:
         return "" if summary.arms[arm].measured else _cell(summary.arms[arm], metric, size)
     return format_interval(comparison.per_pass_ms.scaled(1e6 / size))
+
+
+def _verdict(summary: Summary, arm: str, metric: str) -> str:
+    comparison = summary.difference(arm, metric)
+    if comparison is None:
+        return "" if summary.arms[arm].measured else _cell(summary.arms[arm], metric, 1.0)
+    return comparison.verdict

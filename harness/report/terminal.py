@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.facts import facts, instrument_cost
+from harness.report.facts import facts, how_sure, instrument_cost, own_cost
 from harness.report.table import build_table
-from harness.seams import NATIVE
+from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,20 +37,16 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
     if table is None:
         console.print("No arm was measured, so there is no table.")
     else:
-        confidence = summary.run["config"]["protocol"]["confidence"] * 100
-        console.print(
-            f"\nAccumulated self time a pass; differences paired within each step, {confidence:g} % intervals, "
-            "in this process",
-            style="dim",
-        )
+        console.print("\nAccumulated self time and calls in one pass, mean over passes", style="dim")
         for part in _parts(table, console.width):
             console.print(part, crop=False)  # a line that wraps is better than a figure cut off
-        for line in (*table.footnotes, instrument_cost(summary)):
-            console.print(Text(line, style="dim"))
+        for line in (*table.footnotes, how_sure(summary), instrument_cost(summary), own_cost(summary)):
+            if line:
+                console.print(Text(line, style="dim"))
     for name, arm in summary.arms.items():
-        if arm.equal is False:
+        if arm.equal is False and name != AA:
             console.print(f"[bold red]{escape(name)} is struck:[/] {escape(arm.reason)}")
-    equal = [name for name, arm in summary.arms.items() if arm.equal and name != NATIVE]
+    equal = [name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)]
     if equal:
         console.print(Text(f"Equal to native bit for bit at every step, and in the tokens: {', '.join(equal)}"))
     for note in (note for note in summary.notes if note != told):
@@ -60,7 +56,12 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
 def _parts(table: Table, width: int) -> list[RichTable]:
     """As few tables as fit the width: each has the row titles, the baseline and some arms with their diffs."""
     baseline, others = table.columns[0], table.columns[1:]
-    pairs = [others[i : i + 2] for i in range(0, len(others), 2)]
+    pairs: list[list[Column]] = []
+    for column in others:  # an arm's own column begins a pair; A/A has only a diff column
+        if column.difference and pairs and len(pairs[-1]) == 1 and not pairs[-1][0].difference:
+            pairs[-1].append(column)
+        else:
+            pairs.append([column])
     room = width - max(map(len, table.rows)) - _width(baseline) - 2 * EDGES
     parts: list[list[Column]] = [[]]
     left = room
@@ -89,8 +90,9 @@ def _rich(table: Table, columns: list[Column]) -> RichTable:
             min_width=_width(column),
             style="bold" if column.difference else "",
         )
+    probes = len(table.rows) - table.closing
+    judged = sum(row.endswith(" is") for row in table.rows)
     for index, row in enumerate(table.rows):
         cells = [Text(column.cells[index]) for column in columns]
-        last_probe = index == len(table.rows) - 4
-        rich.add_row(Text(row), *cells, end_section=last_probe or index == len(table.rows) - 2)
+        rich.add_row(Text(row), *cells, end_section=index + 1 in (probes, len(table.rows) - judged))
     return rich

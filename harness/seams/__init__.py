@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["NATIVE", "SEAMS", "Seam"]
+__all__ = ["AA", "NATIVE", "SEAMS", "Seam"]
 
 NATIVE: Final = "native"
 """The arm that is the host's own implementation; it exists at every seam."""
+AA: Final = "A/A"
+"""The baseline once more, as an arm of its own: what it differs by from itself is the floor under every claim."""
 
 
 @dataclass(frozen=True)

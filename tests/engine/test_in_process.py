@@ -23,7 +23,8 @@ from tests.engine.conftest import CONFIG
 
 pytestmark = pytest.mark.engine
 
-ARMS = [("native", ""), *SEAMS["slot_mapping"].arms.items()]
+NATIVE_ARM = ("native", "", None)
+ARMS = [NATIVE_ARM, *((name, reference, None) for name, reference in SEAMS["slot_mapping"].arms.items())]
 PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
 SCOPE = "_prepare_inputs"
 
@@ -54,7 +55,7 @@ def requests(*lengths: tuple[int, int]) -> list[Request]:
 
 def install(host, arms=ARMS, probes=PROBES) -> list[str]:
     host.install("slot_mapping", arms, probes, SCOPE)
-    return [name for name, _ in arms]
+    return [name for name, *_ in arms]
 
 
 def own(cls) -> str:
@@ -109,7 +110,7 @@ def test_chunked_prefill_and_mixed_steps_do_occur(host) -> None:
     assert max(columns["num_tokens"]) == 64
 
 
-@pytest.mark.parametrize("arm", [name for name, _ in ARMS])
+@pytest.mark.parametrize("arm", [name for name, *_ in ARMS])
 def test_probes_fire_as_often_as_they_must(host, untouched, arm) -> None:
     """torch.cat once a step, torch.frombuffer once a sequence; `native` calls none of them."""
     names = install(host)
@@ -142,7 +143,7 @@ def test_in_each_step_the_parts_rebuild_the_scope_and_the_scope_fits_the_step(ho
 def test_a_wrong_arm_is_caught_by_the_check_and_by_its_tokens(host, untouched) -> None:
     """The second is why the weights are not vLLM's dummies: with those a broken cache changes no token."""
     work = requests((40, 20), (90, 20), (5, 20))
-    install(host, arms=[("native", ""), ("wrong", own(WrongBlock))])
+    install(host, arms=[NATIVE_ARM, ("wrong", own(WrongBlock), None)])
     checked = host.run_pass("check", [0], work)
     (mismatch,) = checked.mismatches
     assert (mismatch["arm"], mismatch["step"], mismatch["position"]) == ("wrong", 0, 0)
@@ -155,7 +156,7 @@ def test_a_wrong_arm_is_caught_by_the_check_and_by_its_tokens(host, untouched) -
 
 def test_an_arm_that_raises_leaves_vllm_as_found_and_the_engine_in_use(host, untouched) -> None:
     work = requests((10, 50))
-    install(host, arms=[("native", ""), ("late", own(RaisesAt37))])
+    install(host, arms=[NATIVE_ARM, ("late", own(RaisesAt37), None)])
     native = host.run_pass("bare", [0], work)
     RaisesAt37.calls = 0
     result = host.run_pass("probed", [1], work)
@@ -188,7 +189,7 @@ def test_any_function_can_be_probed_by_its_dotted_name(host, untouched) -> None:
     ("change", "error", "message"),
     [
         ({"probes": ["torch.tensr"]}, errors.ConfigError, "did you mean 'tensor'"),
-        ({"arms": [("mine", "no.such.module:Mine")]}, errors.ConfigError, "importing no.such.module failed"),
+        ({"arms": [("mine", "no.such.module:Mine", None)]}, errors.ConfigError, "importing no.such.module failed"),
     ],
 )
 def test_what_cannot_be_installed_is_said_across_the_rpc(host, untouched, change, error, message) -> None:
@@ -216,7 +217,7 @@ def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
     assert (outcome.exit_status, outcome.message) == (0, "")
     records = read_run(run.folder.path)
     assert records.run["steps"]["num_tokens"] == [64, *[4] * 9]  # all prompts in one step, then nine of one token each
-    assert len(records.frame) == 3 * 6 * 10
+    assert len(records.frame) == 3 * (6 + 1) * 2 * 10  # passes of six arms and A/A, probed and bare, of ten steps
     summary = write_reports(run.folder.path)
     calls = {
         name: [arm.probes[probe].calls for probe in ("torch.tensor", "torch.frombuffer", "torch.cat")]
@@ -224,6 +225,7 @@ def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
     }
     assert calls == {
         "list": [10, 0, 0],
+        "A/A": [10, 0, 0],
         "cat_frombuffers": [0, 40, 10],
         "array": [0, 10, 0],
         "list_with_array": [0, 10, 0],
@@ -247,7 +249,7 @@ def test_doctor_finds_no_fault_with_the_main_job(host) -> None:
         ("probes=[torch.tensr]", "probe", "did you mean 'tensor'"),
         ("scope=_prepare_outputs", "scope", "has no method '_prepare_outputs'"),
         ("host.model_runner=v2", "seam", "lives on v1 runners"),
-        ("engine.model=./gone", "model", "no config.json"),
+        ("engine.model=./gone", "model", "with a config.json"),
         ("arms=[native, {mine: 'no.module:X'}]", "arm", "importing no.module failed"),
     ],
 )
