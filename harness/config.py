@@ -134,6 +134,8 @@ class Protocol(_Strict):
 
     Attributes:
         passes: how often every arm meets every step; the unit of resampling, so not fewer than 2.
+        seconds: instead, about how long to measure; the number of passes is worked out from the warm-up, and so is
+            fixed before anything is measured.
         warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
         grain: where arms change: between steps, or between passes.
@@ -144,6 +146,7 @@ class Protocol(_Strict):
     """
 
     passes: Annotated[int, Field(ge=2)] = 20
+    seconds: PositiveFloat | None = None
     warmup: PositiveInt = 1
     order: Literal["random", "rotate"] = "random"
     grain: Literal["step", "pass"] = "step"

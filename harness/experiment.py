@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import statistics
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Observer", "Outcome", "Run"]
 
 INTERRUPTED: Final = 130
+MIN_PASSES: Final = 3
+"""Fewer groups give no interval."""
 
 
 class Observer(Protocol):
@@ -192,11 +196,14 @@ class Run:
         rounds = self.loaded.experiment.protocol.warmup
         arms = [name for name in self._installed if name not in self.unequal]
         self.observer.stage("warming up, comparing tokens", rounds * len(arms))
+        durations = []
         for _ in range(rounds):
             for name in arms:
                 if name in self.unequal:
                     continue
+                began = time.monotonic()
                 result = self.host.run_pass("bare", [self._installed.index(name)], work.requests)
+                durations.append(time.monotonic() - began)
                 self._check_failure(result, "a warm-up pass")
                 self._check_signature(result, f"the warm-up of arm {name!r}")
                 if difference := token_difference(self._reference_tokens, result.tokens):
@@ -207,6 +214,7 @@ class Run:
                         )
                     self.unequal[name] = f"generates other tokens: {difference}"
                 self.observer.advance()
+        self._pass_s = statistics.median(durations)
 
     def _measure(self, work: Work, arms: list[str], steps: int) -> None:
         protocol = self.loaded.experiment.protocol
@@ -214,9 +222,10 @@ class Run:
         treatments = [
             (self._installed.index(name), probed) for name in arms for probed in (True, False)[: 1 + protocol.bare]
         ]
-        schedule = complete_blocks(
-            len(treatments), steps, protocol.passes, protocol.seed, protocol.order, protocol.grain
-        )
+        passes = protocol.passes
+        if protocol.seconds is not None:  # fixed now, before anything is measured
+            passes = max(MIN_PASSES, round(protocol.seconds / (self._pass_s * len(treatments))))
+        schedule = complete_blocks(len(treatments), steps, passes, protocol.seed, protocol.order, protocol.grain)
         self._measured = True
         self.facts |= {"passes_planned": schedule.shape[0] * schedule.shape[1], "arms_measured": arms}
         self.folder.write_run(self.facts)  # from here on the passes can be read, whatever becomes of this process

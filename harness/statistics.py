@@ -13,6 +13,8 @@ import numpy as np
 from scipy import stats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 __all__ = [
@@ -101,14 +103,17 @@ def paired_difference(values: NDArray[np.float64], baseline: NDArray[np.float64]
     Returns:
         The difference a pass, in the unit of `values`. With fewer than 3 groups the limits are infinite.
     """
-    differences = values - baseline
-    groups = len(differences)
-    estimate = float(typical_sum(differences))
+    return _jackknife(lambda rows: float(typical_sum((values - baseline)[rows])), len(values), confidence)
+
+
+def _jackknife(estimator: Callable[[NDArray[np.int64]], float], groups: int, confidence: float) -> Interval:
+    """An estimator's value on all groups, with Student's t on the delete-one-group jackknife's standard error."""
+    everything = np.arange(groups)
+    estimate = estimator(everything)
     if groups < 3:
         return Interval(estimate, -np.inf, np.inf)
-    kept = np.array([[other for other in range(groups) if other != left_out] for left_out in range(groups)])
-    estimates = np.array([typical_sum(differences[rows]) for rows in kept])
-    error = np.sqrt((groups - 1) / groups * np.sum((estimates - estimates.mean()) ** 2))
+    without = np.array([estimator(np.delete(everything, left_out)) for left_out in everything])
+    error = np.sqrt((groups - 1) / groups * np.sum((without - without.mean()) ** 2))
     half = float(stats.t.ppf((1 + confidence) / 2, groups - 1) * error)
     return Interval(estimate, estimate - half, estimate + half)
 
@@ -135,18 +140,26 @@ def verdict(interval: Interval, margin: float) -> Verdict:
 def slope(doses: NDArray[np.float64], responses: NDArray[np.float64], confidence: float) -> Interval:
     """Slope of a response on a planted dose, with an interval from resampling groups.
 
+    The slope is fitted to robust paired differences from the first arm, and not made robust itself: noise has a
+    longer tail to the right, and while that cancels in a difference of two arms it does not in a contrast that
+    weighs the arms unequally (planted 20 us came back as 20.4 by differences, and as 0.91 a microsecond by robust
+    slopes).
+
     Args:
-        doses: shape [arms].
+        doses: shape [arms], the first one being what the others are held against.
         responses: shape [arms, groups, steps], paired over arms.
         confidence: such as 0.95.
 
     Returns:
-        Change of the response a step per unit of dose: each (group, step)'s least-squares slope, summarised
-        by `paired_difference`, over the number of steps.
+        Change of the response a step per unit of dose, by least squares through the first arm.
     """
-    weights = (doses - doses.mean()) / np.sum((doses - doses.mean()) ** 2)
-    slopes = np.tensordot(weights, responses, axes=1)
-    return paired_difference(slopes, np.zeros_like(slopes), confidence).scaled(1 / slopes.shape[1])
+    steps, rise = responses.shape[2], doses[1:] - doses[0]
+
+    def estimate(rows: NDArray[np.int64]) -> float:
+        found = typical_sum((responses[1:] - responses[0])[:, rows]) / steps
+        return float(rise @ found / (rise @ rise))
+
+    return _jackknife(estimate, responses.shape[1], confidence)
 
 
 def corrected_self(

@@ -130,6 +130,14 @@ def test_a_slope_is_recovered_and_has_its_interval() -> None:
     assert result.high - result.low < 0.02
 
 
+def test_a_slope_is_not_bent_by_noise_with_a_long_right_tail() -> None:
+    rng = np.random.default_rng(1)
+    doses = np.array([0.0, 2.0, 5.0, 20.0])
+    responses = doses[:, None, None] + rng.lognormal(0, 1.5, (4, 40, 60))
+    result = slope(doses, responses, 0.95)
+    assert result.low <= 1.0 <= result.high
+
+
 def test_over_200_runs_of_equal_arms_no_more_than_the_stated_rate_differ() -> None:
     """A/A on synthetic runs with heavy tails, bursts and drift, by the rule of the report: five arms, jointly."""
     different = 0

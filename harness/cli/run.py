@@ -5,10 +5,18 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from harness.config_file import Loaded
+    from harness.experiment import Outcome
+    from harness.records import RunFolder
+
+__all__ = ["command", "execute"]
+
+LOG = "engine.log"
 
 
 @click.command("run")
@@ -26,11 +34,8 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     from rich.console import Console
 
     from harness.analysis import summarise
-    from harness.cli.output import Terminal, engine_output_to
     from harness.config_file import load
     from harness.errors import ConfigError
-    from harness.experiment import Run
-    from harness.hosts.vllm import VllmHost, resolve_model
     from harness.records import RunFolder, read_run
     from harness.report import write_reports
     from harness.report.terminal import print_summary
@@ -39,19 +44,27 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     if arms is not None and not chosen:
         raise ConfigError("--arms: name at least one arm, as in --arms list,numpy")
     loaded = load(config, overrides, chosen)
-    experiment = loaded.experiment
-    engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     folder = RunFolder(out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}")
-
-    typed = ["python", "-m", "harness", *sys.argv[1:]]  # and not sys.argv[0], which is a path of this machine
-    log = folder.path / "engine.log"
-    with engine_output_to(None if verbose else log) as console, Terminal(console) as terminal:
-        outcome = Run(loaded, VllmHost(experiment.host, engine), folder, terminal, typed).execute()
+    # As typed, and not sys.argv[0], which is a path of this machine.
+    outcome = execute(loaded, folder, verbose, ["python", "-m", "harness", *sys.argv[1:]])
     summary = summarise(read_run(folder.path))
     print_summary(summary, Console(), told=outcome.message)
     if outcome.message:
-        logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {log})"
+        logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {folder.path / LOG})"
         click.echo(f"harness: {outcome.message}{logged}", err=True)
     write_reports(folder.path, summary)
     click.echo(f"\n{folder.path}/report.md")
     return outcome.exit_status
+
+
+def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str]) -> Outcome:
+    """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
+    from harness.cli.output import Terminal, engine_output_to
+    from harness.experiment import Run
+    from harness.hosts.vllm import VllmHost, resolve_model
+
+    experiment = loaded.experiment
+    engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
+    host = VllmHost(experiment.host, engine)
+    with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
+        return Run(loaded, host, folder, terminal, typed).execute()

@@ -36,6 +36,8 @@ STEP_COLUMNS: Final = (
     "execute_ns", "sample_ns", "bookkeeping_ns", "gc_collections",
 )  # fmt: skip
 """What every pass records of every step; a probed one adds `PROBE.calls` and the like."""
+PLANT_BASE_NS: Final = 2000
+"""What every planted delay waits besides, long against a cold round of the waiting loop."""
 SAMPLE: Final = STEP_COLUMNS.index("sample_ns")
 
 
@@ -297,17 +299,19 @@ class Instrument:
 
 
 def plant(call: Callable[..., None], delay_ns: int | None, clock: Callable[[], int]) -> Callable[..., None]:
-    """A busy wait behind each call, at least `delay_ns` long; None leaves the call as it is.
+    """A busy wait behind each call, `PLANT_BASE_NS` + `delay_ns` long; None leaves the call as it is.
 
-    A delay of 0 is not None: it costs the wrapper and two clock readings, and so is what longer delays are to be
-    held against. A longer one ends with the first reading past its end, on average half a reading late.
+    A delay of 0 is not None: it is what longer delays are to be held against. It waits as well, because a wait
+    takes in whatever its own first, cold round costs (0.3 us here), which a planted 0 without a wait would add:
+    every longer delay then came out too short by that.
     """
     if delay_ns is None:
         return call
+    wait_ns = PLANT_BASE_NS + delay_ns
 
     def delayed(*args: Any, **kwargs: Any) -> None:
         call(*args, **kwargs)
-        end = clock() + delay_ns
+        end = clock() + wait_ns
         while clock() < end:
             pass
 
