@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 import importlib.util
 import os
@@ -17,6 +18,7 @@ from harness.errors import HarnessError
 from harness.instrument.arms import load_arm, load_object
 from harness.instrument.targets import resolve
 from harness.seams import NATIVE, SEAMS
+from harness.selftest import describe, last_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +59,12 @@ def examine_machine() -> Iterator[Finding]:
     yield Finding(
         "warning" if busy else "ok", "load", f"{load} over the last minute",
         "other work makes intervals wider; wait for it, or measure more passes" if busy else "",
+    )  # fmt: skip
+    last = last_result(facts["cpu"])
+    line = describe(last, dt.datetime.now(dt.UTC))
+    yield Finding(
+        "ok" if last and last["passed"] else "warning", "selftest", line,
+        "" if last and last["passed"] else "python -m harness selftest (a minute and a half)",
     )  # fmt: skip
     yield _py_spy()
 

@@ -56,6 +56,7 @@ class Run:
     """One run of one config. `execute` does everything; the attributes tell what it did.
 
     Attributes:
+        selftest: one line on the last selftest of this machine, for the report.
         unequal: arms that did not compute what native computes, and why.
         facts: what goes into run.json besides the config.
     """
@@ -65,6 +66,7 @@ class Run:
     folder: RunFolder
     observer: Observer
     command: Sequence[str] = ()
+    selftest: str = ""
     unequal: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -77,6 +79,7 @@ class Run:
             "config_file": self.loaded.path.name,
             "config": self.loaded.experiment.model_dump(mode="json"),
             "machine": machine.describe_machine(),
+            "selftest": self.selftest,
             "versions": machine.versions(),
             "passes_done": 0,
         }

@@ -6,6 +6,7 @@ instrument touch, nothing else.
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from harness.instrument.instrument import Instrument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+gc.freeze()  # every pass begins with a collection, which would go through all of torch's objects each time
 
 BLOCK_SIZE = 4
 VOCABULARY = 100

@@ -17,7 +17,7 @@ def harness(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["selftest"], ["doctor"]])
 def test_help_is_there_and_imports_neither_torch_nor_vllm(command) -> None:
     program = (
         "import sys, atexit, harness.cli\n"

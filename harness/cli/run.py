@@ -62,9 +62,12 @@ def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str]) 
     from harness.cli.output import Terminal, engine_output_to
     from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
+    from harness.machine import describe_machine
+    from harness.selftest import describe, last_result
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     host = VllmHost(experiment.host, engine)
+    tested = describe(last_result(describe_machine()["cpu"]), dt.datetime.now(dt.UTC))
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
-        return Run(loaded, host, folder, terminal, typed).execute()
+        return Run(loaded, host, folder, terminal, typed, tested).execute()

@@ -17,6 +17,7 @@ from harness.instrument.arms import load_arm
 from harness.instrument.calibration import Calibration, calibrate
 from harness.instrument.checking import Checker
 from harness.instrument.ledger import Ledger
+from harness.instrument.planting import plant
 from harness.instrument.targets import Target, resolve
 from harness.seams import SEAMS
 
@@ -36,8 +37,6 @@ STEP_COLUMNS: Final = (
     "execute_ns", "sample_ns", "bookkeeping_ns", "gc_collections",
 )  # fmt: skip
 """What every pass records of every step; a probed one adds `PROBE.calls` and the like."""
-PLANT_BASE_NS: Final = 2000
-"""What every planted delay waits besides, long against a cold round of the waiting loop."""
 SAMPLE: Final = STEP_COLUMNS.index("sample_ns")
 
 
@@ -296,26 +295,6 @@ class Instrument:
         if self._failure is None:
             message = " ".join(str(error).split()) or "no message"
             self._failure = Failure(self.arm_names[self._arm], self._step, f"{type(error).__name__}: {message}")
-
-
-def plant(call: Callable[..., None], delay_ns: int | None, clock: Callable[[], int]) -> Callable[..., None]:
-    """A busy wait behind each call, `PLANT_BASE_NS` + `delay_ns` long; None leaves the call as it is.
-
-    A delay of 0 is not None: it is what longer delays are to be held against. It waits as well, because a wait
-    takes in whatever its own first, cold round costs (0.3 us here), which a planted 0 without a wait would add:
-    every longer delay then came out too short by that.
-    """
-    if delay_ns is None:
-        return call
-    wait_ns = PLANT_BASE_NS + delay_ns
-
-    def delayed(*args: Any, **kwargs: Any) -> None:
-        call(*args, **kwargs)
-        end = clock() + wait_ns
-        while clock() < end:
-            pass
-
-    return delayed
 
 
 def _collections() -> int:

@@ -57,6 +57,8 @@ def facts(summary: Summary) -> dict[str, str]:
         f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{machine['system']}, load {machine['load_average'][0]}{after}"
     )
+    if run.get("selftest"):
+        lines["selftest"] = run["selftest"]
     versions = run["versions"]
     lines["versions"] = ", ".join(
         [

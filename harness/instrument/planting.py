@@ -1,0 +1,33 @@
+"""Known delays, planted to see whether the instrument recovers them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PLANT_BASE_NS", "plant"]
+
+PLANT_BASE_NS: Final = 2000
+"""What every planted delay waits besides, long against a cold round of the waiting loop."""
+
+
+def plant(call: Callable[..., None], delay_ns: int | None, clock: Callable[[], int]) -> Callable[..., None]:
+    """A busy wait behind each call, `PLANT_BASE_NS` + `delay_ns` long; None leaves the call as it is.
+
+    A delay of 0 is not None: it is what longer delays are to be held against. It waits as well, because a wait
+    takes in whatever its own first, cold round costs (0.3 us here), which a planted 0 without a wait would add:
+    every longer delay then came out too short by that.
+    """
+    if delay_ns is None:
+        return call
+    wait_ns = PLANT_BASE_NS + delay_ns
+
+    def delayed(*args: Any, **kwargs: Any) -> None:
+        call(*args, **kwargs)
+        end = clock() + wait_ns
+        while clock() < end:
+            pass
+
+    return delayed
