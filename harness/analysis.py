@@ -10,8 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from harness.seams import AA
+from harness.shapes import steps_by_shape
 from harness.statistics import corrected_self, joint_confidence, paired_difference, total, verdict
-from harness.summary import REST, SCOPE, STEP, SUM, ArmSummary, Comparison, OwnCost, ProbeTotals, Summary
+from harness.summary import (
+    REST,
+    SCOPE,
+    STEP,
+    SUM,
+    ArmSummary,
+    Comparison,
+    OwnCost,
+    ProbeTotals,
+    ShapeComparison,
+    Summary,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +84,27 @@ def summarise(records: Records) -> Summary:
         for name, found in values.items()
         if STEP in found
     ]
-    return Summary(run, arms, comparisons, probes, notes, confidence, margin_us, own_costs)
+    shapes = _by_shape(run, values, baseline)
+    return Summary(run, arms, comparisons, probes, notes, confidence, margin_us, own_costs, shapes)
+
+
+def _by_shape(run: dict[str, Any], values: dict[str, Values], baseline: str) -> list[ShapeComparison]:
+    """The scope's differences by batch shape; none where all steps have the same."""
+    shapes = steps_by_shape(run["steps"])
+    others = [name for name in values if name != baseline]
+    if len(shapes) < 2:
+        return []
+    protocol = run["config"]["protocol"]
+    confidence = joint_confidence(protocol["confidence"], len(shapes) * len(others))
+    found = []
+    for shape, steps in shapes.items():
+        of_baseline = values[baseline][SCOPE][:, steps]
+        margin_us = protocol["margin"] * total(of_baseline) / len(steps) / 1e3
+        for name in others:
+            difference = paired_difference(values[name][SCOPE][:, steps], of_baseline, confidence)
+            per_step = difference.scaled(1e-3 / len(steps))
+            found.append(ShapeComparison(shape, len(steps), name, per_step, verdict(per_step, margin_us)))
+    return found
 
 
 def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:

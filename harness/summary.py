@@ -19,6 +19,7 @@ __all__ = [
     "Comparison",
     "OwnCost",
     "ProbeTotals",
+    "ShapeComparison",
     "Summary",
 ]
 
@@ -89,6 +90,17 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class ShapeComparison:
+    """The scope's difference in the steps of one batch shape; `steps` is how many of a pass have it."""
+
+    shape: str
+    steps: int
+    arm: str
+    per_step_us: Interval
+    verdict: str
+
+
+@dataclass(frozen=True)
 class OwnCost:
     """What the instrument itself costs: probed minus bare, of the same arm, a step."""
 
@@ -113,6 +125,7 @@ class Summary:
     confidence_each: float = 0.0
     margin_us: float = 0.0
     own_costs: list[OwnCost] = field(default_factory=list)
+    shapes: list[ShapeComparison] = field(default_factory=list)
 
     @property
     def baseline(self) -> str:
@@ -150,6 +163,16 @@ class Summary:
             "own_costs": [
                 {"arm": cost.arm, "per_step_us": _interval(cost.per_step_us), "share": cost.share}
                 for cost in self.own_costs
+            ],
+            "shapes": [
+                {
+                    "shape": c.shape,
+                    "steps": c.steps,
+                    "arm": c.arm,
+                    "per_step_us": _interval(c.per_step_us),
+                    "verdict": c.verdict,
+                }
+                for c in self.shapes
             ],
             "notes": self.notes,
         }

@@ -48,7 +48,12 @@ def make_run(**changes):
         },
         "engine_args": {"model": "models/tiny-llama"},
         "workload": {"requests": 3, "prompt_tokens": 16, "output_tokens": 12, "clipped": 0},
-        "steps": {"count": STEPS},
+        "steps": {
+            "count": STEPS,
+            "num_reqs": [3] * STEPS,
+            "num_tokens": [16] + [3] * (STEPS - 1),
+            "num_prefills": [3] + [0] * (STEPS - 1),
+        },
         "calibration": {"inside_ns": INSIDE, "outside_ns": OUTSIDE, "spread_ns": 5.0},
         "equality": {
             "list": {"equal": True, "reason": ""},

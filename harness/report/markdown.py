@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.report.facts import command_line, facts, how_sure, instrument_cost, own_cost
-from harness.report.table import build_table
+from harness.report.table import build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _ENVIRONMENT = Environment(
 
 def render_markdown(summary: Summary) -> str:
     """The report as Markdown."""
-    table = build_table(summary)
+    table, shapes = build_table(summary), build_shape_table(summary)
     return _ENVIRONMENT.get_template("report.md.j2").render(
         title=summary.run["config"]["title"] or summary.run["config_file"],
         facts=facts(summary),
@@ -36,6 +36,8 @@ def render_markdown(summary: Summary) -> str:
         how_sure=how_sure(summary),
         own_cost=own_cost(summary),
         footnotes=table.footnotes if table else [],
+        shapes=shapes and "\n".join(table_lines(shapes, "batch")),
+        scope=summary.run["config"]["scope"],
         cost=instrument_cost(summary),
         struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False and name != AA},
         equal=[name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)],
@@ -44,9 +46,9 @@ def render_markdown(summary: Summary) -> str:
     )
 
 
-def table_lines(table: Table) -> list[str]:
+def table_lines(table: Table, corner: str = "API") -> list[str]:
     """A Markdown table, aligned so that it reads in a terminal too."""
-    columns = [["API", *(_code(row) for row in table.rows)]]
+    columns = [[corner, *(_code(row) for row in table.rows)]]
     columns += [[f"{column.title} ({column.subtitle})", *column.cells] for column in table.columns]
     widths = [max(map(len, column)) for column in columns]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.statistics import Interval
     from harness.summary import ArmSummary, ProbeTotals, Summary
 
-__all__ = ["Column", "Table", "build_table", "format_interval"]
+__all__ = ["Column", "Table", "build_shape_table", "build_table", "format_interval"]
 
 UNITS: Final = (("s", 1e9), ("ms", 1e6), ("us", 1e3))
 STRUCK: Final = "not equal"
@@ -77,6 +77,19 @@ def build_table(summary: Summary) -> Table | None:
     if any(DAGGER in cell for column in columns for cell in column.cells):
         footnotes.append(f"{DAGGER} smaller than the cost of timing it, which was subtracted: do not rely on it")
     return Table(unit, [*rows, *judged.values()], columns, footnotes, len(judged) + len(metrics) - len(summary.probes))
+
+
+def build_shape_table(summary: Summary) -> Table | None:
+    """The scope's differences by batch shape, or None where all steps have the same shape."""
+    if not summary.shapes:
+        return None
+    shapes = list(dict.fromkeys((found.shape, found.steps) for found in summary.shapes))
+    columns = [Column("steps", "a pass", [f"{steps:,}" for _, steps in shapes])]
+    for arm in dict.fromkeys(found.arm for found in summary.shapes):
+        of_arm = {found.shape: found for found in summary.shapes if found.arm == arm}
+        cells = [f"{format_interval(of_arm[shape].per_step_us)} {of_arm[shape].verdict}" for shape, _ in shapes]
+        columns.append(Column(arm, f"to {summary.baseline}, us a step", cells, difference=True))
+    return Table("us", [shape for shape, _ in shapes], columns, [], 0)
 
 
 def format_interval(interval: Interval) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.report.facts import facts, how_sure, instrument_cost, own_cost
-from harness.report.table import build_table
+from harness.report.table import build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         for line in (*table.footnotes, how_sure(summary), instrument_cost(summary), own_cost(summary)):
             if line:
                 console.print(Text(line, style="dim"))
+    if (shapes := build_shape_table(summary)) is not None:
+        console.print(f"\nBy the shape of the batch, the difference of {summary.run['config']['scope']}", style="dim")
+        for part in _parts(shapes, console.width):
+            console.print(part, crop=False)
     for name, arm in summary.arms.items():
         if arm.equal is False and name != AA:
             console.print(f"[bold red]{escape(name)} is struck:[/] {escape(arm.reason)}")
@@ -81,7 +85,7 @@ def _width(column: Column) -> int:
 
 def _rich(table: Table, columns: list[Column]) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    rich.add_column("API", no_wrap=True, min_width=max(map(len, table.rows)))
+    rich.add_column("API" if table.closing else "batch", no_wrap=True, min_width=max(map(len, table.rows)))
     for column in columns:
         rich.add_column(
             Text(f"{column.title}\n{column.subtitle}"),
