@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from harness.seams import AA
+from harness.exposure import PLANTED_US, exposure, planted_name
+from harness.seams import AA, SEAMS
 from harness.shapes import steps_by_shape
 from harness.statistics import corrected_self, joint_confidence, paired_difference, total, verdict
 from harness.summary import (
@@ -48,6 +49,7 @@ def summarise(records: Records) -> Summary:
         for name in (*configured, AA)
     }
     values = arm_values(records, notes)
+    planted = {name: values.pop(name) for name in map(planted_name, PLANTED_US) if name in values}
     for name, found in values.items():
         arms[name] = _arm_summary(arms[name], found, probes)
     summary = Summary(run, arms, [], probes, notes)
@@ -85,7 +87,11 @@ def summarise(records: Records) -> Summary:
         if STEP in found
     ]
     shapes = _by_shape(run, values, baseline)
-    return Summary(run, arms, comparisons, probes, notes, confidence, margin_us, own_costs, shapes)
+    probe_ns = run["calibration"]["inside_ns"] + run["calibration"]["outside_ns"]
+    exposed = exposure(
+        {**values, **planted}, baseline, SEAMS[config["seam"]].probe, probe_ns, float(protocol["confidence"])
+    )
+    return Summary(run, arms, comparisons, probes, notes, confidence, margin_us, own_costs, shapes, exposed)
 
 
 def _by_shape(run: dict[str, Any], values: dict[str, Values], baseline: str) -> list[ShapeComparison]:
@@ -114,7 +120,7 @@ def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:
     are there under their own names.
     """
     run = records.run
-    known = [*(arm["name"] for arm in run["config"]["arms"]), AA]
+    known = [*(arm["name"] for arm in run["config"]["arms"]), AA, *map(planted_name, PLANTED_US)]
     measured = [name for name in run.get("arms_measured", []) if name in known]
     bare = bool(run["config"]["protocol"]["bare"])
     frame = _complete_groups(records.frame, len(measured) * (1 + bare), run, notes)

@@ -142,6 +142,7 @@ class Protocol(_Strict):
         seed: of the order.
         confidence: of all intervals of a report together.
         margin: a difference within this share of the baseline's scope is as good as none.
+        exposed: also plant delays behind the baseline, to see how much of the seam's time shows up in the step.
         bare: measure as many passes again in which only the step is timed; the end-to-end verdict comes from them.
     """
 
@@ -154,6 +155,13 @@ class Protocol(_Strict):
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
     bare: bool = True
+    exposed: bool = False
+
+    @model_validator(mode="after")
+    def _bare_steps_for_exposure(self) -> Protocol:
+        if self.exposed and not self.bare:
+            raise ValueError("exposed needs bare steps: leave bare at true")
+        return self
 
 
 class Experiment(_Strict):

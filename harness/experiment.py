@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from harness import machine
 from harness.agreement import signature, signature_difference, token_difference
 from harness.errors import ArmError, HarnessError, RecordsError, SeamError, StepMismatchError
+from harness.exposure import PLANTED_US, planted_name
 from harness.schedule import complete_blocks
 from harness.seams import AA, NATIVE, SEAMS
 from harness.workload import Work, build
@@ -134,6 +135,9 @@ class Run:
             delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
             installed[arm.name] = (self._reference(arm.reference), delay_ns)
         installed[AA] = installed[experiment.baseline]
+        if experiment.protocol.exposed:
+            for delay_us in PLANTED_US:
+                installed[planted_name(delay_us)] = (installed[experiment.baseline][0], round(delay_us * 1000))
         self._installed = list(installed)
         calibration = self.host.install(
             experiment.seam,
@@ -151,13 +155,19 @@ class Run:
         if arms:
             self._measure(work, arms, steps)
         if self.unequal:
-            reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self.unequal.items() if name != AA)
+            reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self._unequal_arms().items())
             return Outcome("complete", 1, f"not equal to native, so not measured: {reasons}")
         return Outcome("complete", 0)
 
+    def _unequal_arms(self) -> dict[str, str]:
+        """Those of the config; with its baseline, its repetitions are unequal as well."""
+        configured = {arm.name for arm in self.loaded.experiment.arms}
+        return {name: reason for name, reason in self.unequal.items() if name in configured}
+
     def _measurable(self) -> list[str]:
-        """The config's arms in its order, and the baseline once more."""
-        return [*(arm.name for arm in self.loaded.experiment.arms), AA]
+        """The config's arms in its order, the baseline once more, and the planted ones."""
+        planted = PLANTED_US if self.loaded.experiment.protocol.exposed else ()
+        return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
 
     def _note_equality(self) -> None:
         self.facts["equality"] = {

@@ -17,6 +17,7 @@ __all__ = [
     "SUMMARY_SCHEMA",
     "ArmSummary",
     "Comparison",
+    "Exposure",
     "OwnCost",
     "ProbeTotals",
     "ShapeComparison",
@@ -101,6 +102,18 @@ class ShapeComparison:
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """What of the seam's time shows up in the step.
+
+    `slope` is in microseconds of step per microsecond planted; `share` of a step would be saved if the seam's
+    function took no time (None where that function was not probed).
+    """
+
+    slope: Interval
+    share: Interval | None
+
+
+@dataclass(frozen=True)
 class OwnCost:
     """What the instrument itself costs: probed minus bare, of the same arm, a step."""
 
@@ -126,6 +139,7 @@ class Summary:
     margin_us: float = 0.0
     own_costs: list[OwnCost] = field(default_factory=list)
     shapes: list[ShapeComparison] = field(default_factory=list)
+    exposure: Exposure | None = None
 
     @property
     def baseline(self) -> str:
@@ -174,6 +188,12 @@ class Summary:
                 }
                 for c in self.shapes
             ],
+            "exposure": None
+            if self.exposure is None
+            else {
+                "slope": _interval(self.exposure.slope),
+                "share": None if self.exposure.share is None else _interval(self.exposure.share),
+            },
             "notes": self.notes,
         }
 

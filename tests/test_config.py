@@ -68,7 +68,7 @@ def test_every_config_of_the_project_is_valid_but_for_the_trace_that_the_user_br
         ("requests: 4", "request: 4", 4, "workload.request: unknown key; did you mean 'requests'?"),
         ("passes: 3", "pases: 3", 10, "protocol.pases: unknown key; did you mean 'passes'?"),
         ("passes: 3", "passes: 1", 10, "protocol.passes: input should be greater than or equal to 2, not 1"),
-        ("passes: 3", "zzz: 1", 10, "protocol.zzz: unknown key; known are bare, confidence, grain"),
+        ("passes: 3", "zzz: 1", 10, "protocol.zzz: unknown key; known are bare, confidence, exposed"),
         ("{low: 2, high: 5}", "{low: 5, high: 2}", 6, "low (5) must not exceed high (2)"),
         ("prompt_tokens: 8", "prompt_tokens: {lognormal: {median: 3}}", 5, "lognormal.sigma: is missing"),
         ("prompt_tokens: 8", "prompt_tokens: {}", 5, "write a number, or {uniform"),

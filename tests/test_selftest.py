@@ -7,11 +7,12 @@ import datetime as dt
 import pytest
 
 from harness.config_file import load
-from harness.errors import RecordsError
+from harness.errors import ConfigError, RecordsError
 from harness.experiment import Run
 from harness.records import RunFolder, read_run
+from harness.report import write_reports
 from harness.selftest import DELAYS_US, describe, evaluate, last_result, plan, remember
-from tests.fakes import FakeHost, VirtualClock
+from tests.fakes import FakeHost, Runner, VirtualClock
 from tests.test_experiment import CONFIG, Silent
 
 NOW = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
@@ -96,6 +97,31 @@ def test_the_last_result_is_remembered_for_its_machine_and_quoted_with_its_age(
     assert describe(last, when + dt.timedelta(minutes=30)).startswith("30 min before")
     assert describe(last, when + dt.timedelta(days=3)).startswith("3 days before")
     assert "did NOT recover" in describe({**last, "passed": False}, when)
+
+
+def test_the_exposed_share_is_the_slope_of_the_step(tmp_path) -> None:
+    """Without a device behind which time could hide, all of it shows."""
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    loaded = load(path, ["protocol.exposed=true", "protocol.bare=true", "arms=[list, numpy]"])
+    clock = VirtualClock(reading_ns=20)
+    host = FakeHost(clock=clock, runner=Runner(work=lambda: clock.advance(10_000)))
+    run = Run(loaded, host, RunFolder(tmp_path / "run"), Silent())
+    assert run.execute().exit_status == 0
+    summary = write_reports(run.folder.path)
+    assert summary.exposure.slope.estimate == pytest.approx(1, abs=0.01)
+    assert 0 < summary.exposure.share.estimate < 1
+    assert set(summary.arms) == {"list", "numpy", "A/A"}  # the planted ones are no arms of the table
+    text = (run.folder.path / "report.md").read_text()
+    assert "A microsecond planted at slot_mapping made a step" in text
+    assert "a step would be" in text
+
+
+def test_exposure_without_bare_steps_is_refused(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    with pytest.raises(ConfigError, match="exposed needs bare steps"):
+        load(path, ["protocol.exposed=true"])
 
 
 def test_seconds_fix_the_number_of_passes_before_measuring(run_selftest) -> None:

@@ -6,11 +6,12 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from harness.report.table import format_interval
+from harness.seams import SEAMS
 
 if TYPE_CHECKING:
     from harness.summary import Summary
 
-__all__ = ["command_line", "facts", "how_sure", "instrument_cost", "own_cost"]
+__all__ = ["command_line", "exposed", "facts", "how_sure", "instrument_cost", "own_cost"]
 
 
 def facts(summary: Summary) -> dict[str, str]:
@@ -92,6 +93,23 @@ def own_cost(summary: Summary) -> str:
     return (
         f"Probed steps took {format_interval(cost.per_step_us)} us longer than bare ones under {summary.baseline} "
         f"({cost.share * 100:.2g} % of a step)."
+    )
+
+
+def exposed(summary: Summary) -> str:
+    """One line: how much of the seam's time shows up in the step; empty where that was not asked for."""
+    found = summary.exposure
+    if found is None:
+        return ""
+    line = (
+        f"A microsecond planted at {summary.run['config']['seam']} made a step {format_interval(found.slope)} us longer"
+    )
+    if found.share is None:
+        return f"{line}."
+    share, probe = found.share.scaled(100), SEAMS[summary.run["config"]["seam"]].probe
+    return (
+        f"{line}: if {probe} took no time under {summary.baseline}, a step would be {share.estimate:.2g} % shorter "
+        f"(from {share.low:.2g} to {share.high:.2g})."
     )
 
 

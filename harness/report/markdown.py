@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.report.facts import command_line, facts, how_sure, instrument_cost, own_cost
+from harness.report.facts import command_line, exposed, facts, how_sure, instrument_cost, own_cost
 from harness.report.table import build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
@@ -35,6 +35,7 @@ def render_markdown(summary: Summary) -> str:
         table=table and "\n".join(table_lines(table)),
         how_sure=how_sure(summary),
         own_cost=own_cost(summary),
+        exposed=exposed(summary),
         footnotes=table.footnotes if table else [],
         shapes=shapes and "\n".join(table_lines(shapes, "batch")),
         scope=summary.run["config"]["scope"],

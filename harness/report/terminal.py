@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.facts import facts, how_sure, instrument_cost, own_cost
+from harness.report.facts import exposed, facts, how_sure, instrument_cost, own_cost
 from harness.report.table import build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
@@ -40,7 +40,13 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         console.print("\nAccumulated self time and calls in one pass, mean over passes", style="dim")
         for part in _parts(table, console.width):
             console.print(part, crop=False)  # a line that wraps is better than a figure cut off
-        for line in (*table.footnotes, how_sure(summary), instrument_cost(summary), own_cost(summary)):
+        for line in (
+            *table.footnotes,
+            how_sure(summary),
+            instrument_cost(summary),
+            own_cost(summary),
+            exposed(summary),
+        ):
             if line:
                 console.print(Text(line, style="dim"))
     if (shapes := build_shape_table(summary)) is not None:
