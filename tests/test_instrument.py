@@ -133,6 +133,22 @@ def test_an_interrupt_while_probes_are_bound_leaves_nothing_behind() -> None:
         torch.cat = original
 
 
+def test_an_interrupt_before_an_attribute_was_set_is_no_second_error() -> None:
+    class Stubborn(Runner):
+        def __setattr__(self, name, value):
+            if name == "sample_tokens":
+                raise KeyboardInterrupt
+            super().__setattr__(name, value)
+
+    runner = Stubborn()
+    under_test = instrument(runner)
+    before = snapshot(runner)
+    with pytest.raises(KeyboardInterrupt):
+        under_test.begin("probed", [0])
+    assert under_test.end()["unrestored"] == []
+    assert snapshot(runner) == before
+
+
 def test_an_interrupted_beginning_takes_no_method_away(monkeypatch) -> None:
     runner = Runner()
     under_test = instrument(runner, probes=["tests.fakes.Runner.serve"])

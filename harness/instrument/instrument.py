@@ -215,10 +215,10 @@ class Instrument:
     def _restore(self) -> list[str]:
         unrestored = []
         for owner, attribute, original in reversed(self._bindings):
-            if original is _ABSENT:
-                delattr(owner, attribute)
-            else:
+            if original is not _ABSENT:
                 setattr(owner, attribute, original)
+            elif attribute in vars(owner):  # it is not, if an interrupt came before it was set
+                delattr(owner, attribute)
             if vars(owner).get(attribute, _ABSENT) is not original:
                 unrestored.append(f"{type(owner).__name__}.{attribute}")
         self._bindings.clear()
