@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,5 +70,7 @@ def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str]) 
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     host = VllmHost(experiment.host, engine)
     tested = describe(last_result(describe_machine()["cpu"]), dt.datetime.now(dt.UTC))
+    # A polite kill ends a run as Ctrl-C does: with what was measured, and without leaving engine processes behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
         return Run(loaded, host, folder, terminal, typed, tested).execute()

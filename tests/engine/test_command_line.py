@@ -89,11 +89,13 @@ def test_a_run_on_an_engine_in_processes_of_its_own(tmp_path, workers) -> None:
     assert len(records.frame) == 3 * (3 + 1) * 2 * records.run["steps"]["count"]
 
 
-def test_ctrl_c_ends_cleanly_with_what_was_measured(tmp_path) -> None:
+@pytest.mark.parametrize(("sent", "process"), [(signal.SIGINT, "in_process"), (signal.SIGTERM, "subprocess")])
+def test_ctrl_c_and_a_polite_kill_end_cleanly_with_what_was_measured(tmp_path, sent, process) -> None:
     folder = tmp_path / "run"
-    process = start("--out", str(folder), "--set", "protocol.passes=2000", "--arms", "numpy")
+    overrides = ["--set", f"host.process={process}", "--set", "protocol.passes=2000", "--arms", "numpy"]
+    process = start("--out", str(folder), *overrides)
     wait_for_passes(folder, 14)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     status, out, err = finish(process)
     assert status == 130
     assert "Traceback" not in err
