@@ -31,7 +31,7 @@ def complete_blocks(
     """Draw a schedule.
 
     Args:
-        arms: number of arms, and so of passes a group.
+        arms: number of treatments (arms, or arms each probed and bare), and so of passes a group.
         steps: steps a pass.
         groups: how often every step meets every arm.
         seed: of the drawing.
