@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness.errors import ConfigError
 from harness.instrument.arms import load_arm
+from harness.instrument.bindings import Bindings
 from harness.instrument.calibration import Calibration, calibrate
 from harness.instrument.checking import Checker
+from harness.instrument.counting import Counter
+from harness.instrument.events import EVENTS, read_events
 from harness.instrument.ledger import Ledger
 from harness.instrument.planting import plant
 from harness.instrument.targets import Target, resolve
@@ -26,18 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrument", "PassKind"]
 
-PassKind = Literal["probed", "bare", "mixed", "check"]
+PassKind = Literal["probed", "bare", "mixed", "check", "count"]
 """probed: scope and probes timed. bare: only the step timed. mixed: one or the other, step by step.
-check: every arm compared with native."""
-
-_ABSENT: Final = object()
+check: every arm compared with native. count: PyTorch's work counted, times are worth nothing."""
 
 STEP_COLUMNS: Final = (
     "arm", "probed", "num_reqs", "num_tokens", "num_prefills",
-    "execute_ns", "sample_ns", "bookkeeping_ns", "gc_collections",
+    "execute_ns", "sample_ns", "bookkeeping_ns", *EVENTS,
 )  # fmt: skip
-"""What every pass records of every step; a probed one adds `PROBE.calls` and the like."""
+"""What every pass records of every step; a probed one adds `PROBE.calls` and the like, a counting one counters."""
 SAMPLE: Final = STEP_COLUMNS.index("sample_ns")
+FIRST_EVENT: Final = STEP_COLUMNS.index(EVENTS[0])
 
 
 @dataclass
@@ -100,7 +102,8 @@ class Instrument:
             [self._ledger.probe(seam_slot, call) for call in calls] if seam_slot else calls for calls in self._bare
         ]
         self._checker = Checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
-        self._bindings: list[tuple[Any, str, Any]] = []
+        self._counter = Counter()
+        self._bindings = Bindings()
         self._kind: PassKind = "bare"
         self._schedule: list[int] = []
         self._probing: list[bool] = [False]
@@ -143,12 +146,14 @@ class Instrument:
         self._kind, self._schedule = kind, list(schedule)
         self._probing = list(probed) if kind == "mixed" else [kind == "probed"]
         gc.collect()  # every pass starts from the same heap; collections inside it are counted
-        self._collections = _collections()
-        runner = self._runner
-        self._bind(runner, "execute_model", self._timed_execute(runner.execute_model))
+        runner, bind = self._runner, self._bindings.bind
+        through = self._counter.counted if kind == "count" else _unchanged
+        bind(runner, "execute_model", self._timed_execute(through(runner.execute_model)))
         if hasattr(runner, "sample_tokens"):
-            self._bind(runner, "sample_tokens", self._timed_sample(runner.sample_tokens))
+            bind(runner, "sample_tokens", self._timed_sample(through(runner.sample_tokens)))
         self._plain_scope = self._timed_scope = getattr(runner, self._scope)
+        if kind == "count":
+            bind(runner, self._scope, self._counter.counted(self._plain_scope, scope=True))
         if any(self._probing):
             module_slots = []
             for slot, target in self._targets:
@@ -158,18 +163,18 @@ class Instrument:
                 if target.owner is not None:
                     target.replace_attribute(wrapper)
 
-            def bind() -> None:
+            def open_scope() -> None:
                 for namespace, key, wrapper, _ in module_slots:
                     namespace[key] = wrapper
 
-            def unbind() -> None:
+            def close_scope() -> None:
                 for namespace, key, _, original in module_slots:
                     namespace[key] = original
 
-            self._timed_scope = self._ledger.scope(self._plain_scope, bind, unbind)
-            self._bind(runner, self._scope, self._timed_scope)
+            self._timed_scope = self._ledger.scope(self._plain_scope, open_scope, close_scope)
+            bind(runner, self._scope, self._timed_scope)
         for site, calls in zip(self._sites, self._bare, strict=True):
-            self._bind(site.owner, site.attribute, calls[0])
+            bind(site.owner, site.attribute, calls[0])
 
     def end(self) -> dict[str, Any]:
         """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
@@ -186,6 +191,8 @@ class Instrument:
                 for key in asdict(settled[0][slot]) if settled else ():
                     columns[f"{name}.{key}"] = [getattr(accounts[slot], key) for accounts in settled]
         self._ledger.reset()
+        if self._kind == "count":
+            columns |= {name: counts[: len(rows)] for name, counts in self._counter.take().items()}
         return {
             "columns": columns,
             "failure": None if self._failure is None else asdict(self._failure),
@@ -205,23 +212,11 @@ class Instrument:
         self._marks: list[int] = []
         self._rows: list[list[int]] = []
         self._wrappers: list[Any] = []
-
-    # Binding on instances: what the class has stays untouched.
-
-    def _bind(self, owner: Any, attribute: str, replacement: Any) -> None:
-        self._bindings.append((owner, attribute, vars(owner).get(attribute, _ABSENT)))
-        setattr(owner, attribute, replacement)
+        self._counter.take()
+        self._events_before = read_events()
 
     def _restore(self) -> list[str]:
-        unrestored = []
-        for owner, attribute, original in reversed(self._bindings):
-            if original is not _ABSENT:
-                setattr(owner, attribute, original)
-            elif attribute in vars(owner):  # it is not, if an interrupt came before it was set
-                delattr(owner, attribute)
-            if vars(owner).get(attribute, _ABSENT) is not original:
-                unrestored.append(f"{type(owner).__name__}.{attribute}")
-        self._bindings.clear()
+        unrestored = self._bindings.restore()
         for _, target in self._targets:
             target.restore_attribute()
             unrestored += target.restore_module_slots(self._wrappers)
@@ -251,8 +246,10 @@ class Instrument:
         def timed_sample_tokens(*args: Any, **kwargs: Any) -> Any:
             start = clock()
             result = sample_tokens(*args, **kwargs)
+            stop = clock()
             if rows:
-                rows[-1][SAMPLE] += clock() - start
+                rows[-1][SAMPLE] += stop - start
+                self._note_events(rows[-1])
             return result
 
         return timed_sample_tokens
@@ -268,6 +265,9 @@ class Instrument:
             setattr(self._runner, self._scope, self._timed_scope if self._probing_now else self._plain_scope)
         for site, calls in zip(self._sites, self._probed if self._probing_now else self._bare, strict=True):
             setattr(site.owner, site.attribute, calls[arm])
+        if self._kind == "count":
+            self._counter.begin_step()
+        self._events_before = read_events()
 
     def _after_execute(self, scheduler_output: Any, execute_ns: int) -> None:
         mark, bookkeeping_ns = self._ledger.mark()
@@ -275,21 +275,23 @@ class Instrument:
         batch = self._runner.input_batch
         count = batch.num_reqs
         prefills = batch.num_computed_tokens_cpu[:count] < batch.num_prompt_tokens[:count]
-        collections, self._collections = self._collections, _collections()
-        # One append, so that an interrupt leaves a whole row or none; in the order of STEP_COLUMNS.
-        self._rows.append(
-            [
-                self._arm,
-                int(self._probing_now),
-                len(scheduler_output.num_scheduled_tokens),
-                int(scheduler_output.total_num_scheduled_tokens),
-                int(prefills.sum()),
-                execute_ns - bookkeeping_ns,
-                0,
-                bookkeeping_ns,
-                self._collections - collections,
-            ]
-        )
+        row = [
+            self._arm,
+            int(self._probing_now),
+            len(scheduler_output.num_scheduled_tokens),
+            int(scheduler_output.total_num_scheduled_tokens),
+            int(prefills.sum()),
+            execute_ns - bookkeeping_ns,
+            0,
+            bookkeeping_ns,
+            *(0 for _ in EVENTS),
+        ]  # in the order of STEP_COLUMNS
+        self._note_events(row)
+        self._rows.append(row)  # one append, so that an interrupt leaves a whole row or none
+
+    def _note_events(self, row: list[int]) -> None:
+        """What happened since the step began; once more after sampling, which is part of it."""
+        row[FIRST_EVENT:] = [now - before for now, before in zip(read_events(), self._events_before, strict=True)]
 
     def _on_error(self, error: Exception) -> None:
         if self._failure is None:
@@ -297,6 +299,5 @@ class Instrument:
             self._failure = Failure(self.arm_names[self._arm], self._step, f"{type(error).__name__}: {message}")
 
 
-def _collections() -> int:
-    """Garbage collections of all generations so far in this process."""
-    return sum(generation["collections"] for generation in gc.get_stats())
+def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function

@@ -1,0 +1,28 @@
+"""What a counting pass counts, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+__all__ = ["COUNTERS", "Counts"]
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one step made PyTorch do.
+
+    `scope_` counts inside the scope, `step_` in the whole step (execute_model and sample_tokens). A dispatch is a
+    call of an ATen operator below autograd, in eager code; what a compiled or captured graph does inside is not seen.
+    Copies are those from host memory to another device, with their bytes.
+    """
+
+    scope_aten_dispatches: int = 0
+    scope_device_copies: int = 0
+    scope_device_copy_bytes: int = 0
+    step_aten_dispatches: int = 0
+    step_device_copies: int = 0
+    step_device_copy_bytes: int = 0
+
+
+COUNTERS: Final = tuple(field.name for field in fields(Counts))

@@ -1,0 +1,80 @@
+"""The counting pass: what each arm makes PyTorch do in a step. Counts do not wobble as times do."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any, Final
+
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from harness.instrument.counters import COUNTERS, Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Counter"]
+
+_COPYING: Final = frozenset({"to", "_to_copy", "copy_", "lift_fresh"})
+"""Operators that can copy to a device. `torch.tensor(data, device=...)` copies where no mode sees it, and shows
+as `lift_fresh` of a tensor that is on the device already (torch/csrc/utils/tensor_new.cpp)."""
+
+
+class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts while it is entered, into the counts of the current step."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._steps: list[Counts] = []
+        self._in_scope = False
+
+    def begin_step(self) -> None:
+        """What follows belongs to a new step."""
+        self._steps.append(Counts())
+
+    def take(self) -> dict[str, list[int]]:
+        """One list a counter, one entry a step; and forget them."""
+        steps, self._steps = self._steps, []
+        rows = [astuple(step) for step in steps]
+        return {name: [row[index] for row in rows] for index, name in enumerate(COUNTERS)}
+
+    def counted(self, function: Callable[..., Any], scope: bool = False) -> Callable[..., Any]:
+        """`function` with everything inside counted; with `scope` what it does is the scope's, too."""
+
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            if scope:
+                self._in_scope = True
+                try:
+                    return function(*args, **kwargs)
+                finally:
+                    self._in_scope = False
+            with self:
+                return function(*args, **kwargs)
+
+        return counting
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Count the operator, then let it do its work."""
+        result = func(*args, **(kwargs or {}))
+        if func.namespace == "aten" and self._steps:
+            copied = _copied_bytes(func, args, result)
+            step = self._steps[-1]
+            step.step_aten_dispatches += 1
+            step.step_device_copies += copied is not None
+            step.step_device_copy_bytes += copied or 0
+            if self._in_scope:
+                step.scope_aten_dispatches += 1
+                step.scope_device_copies += copied is not None
+                step.scope_device_copy_bytes += copied or 0
+        return result
+
+
+def _copied_bytes(func: Any, args: Any, result: Any) -> int | None:
+    """Bytes that went from host memory to another device, or None where none did."""
+    name = func.overloadpacket.__name__
+    if name not in _COPYING:
+        return None
+    target = next(iter(tree_leaves(result)))
+    fresh = name == "lift_fresh"
+    source = "cpu" if fresh else args[name == "copy_"].device.type
+    return int(target.nbytes) if source == "cpu" and target.device.type != "cpu" else None
