@@ -17,6 +17,7 @@ __all__ = [
     "Protocol",
     "SyntheticWorkload",
     "TraceWorkload",
+    "Until",
     "Workload",
 ]
 
@@ -129,6 +130,18 @@ class Arm(_Strict):
     delay_us: Annotated[float, Field(ge=0)] | None = None
 
 
+class Until(_Strict):
+    """Measure until the intervals are narrow enough, at looks fixed before and with the error rate kept.
+
+    Attributes:
+        half_width_us: of every difference in the scope, a step, as the report prints it.
+        max_seconds: about how long to measure at most.
+    """
+
+    half_width_us: PositiveFloat
+    max_seconds: PositiveFloat
+
+
 class Protocol(_Strict):
     """How it is measured.
 
@@ -136,18 +149,26 @@ class Protocol(_Strict):
         passes: how often every arm meets every step; the unit of resampling, so not fewer than 2.
         seconds: instead, about how long to measure; the number of passes is worked out from the warm-up, and so is
             fixed before anything is measured.
+        until: instead, until all intervals are narrow enough.
+        launches: how often the engine is started, each time with another hash seed and environment size, and measured
+            for as long as the rest says; intervals then cover the spread between launches.
         warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
         grain: where arms change: between steps, or between passes.
         seed: of the order.
         confidence: of all intervals of a report together.
         margin: a difference within this share of the baseline's scope is as good as none.
+        drift: which level must not shift by more than the margin during the run, or verdicts are withheld: of the
+            scope's share of the step (the machine's own wandering cancels in it), or of the scope itself.
+        counters: also count what each arm makes PyTorch do, in a pass of its own for each.
         exposed: also plant delays behind the baseline, to see how much of the seam's time shows up in the step.
         bare: measure as many passes again in which only the step is timed; the end-to-end verdict comes from them.
     """
 
     passes: Annotated[int, Field(ge=2)] = 20
     seconds: PositiveFloat | None = None
+    until: Until | None = None
+    launches: PositiveInt = 1
     warmup: PositiveInt = 1
     order: Literal["random", "rotate"] = "random"
     grain: Literal["step", "pass"] = "step"
@@ -155,12 +176,20 @@ class Protocol(_Strict):
     confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
     bare: bool = True
+    drift: Literal["share", "level"] = "share"
+    counters: bool = True
     exposed: bool = False
 
     @model_validator(mode="after")
-    def _bare_steps_for_exposure(self) -> Protocol:
+    def _consistent(self) -> Protocol:
         if self.exposed and not self.bare:
             raise ValueError("exposed needs bare steps: leave bare at true")
+        if self.until is not None and self.seconds is not None:
+            raise ValueError("until and seconds both say how long to measure: leave one out")
+        if self.until is not None and self.launches > 1:
+            raise ValueError("until stops within one launch: leave launches at 1, or give passes or seconds a launch")
+        if self.launches == 2:
+            raise ValueError("launches: 2 launches give no interval; take 3 or more (5 or more for narrow ones)")
         return self
 
 

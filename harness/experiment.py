@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
-import statistics
-import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from harness import machine
-from harness.agreement import signature, signature_difference, token_difference
-from harness.errors import ArmError, HarnessError, RecordsError, SeamError, StepMismatchError
-from harness.exposure import PLANTED_US, planted_name
-from harness.schedule import complete_blocks
-from harness.seams import AA, NATIVE, SEAMS
-from harness.workload import Work, build
+from harness.errors import HarnessError, RecordsError
+from harness.stages import Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from harness.config_file import Loaded
-    from harness.hosts.base import Host, HostInfo, PassResult
+    from harness.hosts.base import Host
     from harness.records import RunFolder
+    from harness.stages import Observer
 
-__all__ = ["Observer", "Outcome", "Run"]
+__all__ = ["Outcome", "Run"]
 
 INTERRUPTED: Final = 130
-MIN_PASSES: Final = 3
-"""Fewer groups give no interval."""
-
-
-class Observer(Protocol):
-    """Is told how the run goes."""
-
-    def stage(self, name: str, passes: int) -> None:
-        """A stage of so many passes begins."""
-        ...
-
-    def advance(self) -> None:
-        """One pass of the stage has ended."""
-        ...
 
 
 @dataclass
@@ -57,6 +37,7 @@ class Run:
     """One run of one config. `execute` does everything; the attributes tell what it did.
 
     Attributes:
+        half_width_us: of `protocol.until`: tells how wide the widest interval is now, from the folder's records.
         selftest: one line on the last selftest of this machine, for the report.
         unequal: arms that did not compute what native computes, and why.
         facts: what goes into run.json besides the config.
@@ -68,6 +49,7 @@ class Run:
     observer: Observer
     command: Sequence[str] = ()
     selftest: str = ""
+    half_width_us: Callable[[], float] = lambda: float("inf")
     unequal: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -85,18 +67,24 @@ class Run:
             "passes_done": 0,
         }
         self.folder.write_run(self.facts)
+        stages = Stages(
+            self.loaded, self.host, self.folder, self.observer, self.half_width_us, self.unequal, self.facts
+        )
         try:
-            outcome = self._execute()
+            stages.go()
+            outcome = self._ended()
         except KeyboardInterrupt:
             outcome = Outcome("interrupted", INTERRUPTED, f"interrupted; {self._done()}")
         except HarnessError as error:
-            outcome = Outcome("failed", error.exit_status, f"{error}; {self._done()}" if self._measured else str(error))
+            outcome = Outcome(
+                "failed", error.exit_status, f"{error}; {self._done()}" if stages.measured else str(error)
+            )
         except Exception as error:  # noqa: BLE001 (an engine can die of anything)
             text = " ".join(str(error).split())[:300]
             outcome = Outcome("failed", 1, f"the engine failed: {type(error).__name__}: {text}; {self._done()}")
         finally:
             try:
-                unrestored = self._keep_partial()
+                unrestored = stages.keep_partial()
             finally:
                 self.host.stop()
         if unrestored:
@@ -114,46 +102,7 @@ class Run:
             return Outcome("failed", 1, f"{outcome.message or 'the run ended'}; and {error}")
         return outcome
 
-    _measured = False
-    _installed: list[str] = field(default_factory=list, init=False)
-    _under_way: int | None = field(default=None, init=False)
-    _group = 0
-
-    def _execute(self) -> Outcome:
-        experiment = self.loaded.experiment
-        self.observer.stage("starting the engine", 0)
-        info = self.host.start()
-        self.facts["host"] = _host_facts(info)
-        # The model as the config names it, without this machine's paths.
-        self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
-        self.facts["environment"] = self.host.environment
-        work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
-
-        # Native comes first whether or not it is an arm: it is what equality is held against.
-        installed: dict[str, tuple[str, int | None]] = {NATIVE: ("", None)}
-        for arm in experiment.arms:
-            delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
-            installed[arm.name] = (self._reference(arm.reference), delay_ns)
-        installed[AA] = installed[experiment.baseline]
-        if experiment.protocol.exposed:
-            for delay_us in PLANTED_US:
-                installed[planted_name(delay_us)] = (installed[experiment.baseline][0], round(delay_us * 1000))
-        self._installed = list(installed)
-        calibration = self.host.install(
-            experiment.seam,
-            [(name, *spec) for name, spec in installed.items()],
-            experiment.probes,
-            experiment.scope,
-        )
-        self.facts["calibration"] = calibration.as_dict()
-
-        steps = self._check(work)
-        self._note_equality()
-        self._warm_up(work)
-        self._note_equality()
-        arms = [name for name in self._measurable() if name not in self.unequal]
-        if arms:
-            self._measure(work, arms, steps)
+    def _ended(self) -> Outcome:
         if self.unequal:
             reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self._unequal_arms().items())
             return Outcome("complete", 1, f"not equal to native, so not measured: {reasons}")
@@ -164,159 +113,9 @@ class Run:
         configured = {arm.name for arm in self.loaded.experiment.arms}
         return {name: reason for name, reason in self.unequal.items() if name in configured}
 
-    def _measurable(self) -> list[str]:
-        """The config's arms in its order, the baseline once more, and the planted ones."""
-        planted = PLANTED_US if self.loaded.experiment.protocol.exposed else ()
-        return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
-
-    def _note_equality(self) -> None:
-        self.facts["equality"] = {
-            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")}
-            for name in self._measurable()
-        }
-
-    def _check(self, work: Work) -> int:
-        """Compare every arm with native on the same inputs at each step; the number of steps."""
-        self.observer.stage("checking that all arms compute the same", 1)
-        result = self.host.run_pass("check", [0], work.requests)
-        self._check_failure(result, "the checking pass")
-        self.observer.advance()
-        probe = SEAMS[self.loaded.experiment.seam].probe
-        if not result.seam_calls or not all(result.seam_calls):
-            step = next((i for i, calls in enumerate(result.seam_calls) if not calls), 0)
-            raise SeamError(f"{probe} was not called in step {step}: this engine computes it in another way")
-        for found in result.mismatches:
-            where = "" if found["position"] is None else f" at position {found['position']}"
-            self.unequal[found["arm"]] = f"differs at step {found['step']}{where}: {found['reason']}"
-        self._reference_tokens = result.tokens
-        self._signature = signature(result.columns)
-        steps = len(result.columns["step"])
-        self.facts["steps"] = {
-            "count": steps,
-            "seam_calls": sum(result.seam_calls),
-            **self._signature,
-        }
-        self.facts["workload"] = {
-            "requests": len(work.requests),
-            "prompt_tokens": work.prompt_tokens,
-            "output_tokens": work.output_tokens,
-            "clipped": work.clipped,
-        }
-        return steps
-
-    def _warm_up(self, work: Work) -> None:
-        """Serve the workload under each arm alone: it warms up, and its tokens are compared with native's."""
-        rounds = self.loaded.experiment.protocol.warmup
-        arms = [name for name in self._installed if name not in self.unequal]
-        self.observer.stage("warming up, comparing tokens", rounds * len(arms))
-        durations = []
-        for _ in range(rounds):
-            for name in arms:
-                if name in self.unequal:
-                    continue
-                began = time.monotonic()
-                result = self.host.run_pass("bare", [self._installed.index(name)], work.requests)
-                durations.append(time.monotonic() - began)
-                self._check_failure(result, "a warm-up pass")
-                self._check_signature(result, f"the warm-up of arm {name!r}")
-                if difference := token_difference(self._reference_tokens, result.tokens):
-                    if name == NATIVE:
-                        raise StepMismatchError(
-                            f"two passes of native generated different tokens ({difference}), so equality of arms "
-                            "cannot be told from them: make the engine deterministic"
-                        )
-                    self.unequal[name] = f"generates other tokens: {difference}"
-                self.observer.advance()
-        self._pass_s = statistics.median(durations)
-
-    def _measure(self, work: Work, arms: list[str], steps: int) -> None:
-        protocol = self.loaded.experiment.protocol
-        # What a step can meet: each arm probed and, unless the protocol says otherwise, bare as well.
-        treatments = [
-            (self._installed.index(name), probed) for name in arms for probed in (True, False)[: 1 + protocol.bare]
-        ]
-        passes = protocol.passes
-        if protocol.seconds is not None:  # fixed now, before anything is measured
-            passes = max(MIN_PASSES, round(protocol.seconds / (self._pass_s * len(treatments))))
-        schedule = complete_blocks(len(treatments), steps, passes, protocol.seed, protocol.order, protocol.grain)
-        self._measured = True
-        self.facts |= {"passes_planned": schedule.shape[0] * schedule.shape[1], "arms_measured": arms}
-        self.folder.write_run(self.facts)  # from here on the passes can be read, whatever becomes of this process
-        self.observer.stage("measuring", self.facts["passes_planned"])
-        for self._group, group in enumerate(schedule):
-            for steps_of_pass in group:
-                self._one_pass([treatments[chosen] for chosen in steps_of_pass], work)
-
-    def _one_pass(self, treatments: list[tuple[int, bool]], work: Work) -> None:
-        index = self._under_way = self.facts["passes_done"]
-        arms, probed = zip(*treatments, strict=True)
-        result = self.host.run_pass("mixed", arms, work.requests, probed)
-        try:
-            self._check_failure(result, f"pass {index}")
-            self._check_signature(result, f"pass {index}")
-            if difference := token_difference(self._reference_tokens, result.tokens):
-                raise StepMismatchError(f"pass {index} generated other tokens than native alone: {difference}")
-        except HarnessError:
-            self._write(index, result, complete=False)  # the evidence
-            raise
-        self._write(index, result, complete=True)
-        self._under_way = None
-        self.facts["passes_done"] = index + 1
-        self.observer.advance()
-
-    def _write(self, index: int, result: PassResult, complete: bool) -> None:
-        count = len(result.columns["step"])
-        columns = {
-            **result.columns,
-            "arm": [self._installed[arm] for arm in result.columns["arm"]],
-            "pass": [index] * count,
-            "group": [self._group] * count,
-            "probed": [bool(probed) for probed in result.columns["probed"]],
-        }
-        self.folder.write_pass(index, columns, complete)
-
-    def _keep_partial(self) -> list[str]:
-        """Save the finished steps of a pass that was cut short, and put vLLM's own functions back.
-
-        Gives what could not be put back. Failing to save must not hide what ended the pass.
-        """
-        result = self.host.partial()
-        if result is None:
-            return []
-        if self._under_way is not None and result.columns["step"]:
-            with contextlib.suppress(RecordsError):
-                self._write(self._under_way, result, complete=False)
-        return result.unrestored
-
-    def _check_failure(self, result: PassResult, where: str) -> None:
-        if result.unrestored:
-            raise HarnessError(f"after {where} these could not be put back: {', '.join(result.unrestored)}")
-        if result.failure is not None:
-            failure = result.failure
-            raise ArmError(f"arm {failure['arm']!r} raised at step {failure['step']} of {where}: {failure['error']}")
-
-    def _check_signature(self, result: PassResult, where: str) -> None:
-        if difference := signature_difference(self._signature, result.columns):
-            raise StepMismatchError(
-                f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
-                "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
-            )
-
     def _done(self) -> str:
         done, planned = self.facts["passes_done"], self.facts.get("passes_planned")
         return f"{done} of {planned} passes were measured and kept" if planned else "nothing had been measured yet"
-
-    def _reference(self, reference: str) -> str:
-        """An arm's reference with its file's path made whole; a module's stays as it is."""
-        where, _, name = reference.rpartition(":")
-        if where.endswith(".py"):
-            return f"{(self.loaded.folder / where).resolve()}:{name}"
-        return reference
-
-
-def _host_facts(info: HostInfo) -> dict[str, Any]:
-    facts = {key: value for key, value in vars(info).items() if key != "details"}
-    return {**facts, "details": info.details}
 
 
 def _now() -> str:

@@ -3,6 +3,8 @@
 run.json                 everything needed to run it again, and how the run went
 passes/0007.parquet      pass 7: one row a step
 passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
+counters.parquet         the counting pass: one row a (arm, step)
+launches/02/             of a run with several launches: the second one, a run's folder itself
 engine.log               what the engine printed
 report.md, summary.json  made from the above, and made again by `harness report`
 """
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RUN_SCHEMA", "Records", "RunFolder", "read_run"]
 
-RUN_SCHEMA: Final = 1
+RUN_SCHEMA: Final = 2
 """Version of run.json and of the pass tables."""
 
 
@@ -46,7 +48,7 @@ class RunFolder:
             (path / "passes").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
-        if any((path / "passes").iterdir()):
+        if any((path / "passes").iterdir()) or (path / "launches").exists():
             raise ConfigError(f"{path} already holds a run; name another folder with --out")
 
     @classmethod
@@ -65,6 +67,15 @@ class RunFolder:
         name = f"passes/{index:04d}{'' if complete else '.partial'}.parquet"
         frame = pd.DataFrame(columns)
         self._write(name, lambda temporary: frame.to_parquet(temporary, index=False))
+
+    def write_counters(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write what the counting pass found: one row a (arm, step)."""
+        frame = pd.DataFrame(columns)
+        self._write("counters.parquet", lambda temporary: frame.to_parquet(temporary, index=False))
+
+    def launch(self, number: int) -> Path:
+        """Folder of one of several launches."""
+        return self.path / "launches" / f"{number:02d}"
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
@@ -96,12 +107,16 @@ class Records:
         frame: one row a (pass, step), of all complete passes.
         unreadable: pass files that are torn or of another format, by name, with the reason.
         partial: pass files of passes that were cut short, by name.
+        counters: one row a (arm, step) of the counting pass; empty without one.
+        launches: of a run with several launches, the records of each; `frame` is then empty.
     """
 
     run: dict[str, Any]
     frame: pd.DataFrame
     unreadable: dict[str, str] = field(default_factory=dict)
     partial: list[str] = field(default_factory=list)
+    counters: pd.DataFrame = field(default_factory=pd.DataFrame)
+    launches: list[Records] = field(default_factory=list)
 
 
 def read_run(path: Path) -> Records:
@@ -129,6 +144,13 @@ def read_run(path: Path) -> Records:
             try:
                 frames.append(pd.read_parquet(file))
             except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-                unreadable[file.name] = " ".join(str(error).split())[:200]
+                unreadable[f"passes/{file.name}"] = " ".join(str(error).split())[:200]
+    counters = pd.DataFrame()
+    if (path / "counters.parquet").exists():
+        try:
+            counters = pd.read_parquet(path / "counters.parquet")
+        except (OSError, ValueError) as error:
+            unreadable["counters.parquet"] = " ".join(str(error).split())[:200]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return Records(run, frame, unreadable, partial)
+    launches = [read_run(file.parent) for file in sorted((path / "launches").glob("*/run.json"))]
+    return Records(run, frame, unreadable, partial, counters, launches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import tempfile
 
@@ -11,7 +12,20 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.fakes import VirtualClock
+from harness.analysis import scope_half_width_us
+from harness.config_file import load
+from harness.experiment import Run
+from harness.records import RunFolder, read_run
+from tests.fakes import FakeHost, Silent, VirtualClock
+
+LIST_ONLY = """\
+engine: {model: none}
+workload: {requests: 3, prompt_tokens: 6, output_tokens: 5}
+seam: slot_mapping
+arms: [list]
+probes: [compute_slot_mapping]
+protocol: {passes: 12, counters: false}
+"""
 
 settings.register_profile("default", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
@@ -20,3 +34,24 @@ settings.load_profile("default")
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
+
+
+@pytest.fixture
+def make_run_of_list(tmp_path):
+    """Makes a run of one arm on a fake host: 12 passes of `list` and of A/A, each probed and bare."""
+
+    def make(host: FakeHost, *overrides: str) -> Run:
+        path = tmp_path / "config.yaml"
+        path.write_text(LIST_ONLY)
+        folder = RunFolder(tmp_path / "run")
+        return Run(
+            load(path, overrides), host, folder, Silent(),
+            half_width_us=lambda: scope_half_width_us(read_run(folder.path)),
+        )  # fmt: skip
+
+    return make
+
+
+def pytest_unconfigure() -> None:
+    """Let go of what fake hosts froze, so that the interpreter can clear it away when it ends."""
+    gc.unfreeze()

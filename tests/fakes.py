@@ -20,8 +20,6 @@ from harness.instrument.instrument import Instrument
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-gc.freeze()  # every pass begins with a collection, which would go through all of torch's objects each time
-
 BLOCK_SIZE = 4
 VOCABULARY = 100
 
@@ -83,9 +81,17 @@ class UnknownBlockTable(BlockTable):
 
 
 class Runner:
-    """A V1 runner that serves requests one step at a time: whole prompts first, then a token a step."""
+    """A V1 runner that serves requests one step at a time: whole prompts first, then a token a step.
 
-    def __init__(self, table: BlockTable | None = None, work: Callable[[], None] = lambda: None) -> None:
+    `work` is done in `_prepare_inputs`, `forward` in the rest of the step.
+    """
+
+    def __init__(
+        self,
+        table: BlockTable | None = None,
+        work: Callable[[], object] = lambda: None,
+        forward: Callable[[], object] = lambda: None,
+    ) -> None:
         self.table = table or BlockTable()
         self.query_start_loc = Buffer(17, dtype=torch.int32)
         self.requests: dict[str, Any] = {}
@@ -96,11 +102,12 @@ class Runner:
             num_computed_tokens_cpu=np.zeros(16, dtype=np.int32),
             num_prompt_tokens=np.zeros(16, dtype=np.int32),
         )
-        self.work = work
+        self.work, self.forward = work, forward
         self.sampled: list[int] = []
 
     def execute_model(self, scheduler_output: Any) -> None:
         self._prepare_inputs(scheduler_output)
+        self.forward()
         slots = self.table.slot_mapping.cpu[: scheduler_output.total_num_scheduled_tokens]
         ends = np.cumsum(list(scheduler_output.num_scheduled_tokens.values())) - 1
         self.sampled = [int(slots[end]) % VOCABULARY for end in ends]  # tokens depend on the slots
@@ -162,6 +169,7 @@ class FakeHost:
         runner: Runner | None = None,
         before_pass: Callable[..., None] = lambda index, host: None,
     ) -> None:
+        gc.freeze()  # every pass begins with a collection, which would go through all of torch's objects each time
         self.runner = runner or Runner()
         self.clock = clock or VirtualClock(reading_ns=10)
         self.before_pass = before_pass
@@ -194,3 +202,17 @@ class FakeHost:
 
     def stop(self) -> None:
         self.stopped = True
+
+
+class Silent:
+    """An observer that shows nothing and remembers."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int]] = []
+        self.advanced = 0
+
+    def stage(self, name: str, passes: int) -> None:
+        self.stages.append((name, passes))
+
+    def advance(self) -> None:
+        self.advanced += 1

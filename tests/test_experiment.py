@@ -17,7 +17,7 @@ from harness.records import RunFolder, read_run
 from harness.report import write_reports
 from harness.seams import SEAMS
 from patches.slot_mapping import Numpy
-from tests.fakes import BlockTable, FakeHost, Runner
+from tests.fakes import BlockTable, FakeHost, Runner, Silent
 from tests.test_instrument import OffByOne, own
 
 CONFIG = f"""\
@@ -26,7 +26,7 @@ workload: {{requests: 3, prompt_tokens: 6, output_tokens: 5}}
 seam: slot_mapping
 arms: [list, cat_frombuffers, {{wrong: "{own(OffByOne)}"}}, {{late: "{__name__}:OnDemand"}}]
 probes: [torch.tensor, compute_slot_mapping, torch.frombuffer, torch.cat]
-protocol: {{passes: 4, bare: false}}
+protocol: {{passes: 4, bare: false, counters: false}}
 """
 STEPS = 5
 
@@ -43,18 +43,6 @@ class OnDemand:
             if OnDemand.step < 0:
                 raise ZeroDivisionError("on purpose")
         return Numpy().slots(*args)
-
-
-class Silent:
-    def __init__(self) -> None:
-        self.stages: list[tuple[str, int]] = []
-        self.advanced = 0
-
-    def stage(self, name: str, passes: int) -> None:
-        self.stages.append((name, passes))
-
-    def advance(self) -> None:
-        self.advanced += 1
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_a_torn_pass_is_left_out_and_named(folder) -> None:
     (folder.path / "passes" / "0002.parquet").write_bytes(b"")
     records = read_run(folder.path)
     assert records.frame["pass"].tolist() == [0, 0]
-    assert sorted(records.unreadable) == ["0001.parquet", "0002.parquet"]
+    assert sorted(records.unreadable) == ["passes/0001.parquet", "passes/0002.parquet"]
 
 
 def test_a_pass_that_was_cut_short_is_kept_and_not_counted(folder) -> None:
@@ -78,7 +78,7 @@ def test_a_full_disk_leaves_what_was_there_and_no_half_file(folder, monkeypatch)
         ("{", "cannot be read"),
         ("[]", "schema None"),
         ('{"schema": 99}', "schema 99"),
-        ('{"schema": 1}', "it lacks status, config"),
+        ('{"schema": 2}', "it lacks status, config"),
     ],
 )
 def test_what_is_no_run_is_refused(tmp_path, text, message) -> None:

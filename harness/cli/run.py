@@ -47,7 +47,13 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     loaded = load(config, overrides, chosen)
     folder = RunFolder(out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}")
     # As typed, and not sys.argv[0], which is a path of this machine.
-    outcome = execute(loaded, folder, verbose, ["python", "-m", "harness", *sys.argv[1:]])
+    typed = ["python", "-m", "harness", *sys.argv[1:]]
+    if loaded.experiment.protocol.launches > 1:
+        given = [str(config), *(word for override in overrides for word in ("--set", override))]
+        given += [*(("--arms", arms) if arms else ()), *(("-v",) if verbose else ())]
+        outcome = execute_launches(loaded, folder, given, typed)
+    else:
+        outcome = execute(loaded, folder, verbose, typed)
     summary = summarise(read_run(folder.path))
     print_summary(summary, Console(), told=outcome.message)
     if outcome.message:
@@ -60,17 +66,39 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
 
 def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str]) -> Outcome:
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
+    from harness.analysis import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
     from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
-    from harness.machine import describe_machine
-    from harness.selftest import describe, last_result
+    from harness.records import read_run
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     host = VllmHost(experiment.host, engine)
-    tested = describe(last_result(describe_machine()["cpu"]), dt.datetime.now(dt.UTC))
     # A polite kill ends a run as Ctrl-C does: with what was measured, and without leaving engine processes behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
-        return Run(loaded, host, folder, terminal, typed, tested).execute()
+        run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(read_run(folder.path)))
+        return run.execute()
+
+
+def execute_launches(loaded: Loaded, folder: RunFolder, given: list[str], typed: list[str]) -> Outcome:
+    """Run a config launch by launch, each in a process of its own that shows its own progress."""
+    from harness.hosts.vllm import resolve_model
+    from harness.launches import Launches
+
+    resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused here, and not by the first launch
+
+    def announce(number: int, planned: int) -> None:
+        click.echo(f"launch {number} of {planned}", err=True)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return Launches(loaded, folder, given, typed, announce, _tested()).execute()
+
+
+def _tested() -> str:
+    """One line on this machine's last selftest."""
+    from harness.machine import describe_machine
+    from harness.selftest import describe, last_result
+
+    return describe(last_result(describe_machine()["cpu"]), dt.datetime.now(dt.UTC))

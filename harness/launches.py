@@ -1,0 +1,166 @@
+"""Several launches of the engine: each in a process of its own, with another hash seed and environment size.
+
+What a process draws once (where memory lies, the order of hash tables) can move a figure further than everything
+that repeats inside it; claims beyond one process need several. Kalibera & Jones, "Rigorous benchmarking in reasonable
+time" (ISMM 2013); for the environment's size Mytkowicz et al., "Producing wrong data without doing anything
+obviously wrong!" (ASPLOS 2009).
+
+Each launch is an ordinary run in a folder of its own (`launches/02/`, the second); the whole is put together from them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from harness import machine
+from harness.agreement import SIGNATURE, signature_difference
+from harness.errors import RecordsError
+from harness.experiment import INTERRUPTED, Outcome
+from harness.records import read_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.config_file import Loaded
+    from harness.records import RunFolder
+
+__all__ = ["Launch", "Launches", "draw"]
+
+MAX_PADDING: Final = 4096
+"""Bytes of environment that are added at most: a page, over which the stack's start moves."""
+PADDING: Final = "HARNESS_PADDING"
+SHARED: Final = ("host", "engine_args", "environment", "workload", "steps", "arms_measured")
+"""What the whole run takes from its first launch."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What is drawn for one launch; the first has number 1.
+
+    `hash_seed` is for PYTHONHASHSEED, `padding_bytes` are added to the environment, `schedule_seed` draws the order.
+    """
+
+    number: int
+    hash_seed: int
+    padding_bytes: int
+    schedule_seed: int
+
+
+def draw(count: int, seed: int) -> list[Launch]:
+    """Draw all launches; the same seed gives the same ones."""
+    rng = np.random.default_rng([seed, count])
+    hash_seeds = rng.choice(2**32 - 1, size=count, replace=False)
+    paddings = rng.integers(0, MAX_PADDING, size=count)
+    return [Launch(i + 1, int(hash_seeds[i]), int(paddings[i]), seed + i) for i in range(count)]
+
+
+@dataclass
+class Launches:
+    """One run of several launches.
+
+    Attributes:
+        arguments: of `harness run`: the config and its overrides, without --out.
+        announce: is told, before each launch, how many of how many it is.
+        start: starts a process (`subprocess.Popen`, unless a test plays it).
+    """
+
+    loaded: Loaded
+    folder: RunFolder
+    arguments: Sequence[str]
+    command: Sequence[str]
+    announce: Callable[[int, int], None]
+    selftest: str = ""
+    start: Callable[..., Any] = subprocess.Popen
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self) -> Outcome:
+        """Run all launches; the first one that does not end well ends the run, and what was measured stays."""
+        protocol = self.loaded.experiment.protocol
+        planned = draw(protocol.launches, protocol.seed)
+        self.facts = {
+            "status": "running",
+            "command": list(self.command),
+            "started": _now(),
+            "config_file": self.loaded.path.name,
+            "config": self.loaded.experiment.model_dump(mode="json"),
+            "machine": machine.describe_machine(),
+            "selftest": self.selftest,
+            "versions": machine.versions(),
+            "launches": [vars(launch) for launch in planned],
+        }
+        self.folder.write_run(self.facts)
+        outcome = Outcome("complete", 0)
+        for launch in planned:
+            self.announce(launch.number, len(planned))
+            outcome = self._one(launch)
+            if outcome.status != "complete":
+                outcome.message += f"; {launch.number - 1} of {len(planned)} launches were measured and kept before"
+                break
+        self.facts |= {
+            "status": outcome.status,
+            "exit_status": outcome.exit_status,
+            "message": outcome.message,
+            "ended": _now(),
+            "load_average_at_end": machine.describe_machine()["load_average"],
+        }
+        self.folder.write_run(self.facts)
+        return outcome
+
+    def _one(self, launch: Launch) -> Outcome:
+        """Run one launch to its end, and take over what it found."""
+        path = self.folder.launch(launch.number)
+        arguments = [
+            *(sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(path)),
+            *("--set", "protocol.launches=1", "--set", f"protocol.seed={launch.schedule_seed}"),
+        ]
+        environment = {**os.environ, "PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
+        # In a process group of its own: Ctrl-C reaches it once, from here.
+        process = self.start(arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0)
+        try:
+            exit_status = int(process.wait())
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            try:
+                exit_status = int(process.wait()) or INTERRUPTED
+            except KeyboardInterrupt:
+                process.kill()
+                exit_status = INTERRUPTED
+        try:
+            run = read_run(path).run
+            self._take_over(run)
+        except RecordsError as error:
+            return Outcome("failed", exit_status or 1, f"launch {launch.number}: {error}")
+        message = f"launch {launch.number}: {run['message']}" if run.get("message") else ""
+        status = "interrupted" if exit_status == INTERRUPTED else str(run["status"])
+        return Outcome("failed" if status == "running" else status, exit_status, message)
+
+    def _take_over(self, run: dict[str, Any]) -> None:
+        """What all launches share, from the first; that the others did the same work; and what was unequal."""
+        if "steps" in self.facts and "steps" in run:
+            expected = {key: value for key, value in self.facts["steps"].items() if key in SIGNATURE}
+            if difference := signature_difference(expected, run["steps"]):
+                raise RecordsError(f"it did other work than the launch before: {difference}")
+        for key in SHARED:
+            if key in run:
+                self.facts.setdefault(key, run[key])
+        if "calibration" in run:
+            costs = [*self.facts.get("calibrations", []), run["calibration"]]
+            self.facts["calibrations"] = costs
+            self.facts["calibration"] = {key: float(np.mean([cost[key] for cost in costs])) for key in costs[0]}
+        equality = self.facts.setdefault("equality", {})
+        for arm, found in run.get("equality", {}).items():
+            if equality.get(arm, found)["equal"]:
+                equality[arm] = found
+        self.folder.write_run(self.facts)
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
