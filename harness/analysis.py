@@ -5,14 +5,18 @@ Pure: takes what `read_run` gives, measures nothing and writes nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from harness.changepoint import MIN_LENGTH
+from harness.drift import find_drift
 from harness.exposure import PLANTED_US, exposure, planted_name
+from harness.measured import complete_groups, launch_values
+from harness.outliers import find_outliers
 from harness.seams import AA, SEAMS
 from harness.shapes import steps_by_shape
-from harness.statistics import corrected_self, joint_confidence, paired_difference, total, verdict
+from harness.statistics import joint_confidence, paired_difference, total, verdict
+from harness.stopping import per_look
 from harness.summary import (
     REST,
     SCOPE,
@@ -20,21 +24,25 @@ from harness.summary import (
     SUM,
     ArmSummary,
     Comparison,
+    LevelShift,
+    Outliers,
     OwnCost,
     ProbeTotals,
     ShapeComparison,
     Summary,
+    Throughput,
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import numpy as np
     from numpy.typing import NDArray
 
+    from harness.measured import Values
     from harness.records import Records
 
-    Values: TypeAlias = dict[str, NDArray[np.float64]]
+__all__ = ["scope_half_width_us", "summarise"]
 
-__all__ = ["arm_values", "summarise"]
+WITHHELD = "withheld"
 
 
 def summarise(records: Records) -> Summary:
@@ -48,30 +56,27 @@ def summarise(records: Records) -> Summary:
         name: ArmSummary(equality.get(name, {}).get("equal"), equality.get(name, {}).get("reason", "not checked"), 0, 0)
         for name in (*configured, AA)
     }
-    values = arm_values(records, notes)
+    for number, launch in enumerate(records.launches, start=1):
+        notes += [f"launch {number}: {note}" for note in _notes(launch)]
+    values, launches = launch_values(records, notes)
     planted = {name: values.pop(name) for name in map(planted_name, PLANTED_US) if name in values}
     for name, found in values.items():
         arms[name] = _arm_summary(arms[name], found, probes)
-    summary = Summary(run, arms, [], probes, notes)
+    summary = Summary(run, arms, [], probes, notes, counters=_counters(records), launches=max(len(records.launches), 1))
     baseline = config["baseline"]
     if baseline not in values:
         if values:
             notes.append(f"the baseline {baseline!r} was not measured, so there are no differences")
         return summary
 
-    pairs = [
-        (name, metric, values[name][metric], values[baseline][metric])
-        for name in values
-        if name != baseline
-        for metric in (SCOPE, *probes, SUM, REST, STEP)
-        if metric in values[name] and (values[name][metric].any() or values[baseline][metric].any())
-    ]
-    confidence = joint_confidence(protocol["confidence"], len(pairs))
+    base_confidence = _base_confidence(run)
+    pairs = _pairs(values, baseline, probes)
+    confidence = joint_confidence(base_confidence, len(pairs))
     steps = arms[baseline].steps
     margin_us = protocol["margin"] * arms[baseline].corrected_scope_ns / steps / 1e3
     comparisons = []
-    for name, metric, arm_ns, baseline_ns in pairs:
-        difference = paired_difference(arm_ns, baseline_ns, confidence)
+    for name, metric in pairs:
+        difference = paired_difference(values[name][metric], values[baseline][metric], confidence, launches)
         per_step = difference.scaled(1e-3 / steps)
         comparisons.append(
             Comparison(name, baseline, metric, per_step, difference.scaled(1e-6), verdict(per_step, margin_us))
@@ -82,60 +87,129 @@ def summarise(records: Records) -> Summary:
         if c.arm == AA and c.metric in (SCOPE, STEP) and c.verdict in ("faster", "slower")
     ]
     own_costs = [
-        _own_cost(name, found, joint_confidence(protocol["confidence"], len(values)))
+        _own_cost(name, found, joint_confidence(base_confidence, len(values)), launches)
         for name, found in values.items()
         if STEP in found
     ]
-    shapes = _by_shape(run, values, baseline)
     probe_ns = run["calibration"]["inside_ns"] + run["calibration"]["outside_ns"]
-    exposed = exposure(
-        {**values, **planted}, baseline, SEAMS[config["seam"]].probe, probe_ns, float(protocol["confidence"])
+    everything = {**values, **planted}
+    drift, drift_tested, outliers = _disturbances(records)
+    summary = replace(
+        summary,
+        comparisons=comparisons,
+        confidence_each=confidence,
+        margin_us=margin_us,
+        own_costs=own_costs,
+        shapes=_by_shape(run, values, baseline, base_confidence, launches),
+        exposure=exposure(everything, baseline, SEAMS[config["seam"]].probe, probe_ns, base_confidence, launches),
+        throughput=_throughput(run, arms, comparisons),
+        drift=drift,
+        drift_tested=drift_tested,
+        outliers=outliers,
     )
-    return Summary(run, arms, comparisons, probes, notes, confidence, margin_us, own_costs, shapes, exposed)
+    return _without_verdicts(summary) if summary.withheld else summary
 
 
-def _by_shape(run: dict[str, Any], values: dict[str, Values], baseline: str) -> list[ShapeComparison]:
+def scope_half_width_us(records: Records) -> float:
+    """The widest half-width of the scope's differences, a step, as the report would print them now."""
+    values, launches = launch_values(records, [])
+    baseline, probes = records.run["config"]["baseline"], list(records.run["config"]["probes"])
+    values = {name: found for name, found in values.items() if name not in map(planted_name, PLANTED_US)}
+    if baseline not in values:
+        return float("inf")
+    pairs = _pairs(values, baseline, probes)
+    confidence = joint_confidence(_base_confidence(records.run), len(pairs))
+    steps = values[baseline][SCOPE].shape[1]
+    differences = [
+        paired_difference(values[name][SCOPE], values[baseline][SCOPE], confidence, launches)
+        for name in values
+        if name != baseline
+    ]
+    return float(max((difference.high - difference.low) / 2e3 / steps for difference in differences))
+
+
+def _base_confidence(run: dict[str, Any]) -> float:
+    """What the intervals of a report hold together at, less what looking at the run more than once costs."""
+    return per_look(float(run["config"]["protocol"]["confidence"]), len(run.get("looks", [])))
+
+
+def _pairs(values: dict[str, Values], baseline: str, probes: list[str]) -> list[tuple[str, str]]:
+    """(arm, metric) of every difference that the report prints."""
+    return [
+        (name, metric)
+        for name in values
+        if name != baseline
+        for metric in (SCOPE, *probes, SUM, REST, STEP)
+        if metric in values[name] and (values[name][metric].any() or values[baseline][metric].any())
+    ]
+
+
+def _by_shape(
+    run: dict[str, Any], values: dict[str, Values], baseline: str, together: float, launches: NDArray[np.int64]
+) -> list[ShapeComparison]:
     """The scope's differences by batch shape; none where all steps have the same."""
     shapes = steps_by_shape(run["steps"])
     others = [name for name in values if name != baseline]
     if len(shapes) < 2:
         return []
-    protocol = run["config"]["protocol"]
-    confidence = joint_confidence(protocol["confidence"], len(shapes) * len(others))
+    confidence = joint_confidence(together, len(shapes) * len(others))
     found = []
     for shape, steps in shapes.items():
         of_baseline = values[baseline][SCOPE][:, steps]
-        margin_us = protocol["margin"] * total(of_baseline) / len(steps) / 1e3
+        margin_us = run["config"]["protocol"]["margin"] * total(of_baseline) / len(steps) / 1e3
         for name in others:
-            difference = paired_difference(values[name][SCOPE][:, steps], of_baseline, confidence)
+            difference = paired_difference(values[name][SCOPE][:, steps], of_baseline, confidence, launches)
             per_step = difference.scaled(1e-3 / len(steps))
             found.append(ShapeComparison(shape, len(steps), name, per_step, verdict(per_step, margin_us)))
     return found
 
 
-def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:
-    """For each measured arm its values by metric, each of shape [groups, steps], in nanoseconds.
+def _throughput(run: dict[str, Any], arms: dict[str, ArmSummary], comparisons: list[Comparison]) -> list[Throughput]:
+    """Output tokens a second, and what each arm's difference in the bare step makes of them."""
+    tokens = run["workload"]["output_tokens"]
+    baseline_ns = arms[run["config"]["baseline"]].bare_step_ns
+    found = []
+    for name, arm in arms.items():
+        if not arm.measured or arm.bare_step_ns is None or baseline_ns is None:
+            continue
+        of_step = next((c.per_pass_ms.scaled(1e6) for c in comparisons if (c.arm, c.metric) == (name, STEP)), None)
+        change = None if of_step is None else of_step.rate(tokens * 1e9, baseline_ns)
+        found.append(Throughput(name, tokens * 1e9 / arm.bare_step_ns, change))
+    return found
 
-    Metrics are corrected for the probes' own cost; `step` is there only where bare steps were measured. Raw columns
-    are there under their own names.
-    """
-    run = records.run
-    known = [*(arm["name"] for arm in run["config"]["arms"]), AA, *map(planted_name, PLANTED_US)]
-    measured = [name for name in run.get("arms_measured", []) if name in known]
-    bare = bool(run["config"]["protocol"]["bare"])
-    frame = _complete_groups(records.frame, len(measured) * (1 + bare), run, notes)
-    if frame is None:
+
+def _disturbances(records: Records) -> tuple[list[LevelShift], bool, Outliers | None]:
+    """Level shifts of each launch, whether all could be looked at for them, and the outlying steps of all."""
+    protocol = records.run["config"]["protocol"]
+    drift: list[LevelShift] = []
+    tested, outliers = True, None
+    for number, launch in enumerate(records.launches or [records], start=1):
+        frame = complete_groups(launch, [])
+        if frame is not None:
+            tested &= frame["pass"].nunique() >= MIN_LENGTH
+            drift += find_drift(frame, protocol["margin"], protocol["drift"], number)
+            found = find_outliers(frame)
+            outliers = outliers.joined(found) if outliers is not None and found is not None else found or outliers
+    return drift, tested, outliers
+
+
+def _without_verdicts(summary: Summary) -> Summary:
+    """The same figures, and no verdict on them."""
+    return replace(
+        summary,
+        comparisons=[replace(comparison, verdict=WITHHELD) for comparison in summary.comparisons],
+        shapes=[replace(found, verdict=WITHHELD) for found in summary.shapes],
+    )
+
+
+def _counters(records: Records) -> dict[str, dict[str, float]]:
+    """Each arm's counts a step; of several launches the first one's, since counts do not wobble."""
+    table = (records.launches or [records])[0].counters
+    if table.empty:
         return {}
-    probes = list(run["config"]["probes"])
-    calibration = run["calibration"]
-    cost = float(calibration["inside_ns"]), float(calibration["outside_ns"])
-    values = {}
-    for name in measured:
-        of_arm = frame[frame["arm"] == name]
-        values[name] = _metrics(of_arm[of_arm["probed"]], probes, cost)
-        if bare:
-            values[name][STEP] = _step_ns(_ordered(of_arm[~of_arm["probed"]]))
-    return values
+    names = [name for name in table.columns if name not in ("arm", "step")]
+    means = table.groupby("arm", sort=False)[names].mean()
+    return {str(arm): {name: float(row[name]) for name in names} for arm, row in means.iterrows()}
 
 
 def _notes(records: Records) -> list[str]:
@@ -150,47 +224,8 @@ def _notes(records: Records) -> list[str]:
         notes.append(f"{clipped} requests were clipped to the model's {cap} tokens")
     if records.partial:
         notes.append(f"cut short, kept but not counted: {', '.join(records.partial)}")
-    notes += [f"left out, it cannot be read: passes/{name} ({why})" for name, why in records.unreadable.items()]
+    notes += [f"left out, it cannot be read: {name} ({why})" for name, why in records.unreadable.items()]
     return notes
-
-
-def _complete_groups(frame: pd.DataFrame, passes: int, run: dict[str, Any], notes: list[str]) -> pd.DataFrame | None:
-    """Only groups in which every step met every arm, probed and bare."""
-    if frame.empty or not passes:
-        return None
-    rows = frame.groupby("group").size()
-    whole = rows.index[rows == passes * run["steps"]["count"]]
-    if len(whole) < len(rows):
-        notes.append(f"{len(rows) - len(whole)} of {len(rows)} groups lack a pass and are left out")
-    kept = frame[frame["group"].isin(whole)]
-    return None if kept.empty else kept
-
-
-def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.sort_values(["group", "step"])
-
-
-def _column(ordered: pd.DataFrame, name: str) -> NDArray[np.float64]:
-    return np.asarray(ordered[name], dtype=np.float64).reshape(ordered["group"].nunique(), -1)
-
-
-def _step_ns(ordered: pd.DataFrame) -> NDArray[np.float64]:
-    return _column(ordered, "execute_ns") + _column(ordered, "sample_ns")
-
-
-def _metrics(frame: pd.DataFrame, probes: list[str], cost: tuple[float, float]) -> Values:
-    """One arm's probed values: corrected times by metric, and the raw columns."""
-    ordered = _ordered(frame)
-    values = {name: _column(ordered, name) for name in ordered.columns if name.partition(".")[2]}
-    values["probed_step_ns"] = _step_ns(ordered)
-    inside, outside = cost
-    for metric, source in ((REST, SCOPE), *((probe, probe) for probe in probes)):
-        values[metric] = corrected_self(
-            values[f"{source}.self_ns"], values[f"{source}.calls"], values[f"{source}.nested_calls"], inside, outside
-        )
-    values[SUM] = np.sum([values[probe] for probe in probes], axis=0) if probes else np.zeros_like(values[REST])
-    values[SCOPE] = values[SUM] + values[REST]
-    return values
 
 
 def _arm_summary(arm: ArmSummary, values: Values, probes: list[str]) -> ArmSummary:
@@ -218,7 +253,7 @@ def _arm_summary(arm: ArmSummary, values: Values, probes: list[str]) -> ArmSumma
     )
 
 
-def _own_cost(arm: str, values: Values, confidence: float) -> OwnCost:
+def _own_cost(arm: str, values: Values, confidence: float, launches: NDArray[np.int64]) -> OwnCost:
     steps = values[STEP].shape[1]
-    cost = paired_difference(values["probed_step_ns"], values[STEP], confidence).scaled(1e-3 / steps)
+    cost = paired_difference(values["probed_step_ns"], values[STEP], confidence, launches).scaled(1e-3 / steps)
     return OwnCost(arm, cost, cost.estimate / (total(values[STEP]) / steps / 1e3))

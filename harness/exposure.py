@@ -28,7 +28,12 @@ def planted_name(delay_us: float) -> str:
 
 
 def exposure(
-    values: dict[str, dict[str, NDArray[np.float64]]], baseline: str, probe: str, probe_ns: float, confidence: float
+    values: dict[str, dict[str, NDArray[np.float64]]],
+    baseline: str,
+    probe: str,
+    probe_ns: float,
+    confidence: float,
+    launches: NDArray[np.int64] | None = None,
 ) -> Exposure | None:
     """The slope of the step on the planted delay, and what a step would gain if the seam's function took no time.
 
@@ -38,6 +43,7 @@ def exposure(
         probe: the seam's probe; without it among the probes only the slope can be told.
         probe_ns: cost of a probe call, of which the function's total time is freed.
         confidence: of the intervals.
+        launches: of each group, as in `paired_difference`.
 
     Returns:
         None where the planted arms or bare steps were not measured.
@@ -46,7 +52,7 @@ def exposure(
     if any(STEP not in values.get(name, {}) for name in names):
         return None
     responses = np.stack([values[name][STEP] for name in names]) / 1e3
-    exposed = slope(np.array(PLANTED_US), responses, confidence)
+    exposed = slope(np.array(PLANTED_US), responses, confidence, launches)
     of_baseline = values[baseline]
     if f"{probe}.total_ns" not in of_baseline:
         return Exposure(exposed, None)

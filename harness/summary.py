@@ -16,15 +16,19 @@ __all__ = [
     "SUM",
     "SUMMARY_SCHEMA",
     "ArmSummary",
+    "Cause",
     "Comparison",
     "Exposure",
+    "LevelShift",
+    "Outliers",
     "OwnCost",
     "ProbeTotals",
     "ShapeComparison",
     "Summary",
+    "Throughput",
 ]
 
-SUMMARY_SCHEMA: Final = 1
+SUMMARY_SCHEMA: Final = 2
 
 SCOPE: Final = "scope"
 STEP: Final = "step"
@@ -114,6 +118,15 @@ class Exposure:
 
 
 @dataclass(frozen=True)
+class Throughput:
+    """Output tokens per second of model-runner time, from bare steps; and the difference to the baseline."""
+
+    arm: str
+    tokens_per_s: float
+    difference: Interval | None
+
+
+@dataclass(frozen=True)
 class OwnCost:
     """What the instrument itself costs: probed minus bare, of the same arm, a step."""
 
@@ -123,11 +136,79 @@ class OwnCost:
 
 
 @dataclass(frozen=True)
+class LevelShift:
+    """A shift of the level at which the run measured.
+
+    Attributes:
+        of: `share` (of the scope in the step), `level` (of the scope) or `machine` (of the rest of the step).
+        launch: in which launch.
+        first_pass: the pass that it begins with, of `passes` in the launch.
+        size: new level relative to the old one, less 1.
+        statistic: of the change-point test.
+        withholds: whether it is larger than the margin, and of the level that verdicts hang on.
+    """
+
+    of: str
+    launch: int
+    first_pass: int
+    passes: int
+    size: float
+    statistic: float
+    withholds: bool
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that may disturb a step.
+
+    `steps` outlying ones count under it; it happened in `outlying_share` of these and in `ordinary_share` of others.
+    """
+
+    event: str
+    meaning: str
+    steps: int
+    outlying_share: float
+    ordinary_share: float
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Outlying ones of all steps. `excess_share` is their time above the usual, as a share of all measured time."""
+
+    steps: int
+    outlying: int
+    excess_share: float
+    unexplained: int
+    causes: list[Cause]
+
+    def joined(self, other: Outliers) -> Outliers:
+        """These and those of another launch; shares weighed by what they are shares of."""
+        ordinary, others = self.steps - self.outlying, other.steps - other.outlying
+        return Outliers(
+            self.steps + other.steps,
+            self.outlying + other.outlying,
+            _mean(self.excess_share, self.steps, other.excess_share, other.steps),
+            self.unexplained + other.unexplained,
+            [
+                Cause(
+                    a.event,
+                    a.meaning,
+                    a.steps + b.steps,
+                    _mean(a.outlying_share, self.outlying, b.outlying_share, other.outlying),
+                    _mean(a.ordinary_share, ordinary, b.ordinary_share, others),
+                )
+                for a, b in zip(self.causes, other.causes, strict=True)
+            ],
+        )
+
+
+@dataclass(frozen=True)
 class Summary:
     """All that a report shows.
 
     `confidence_each` is the confidence of each interval that makes all of them hold together; `margin_us` what is as
-    good as no difference, a step.
+    good as no difference, a step. `counters` gives each arm's counts a step, by the names of
+    `instrument.counters`. `drift_tested` is false where a launch had too few passes to look for a level shift.
     """
 
     run: dict[str, Any]
@@ -140,6 +221,17 @@ class Summary:
     own_costs: list[OwnCost] = field(default_factory=list)
     shapes: list[ShapeComparison] = field(default_factory=list)
     exposure: Exposure | None = None
+    throughput: list[Throughput] = field(default_factory=list)
+    drift: list[LevelShift] = field(default_factory=list)
+    drift_tested: bool = False
+    outliers: Outliers | None = None
+    counters: dict[str, dict[str, float]] = field(default_factory=dict)
+    launches: int = 1
+
+    @property
+    def withheld(self) -> bool:
+        """Whether a level shift takes the verdicts back."""
+        return any(shift.withholds for shift in self.drift)
 
     @property
     def baseline(self) -> str:
@@ -153,7 +245,7 @@ class Summary:
     def as_json(self) -> dict[str, Any]:
         """summary.json, as its schema (harness/schemas/summary.schema.json) says."""
         host = self.run.get("host", {})
-        return {
+        content = {
             "schema": SUMMARY_SCHEMA,
             "status": self.run["status"],
             "host": {key: host.get(key, "") for key in ("engine", "version", "runner", "device")},
@@ -162,41 +254,30 @@ class Summary:
             "confidence_each": self.confidence_each,
             "margin_us": self.margin_us,
             "arms": {name: asdict(arm) for name, arm in self.arms.items()},
-            "comparisons": [
-                {
-                    "arm": c.arm,
-                    "baseline": c.baseline,
-                    "metric": c.metric,
-                    "per_step_us": _interval(c.per_step_us),
-                    "per_pass_ms": _interval(c.per_pass_ms),
-                    "verdict": c.verdict,
-                }
-                for c in self.comparisons
-                if c.metric not in (SUM, REST)
-            ],
-            "own_costs": [
-                {"arm": cost.arm, "per_step_us": _interval(cost.per_step_us), "share": cost.share}
-                for cost in self.own_costs
-            ],
-            "shapes": [
-                {
-                    "shape": c.shape,
-                    "steps": c.steps,
-                    "arm": c.arm,
-                    "per_step_us": _interval(c.per_step_us),
-                    "verdict": c.verdict,
-                }
-                for c in self.shapes
-            ],
-            "exposure": None
-            if self.exposure is None
-            else {
-                "slope": _interval(self.exposure.slope),
-                "share": None if self.exposure.share is None else _interval(self.exposure.share),
-            },
+            "comparisons": [asdict(c) for c in self.comparisons if c.metric not in (SUM, REST)],
+            "throughput": [asdict(found) for found in self.throughput],
+            "own_costs": [asdict(cost) for cost in self.own_costs],
+            "shapes": [asdict(found) for found in self.shapes],
+            "exposure": None if self.exposure is None else asdict(self.exposure),
+            "drift": [asdict(shift) for shift in self.drift],
+            "drift_tested": self.drift_tested,
+            "outliers": None if self.outliers is None else asdict(self.outliers),
+            "counters": self.counters,
+            "launches": self.launches,
             "notes": self.notes,
         }
+        plain: dict[str, Any] = _plain(content)
+        return plain
 
 
-def _interval(interval: Interval) -> dict[str, float | None]:
-    return {key: value if math.isfinite(value) else None for key, value in asdict(interval).items()}
+def _mean(a: float, weight_a: int, b: float, weight_b: int) -> float:
+    return (a * weight_a + b * weight_b) / max(weight_a + weight_b, 1)
+
+
+def _plain(value: Any) -> Any:
+    """The same with null for what JSON has no number for: limits of too few groups, an infinite statistic."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

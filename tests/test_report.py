@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,18 @@ from harness.analysis import summarise
 from harness.records import Records, RunFolder
 from harness.report import write_reports
 from harness.report.markdown import render_markdown, table_lines
-from harness.report.table import build_table, format_interval
+from harness.report.table import build_counter_table, build_table, format_interval
 from harness.report.terminal import print_summary
 from harness.statistics import Interval
-from tests.test_summary import make_frame, make_run
+from harness.summary import Cause, LevelShift, Outliers
+from tests.test_summary import make_counters, make_frame, make_run
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 
 
 @pytest.fixture
 def summary():
-    return summarise(Records(make_run(), make_frame()))
+    return summarise(Records(make_run(), make_frame(), counters=make_counters()))
 
 
 def test_the_markdown_is_the_golden_one(summary) -> None:
@@ -43,7 +45,7 @@ def test_the_tables_lines_are_aligned_and_have_all_rows(summary) -> None:
     titles = [line.split("|")[1].strip() for line in lines[2:]]
     assert titles == [
         "`torch.cat`", "`compute_slot_mapping`", "sum of these", "rest of the scope", "`_prepare_inputs`",
-        "whole step, bare", "`_prepare_inputs` is", "the step is",
+        "whole step, bare", "output tokens/s", "`_prepare_inputs` is", "the step is",
     ]  # fmt: skip
 
 
@@ -120,3 +122,55 @@ def test_a_run_is_rendered_again_from_its_folder_without_torch_or_vllm(tmp_path)
     assert "_prepare_inputs" in done.stdout
     assert (folder.path / "report.md").read_text() == render_markdown(expected)
     assert (folder.path / "summary.json").is_file()
+
+
+def test_what_changed_during_the_run_is_said(summary) -> None:
+    causes = [
+        Cause("gc_collections", "Python collected garbage", 2, 0.5, 0.01),
+        Cause("page_faults", "faults", 0, 0, 0),
+    ]
+    changed = replace(
+        summary,
+        outliers=Outliers(1000, 4, 0.02, 2, causes),
+        drift=[
+            LevelShift("share", 1, 30, 60, -0.032, 80.0, withholds=True),
+            LevelShift("machine", 1, 31, 60, 0.2, 80.0, withholds=False),
+        ],
+    )
+    text = render_markdown(changed)
+    assert (
+        "> **Verdicts are withheld. From pass 30 of 60 on _prepare_inputs, relative to the rest of the step, was "
+        in text
+    )
+    assert "3.2 % faster (4.5 us a step), which is more than the margin of 1 %. Run it again.**" in text
+    assert "From pass 31 of 60 on the rest of the step was 20 % slower: all arms share it" in text
+    assert "4 of 1,000 steps were outlying, with 2 % of all time above the usual: in 2 Python collected garbage" in text
+    assert "(so in 50 % of the outlying steps and 1 % of the others); 2 without a cause" in text
+    assert "No shift" not in text
+    assert "too few passes to look for a shift" in render_markdown(summary)
+    assert "No shift of the level" in render_markdown(replace(summary, drift_tested=True))
+    console = Console(file=io.StringIO(), width=400)
+    print_summary(changed, console)
+    assert "Verdicts are withheld." in console.file.getvalue()
+    assert "4 of 1,000 steps" in console.file.getvalue()
+
+
+def test_shifts_in_many_launches_are_summed_up(summary) -> None:
+    drift = [
+        LevelShift("machine", launch, 3, 48, size, 50.0, withholds=False) for launch, size in ((1, 0.02), (4, -0.03))
+    ]
+    text = render_markdown(replace(summary, drift=drift, launches=6))
+    assert "The level shifted in 2 of 6 launches, by -3 to +2 %, in ways that withhold nothing" in text
+    assert "of launch 4" not in text
+
+
+def test_counters_stand_in_a_table_of_their_own_and_copies_only_where_there_were_any(summary) -> None:
+    table = build_counter_table(summary)
+    assert table.rows[-1] == "bytes copied to the device, whole step"
+    assert [column.cells for column in table.columns] == [["8", "20", "1", "3", "96", "4,000"]] * 2
+    none = {arm: {name: 0.0 if "device" in name else n for name, n in counts.items()}
+            for arm, counts in summary.counters.items()}  # fmt: skip
+    table = build_counter_table(replace(summary, counters=none))
+    assert table.rows == ["ATen dispatches, _prepare_inputs", "ATen dispatches, whole step"]
+    assert table.footnotes == ["nothing was copied from host memory to another device"]
+    assert build_counter_table(replace(summary, counters={})) is None

@@ -153,3 +153,49 @@ def test_over_200_runs_of_equal_arms_no_more_than_the_stated_rate_differ() -> No
 def test_correction_takes_both_parts_of_a_probe() -> None:
     one = np.ones(1)
     assert corrected_self(1000 * one, 2 * one, 3 * one, 100.0, 50.0) == [1000 - 200 - 150]
+
+
+def draw_launches(seed: int, count: int = 6, groups: int = 8, steps: int = 10):
+    """Differences of launches that each lie somewhere else: their own place, and noise within."""
+    rng = np.random.default_rng(seed)
+    place = rng.normal(size=count).repeat(groups)[:, None]
+    return place + 0.3 * rng.normal(size=(count * groups, steps)), np.arange(count).repeat(groups)
+
+
+def test_with_several_launches_the_interval_covers_the_spread_between_them() -> None:
+    """As if all groups were of one launch, it would hold the truth (0) only now and then."""
+    missed = {"launches": 0, "pooled": 0}
+    for seed in range(200):
+        values, launches = draw_launches(seed)
+        for name, labels in (("launches", launches), ("pooled", None)):
+            found = paired_difference(values, np.zeros_like(values), 0.95, labels)
+            missed[name] += not found.low <= 0 <= found.high
+    assert missed["launches"] <= 0.08 * 200
+    assert missed["pooled"] > 0.4 * 200
+
+
+def test_of_launches_it_is_students_interval_of_their_estimates() -> None:
+    values, launches = draw_launches(0)
+    of_each = [typical_sum(values[launches == launch]) for launch in range(6)]
+    found = paired_difference(values, np.zeros_like(values), 0.95, launches)
+    assert found.estimate == pytest.approx(np.mean(of_each))
+    assert found.high - found.estimate == pytest.approx(2.570582 * np.std(of_each, ddof=1) / np.sqrt(6), rel=1e-6)
+
+
+def test_two_launches_give_no_interval() -> None:
+    values, launches = draw_launches(0, count=2)
+    assert np.isinf(paired_difference(values, np.zeros_like(values), 0.95, launches).high)
+
+
+def test_a_longer_duration_is_a_lower_rate() -> None:
+    """100 tokens in 10 s, and then in 12.5 s, or anything from 10 to 20."""
+    change = Interval(2.5, 0.0, 10.0).rate(100, 10)
+    assert (change.estimate, change.low, change.high) == (-2.0, -5.0, 0.0)
+    assert Interval(0.0, -np.inf, np.inf).rate(100, 10) == Interval(0.0, -10.0, np.inf)  # no tokens, or any number
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=3), st.floats(1e-3, 1e3))
+def test_a_rates_interval_holds_its_estimate_also_where_it_is_wider_than_the_duration(limits, duration) -> None:
+    low, estimate, high = sorted(limits)
+    change = Interval(estimate, low, high).rate(100, duration)
+    assert change.low <= change.estimate <= change.high

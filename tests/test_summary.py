@@ -13,6 +13,7 @@ import pytest
 from harness.analysis import summarise
 from harness.records import Records
 from harness.seams import AA
+from harness.summary import LevelShift
 
 PROBES = ["torch.cat", "compute_slot_mapping"]
 GROUPS, STEPS = 6, 5
@@ -21,7 +22,7 @@ INSIDE, OUTSIDE = 100.0, 50.0
 
 def make_run(**changes):
     return {
-        "schema": 1,
+        "schema": 2,
         "status": "complete",
         "message": "",
         "command": ["python", "-m", "harness", "run", "config.yaml", "--out", "x"],
@@ -34,7 +35,7 @@ def make_run(**changes):
             "arms": [{"name": "list"}, {"name": "array"}, {"name": "wrong"}],
             "probes": PROBES,
             "protocol": {"passes": GROUPS, "grain": "step", "order": "random", "confidence": 0.95, "seed": 0,
-                         "margin": 0.01, "bare": True},
+                         "margin": 0.01, "bare": True, "drift": "share"},
         },
         "machine": {
             "cpu": "A processor", "usable_cores": 2, "cores": 2, "memory_gib": 24.0, "system": "Linux 6 x86_64",
@@ -73,7 +74,8 @@ def make_frame() -> pd.DataFrame:
             jitter = 10 * ((group * 7 + step) % 3)
             for arm, cats, slots_ns in (("list", 0, 40_000), ("array", 2, 30_000), (AA, 0, 40_000)):
                 # As timed end to end, `array` is 8 us faster, and a probed step takes 3 us longer than a bare one.
-                bare = {"group": group, "step": step, "pass": group, "arm": arm, "probed": False}
+                events = {"gc_collections": 0, "page_faults": 2, "involuntary_switches": 0}
+                bare = {"group": group, "step": step, "pass": group, "arm": arm, "probed": False, **events}
                 rows.append({**bare, "execute_ns": 500_000 + jitter - 8000 * (arm == "array"), "sample_ns": 20_000})
                 cat_total = cats * (1000 + INSIDE)
                 slots_self = slots_ns + jitter + INSIDE + cats * OUTSIDE
@@ -93,9 +95,17 @@ def make_frame() -> pd.DataFrame:
     return pd.DataFrame(rows).fillna(0).sample(frac=1, random_state=0)  # rows may come in any order
 
 
+def make_counters() -> pd.DataFrame:
+    """What a counting pass gives: one row a (arm, step)."""
+    counted = {"scope_aten_dispatches": 8, "scope_device_copies": 1, "scope_device_copy_bytes": 96}
+    counted |= {"step_aten_dispatches": 20, "step_device_copies": 3, "step_device_copy_bytes": 4000}
+    rows = [{"arm": "list", "step": step, **counted} for step in range(STEPS)]
+    return pd.DataFrame([*rows, *({**row, "arm": "array", "scope_aten_dispatches": 6 + row["step"]} for row in rows)])
+
+
 @pytest.fixture
 def summary():
-    return summarise(Records(make_run(), make_frame()))
+    return summarise(Records(make_run(), make_frame(), counters=make_counters()))
 
 
 def test_corrected_times_are_what_the_functions_took(summary) -> None:
@@ -204,7 +214,7 @@ def test_an_unfinished_group_is_left_out_and_noted() -> None:
         ({"workload": {"clipped": 4, "requests": 9, "prompt_tokens": 1, "output_tokens": 1}}, {},
          "4 requests were clipped to the model's 2048 tokens"),
         ({}, {"partial": ["0003.partial.parquet"]}, "cut short, kept but not counted: 0003.partial.parquet"),
-        ({}, {"unreadable": {"0001.parquet": "torn"}}, "left out, it cannot be read: passes/0001.parquet (torn)"),
+        ({}, {"unreadable": {"passes/0001.parquet": "torn"}}, "left out, it cannot be read: passes/0001"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_said(run, records, note) -> None:
@@ -238,10 +248,36 @@ def test_summary_json_keeps_its_schema(groups) -> None:
     assert {comparison["metric"] for comparison in content["comparisons"]} == {"scope", "step", *PROBES}
     assert (content["comparisons"][0]["per_step_us"]["low"] is None) == (groups < 3)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**content, "schema": 2}, schema)
+        jsonschema.validate({**content, "schema": 99}, schema)
 
 
 def test_the_estimate_does_not_depend_on_the_order_of_rows(summary) -> None:
     again = summarise(Records(make_run(), make_frame().sort_values(["step", "arm", "group"])))
     assert again.comparisons == summary.comparisons
     assert np.isfinite(again.comparisons[0].per_step_us.low)
+
+
+def test_tokens_a_second_come_from_bare_steps_and_their_difference(summary) -> None:
+    """12 tokens in 5 steps of 520 us, and of 512 us."""
+    found = {throughput.arm: throughput for throughput in summary.throughput}
+    assert set(found) == {"list", "array", AA}
+    assert found["list"].tokens_per_s == pytest.approx(12 / 2.6e-3, rel=1e-3)
+    assert found["list"].difference is None
+    assert found["array"].difference.estimate == pytest.approx(12 / 2.56e-3 - 12 / 2.6e-3, rel=1e-2)
+    assert found["array"].difference.low > 0
+
+
+def test_counters_are_means_a_step(summary) -> None:
+    assert summary.counters["list"]["step_device_copy_bytes"] == 4000
+    assert summary.counters["array"]["scope_aten_dispatches"] == 8  # 6 to 10
+
+
+def test_a_level_shift_takes_every_verdict_back(monkeypatch) -> None:
+    shift = LevelShift("share", 1, 3, 6, 0.03, 99.0, withholds=True)
+    monkeypatch.setattr("harness.analysis.find_drift", lambda *args: [shift])
+    summary = summarise(Records(make_run(), make_frame()))
+    assert summary.withheld
+    assert {found.verdict for found in [*summary.comparisons, *summary.shapes]} == {"withheld"}
+    assert summary.difference("array", "scope").per_step_us.high < 0  # the figures stay
+    schema = json.loads(resources.files("harness").joinpath("schemas/summary.schema.json").read_text())
+    jsonschema.validate(summary.as_json(), schema)

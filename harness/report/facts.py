@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from harness.drift import LEVEL, MACHINE, SHARE
 from harness.report.table import format_interval
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
-    from harness.summary import Summary
+    from harness.summary import LevelShift, Summary
 
-__all__ = ["command_line", "exposed", "facts", "how_sure", "instrument_cost", "own_cost"]
+__all__ = ["command_line", "exposed", "facts", "how_sure", "instrument_cost", "own_cost", "steadiness", "withheld"]
 
 
 def facts(summary: Summary) -> dict[str, str]:
@@ -45,7 +46,8 @@ def facts(summary: Summary) -> dict[str, str]:
         lines["passes"] = (
             f"{measured[0].passes} of each of {_count(len(measured), 'arm')} (one of them A/A: the baseline once more)"
             f"{', and as many bare' if summary.own_costs else ''}; arms change from {protocol['grain']} to "
-            f"{protocol['grain']} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in one launch"
+            f"{protocol['grain']} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in "
+            f"{'one launch' if summary.launches == 1 else f'{summary.launches} launches'}{_stopped(summary)}"
         )
         steps_ms = [(arm.bare_step_ns or arm.step_ns) / arm.steps / 1e6 for arm in measured]
         shares = [arm.corrected_scope_ns / arm.step_ns * 100 for arm in measured]
@@ -113,12 +115,105 @@ def exposed(summary: Summary) -> str:
     )
 
 
+def steadiness(summary: Summary) -> list[str]:
+    """What changed while it was measured, and voids nothing: level shifts, outlying steps with their causes."""
+    if not any(arm.measured for arm in summary.arms.values()):
+        return []
+    harmless = {
+        SHARE: "less than the margin",
+        LEVEL: "paired differences share it",
+        MACHINE: "all arms share it, so it cancels in paired differences",
+    }
+    told = [shift for shift in summary.drift if not shift.withholds]
+    shifts = [f"{_shift(summary, shift)}: {harmless[shift.of]}." for shift in told]
+    if len({shift.launch for shift in told}) > 1:
+        low, high = (limit(shift.size for shift in told) * 100 for limit in (min, max))
+        shifts = [
+            f"The level shifted in {len({shift.launch for shift in told})} of {summary.launches} launches, by "
+            f"{low:+.2g} to {high:+.2g} %, in ways that withhold nothing (each of them: summary.json)."
+        ]
+    return [*shifts, *_no_shift(summary), *_outliers(summary)]
+
+
+def withheld(summary: Summary) -> list[str]:
+    """Why there are no verdicts, if there are none."""
+    margin = summary.run["config"]["protocol"]["margin"] * 100
+    baseline = summary.arms[summary.baseline]
+    return [
+        f"Verdicts are withheld. {_shift(summary, shift)} "
+        f"({abs(shift.size) * baseline.corrected_scope_ns / baseline.steps / 1e3:.2g} us a step), "
+        f"which is more than the margin of {margin:g} %. Run it again."
+        for shift in summary.drift
+        if shift.withholds
+    ]
+
+
+def _shift(summary: Summary, shift: LevelShift) -> str:
+    scope = summary.run["config"]["scope"]
+    what = {
+        SHARE: f"{scope}, relative to the rest of the step,",
+        LEVEL: scope,
+        MACHINE: "the rest of the step",
+    }[shift.of]
+    where = f"pass {shift.first_pass} of {shift.passes}"
+    if summary.launches > 1:
+        where += f" of launch {shift.launch}"
+    size = f"{abs(shift.size) * 100:.2g} % {'slower' if shift.size > 0 else 'faster'}"
+    return f"From {where} on {what} was {size}"
+
+
+def _no_shift(summary: Summary) -> list[str]:
+    watched = summary.run["config"]["protocol"]["drift"]
+    if any(shift.of == watched for shift in summary.drift):
+        return []
+    if not summary.drift_tested:
+        return ["There were too few passes to look for a shift of the level during the run."]
+    of = "the scope's share of the step" if watched == SHARE else "the scope"
+    return [f"No shift of the level of {of} was found during the run (change-point test at 5 %)."]
+
+
+def _outliers(summary: Summary) -> list[str]:
+    found = summary.outliers
+    if found is None:
+        return []
+    line = (
+        f"{found.outlying:,} of {found.steps:,} steps were outlying, with {found.excess_share * 100:.2g} % of all time "
+        "above the usual"
+    )
+    if not found.outlying:
+        return [f"None of {found.steps:,} steps was outlying."]
+    causes = [
+        f"in {cause.steps:,} {cause.meaning} (so in {cause.outlying_share * 100:.2g} % of the outlying steps and "
+        f"{cause.ordinary_share * 100:.2g} % of the others)"
+        for cause in found.causes
+        if cause.steps
+    ]
+    return [f"{line}: {'; '.join([*causes, f'{found.unexplained:,} without a cause that this process can see'])}."]
+
+
+def _stopped(summary: Summary) -> str:
+    stopped, until = summary.run.get("stopped"), summary.run["config"]["protocol"].get("until")
+    if stopped is None or until is None:
+        return ""
+    asked = f"+-{until['half_width_us']:g} us a step"
+    if stopped["narrow_enough"]:
+        return f", until all intervals of the scope were within {asked}"
+    return f", until the time was over: +-{stopped['half_width_us']:.2g} us a step was reached, {asked} was asked for"
+
+
 def how_sure(summary: Summary) -> str:
     """One line: what the intervals and verdicts mean."""
     confidence = summary.run["config"]["protocol"]["confidence"] * 100
+    planned = summary.run.get("looks", [])
+    looks = f", {len(planned)} looks taken into account" if planned else ""
+    where = (
+        "in this process"
+        if summary.launches == 1
+        else f"across {summary.launches} launches, each with another hash seed and environment size"
+    )
     return (
         f"Differences are paired within each step; their intervals hold together at {confidence:g} % "
-        f"({summary.confidence_each * 100:.4g} % each), in this process. Equivalent means within "
+        f"({summary.confidence_each * 100:.4g} % each{looks}), {where}. Equivalent means within "
         f"{summary.margin_us:.3g} us a step, {summary.run['config']['protocol']['margin'] * 100:g} % of the scope."
     )
 

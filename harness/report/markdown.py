@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.report.facts import command_line, exposed, facts, how_sure, instrument_cost, own_cost
-from harness.report.table import build_shape_table, build_table
+from harness.report.facts import command_line, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
+from harness.report.table import build_counter_table, build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _ENVIRONMENT = Environment(
 
 def render_markdown(summary: Summary) -> str:
     """The report as Markdown."""
-    table, shapes = build_table(summary), build_shape_table(summary)
+    table, shapes, counters = build_table(summary), build_shape_table(summary), build_counter_table(summary)
     return _ENVIRONMENT.get_template("report.md.j2").render(
         title=summary.run["config"]["title"] or summary.run["config_file"],
         facts=facts(summary),
@@ -37,7 +37,11 @@ def render_markdown(summary: Summary) -> str:
         own_cost=own_cost(summary),
         exposed=exposed(summary),
         footnotes=table.footnotes if table else [],
-        shapes=shapes and "\n".join(table_lines(shapes, "batch")),
+        shapes=shapes and "\n".join(table_lines(shapes)),
+        counters=counters and "\n".join(table_lines(counters)),
+        counter_notes=counters.footnotes if counters else [],
+        steadiness=steadiness(summary),
+        withheld=withheld(summary),
         scope=summary.run["config"]["scope"],
         cost=instrument_cost(summary),
         struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False and name != AA},
@@ -47,9 +51,9 @@ def render_markdown(summary: Summary) -> str:
     )
 
 
-def table_lines(table: Table, corner: str = "API") -> list[str]:
+def table_lines(table: Table) -> list[str]:
     """A Markdown table, aligned so that it reads in a terminal too."""
-    columns = [[corner, *(_code(row) for row in table.rows)]]
+    columns = [[table.corner, *(_code(row) for row in table.rows)]]
     columns += [[f"{column.title} ({column.subtitle})", *column.cells] for column in table.columns]
     widths = [max(map(len, column)) for column in columns]
 

@@ -11,11 +11,20 @@ from harness.summary import REST, SCOPE, STEP, SUM
 
 if TYPE_CHECKING:
     from harness.statistics import Interval
-    from harness.summary import ArmSummary, ProbeTotals, Summary
+    from harness.summary import ProbeTotals, Summary
 
-__all__ = ["Column", "Table", "build_shape_table", "build_table", "format_interval"]
+__all__ = ["Column", "Table", "build_counter_table", "build_shape_table", "build_table", "format_interval"]
+
+TOKENS: Final = "tokens"
+"""Row of the output tokens a second of model-runner time, from bare steps."""
 
 UNITS: Final = (("s", 1e9), ("ms", 1e6), ("us", 1e3))
+COUNTED: Final = {
+    "aten_dispatches": "ATen dispatches",
+    "device_copies": "copies to the device",
+    "device_copy_bytes": "bytes copied to the device",
+}
+
 STRUCK: Final = "not equal"
 DAGGER: Final = "†"
 """Marks a figure that is smaller than the cost of timing it, which was subtracted from it."""
@@ -43,6 +52,7 @@ class Table:
     columns: list[Column]
     footnotes: list[str]
     closing: int
+    corner: str = "API"
 
 
 def build_table(summary: Summary) -> Table | None:
@@ -57,8 +67,8 @@ def build_table(summary: Summary) -> Table | None:
     rows = [*summary.probes, "sum of these", "rest of the scope", scope]
     judged = {SCOPE: f"{scope} is"}
     if any(arm.bare_step_ns is not None for arm in measured):
-        metrics.append(STEP)
-        rows.append("whole step, bare")
+        metrics += [STEP, TOKENS]
+        rows += ["whole step, bare", "output tokens/s"]
         judged[STEP] = "the step is"
 
     columns = []
@@ -66,7 +76,7 @@ def build_table(summary: Summary) -> Table | None:
     for name in order:
         arm = summary.arms[name]
         if name != AA:
-            cells = [_cell(arm, metric, size) for metric in metrics]
+            cells = [_cell(summary, name, metric, size) for metric in metrics]
             columns.append(Column(name, f"{unit} / calls", [*cells, *("" for _ in judged)]))
         if name != summary.baseline and (arm.measured or name != AA):
             cells = [_difference(summary, name, metric, size) for metric in metrics]
@@ -89,7 +99,26 @@ def build_shape_table(summary: Summary) -> Table | None:
         of_arm = {found.shape: found for found in summary.shapes if found.arm == arm}
         cells = [f"{format_interval(of_arm[shape].per_step_us)} {of_arm[shape].verdict}" for shape, _ in shapes]
         columns.append(Column(arm, f"to {summary.baseline}, us a step", cells, difference=True))
-    return Table("us", [shape for shape, _ in shapes], columns, [], 0)
+    return Table("us", [shape for shape, _ in shapes], columns, [], 0, corner="batch")
+
+
+def build_counter_table(summary: Summary) -> Table | None:
+    """What each arm makes PyTorch do in a step, or None where it was not counted."""
+    if not summary.counters:
+        return None
+    copied = any(counts["step_device_copies"] for counts in summary.counters.values())
+    scope = summary.run["config"]["scope"]
+    rows = {
+        f"{part}_{counter}": f"{label}, {place}"
+        for counter, label in COUNTED.items()
+        if counter == "aten_dispatches" or copied
+        for part, place in (("scope", scope), ("step", "whole step"))
+    }
+    columns = [
+        Column(arm, "a step", [_count(counts[name]) for name in rows]) for arm, counts in summary.counters.items()
+    ]
+    footnotes = [] if copied else ["nothing was copied from host memory to another device"]
+    return Table("", list(rows.values()), columns, footnotes, 0, corner="count")
 
 
 def format_interval(interval: Interval) -> str:
@@ -114,9 +143,12 @@ def _supported_decimals(half_width: float) -> int:
     return min(max(digits - 1 - exponent, 0), 4)
 
 
-def _cell(arm: ArmSummary, metric: str, size: float) -> str:
+def _cell(summary: Summary, name: str, metric: str, size: float) -> str:
+    arm = summary.arms[name]
     if not arm.measured:
         return STRUCK if arm.equal is False else "not measured"
+    if metric == TOKENS:
+        return next((f"{found.tokens_per_s:,.0f}" for found in summary.throughput if found.arm == name), "")
     if metric == STEP:
         return "" if arm.bare_step_ns is None else _number(arm.bare_step_ns / size)
     if metric == SCOPE:
@@ -132,8 +164,11 @@ def _probe_cell(probe: ProbeTotals, size: float) -> str:
     if not probe.calls:
         return "0 calls"
     mark = DAGGER if probe.self_ns - probe.corrected_self_ns > probe.corrected_self_ns else ""
-    calls = f"{probe.calls:,.0f}" if float(probe.calls).is_integer() else f"{probe.calls:,.1f}"
-    return f"{_number(probe.corrected_self_ns / size)}{mark} / {calls}"
+    return f"{_number(probe.corrected_self_ns / size)}{mark} / {_count(float(probe.calls))}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value.is_integer() else f"{value:,.1f}"
 
 
 def _number(value: float) -> str:
@@ -142,14 +177,17 @@ def _number(value: float) -> str:
 
 
 def _difference(summary: Summary, arm: str, metric: str, size: float) -> str:
+    if metric == TOKENS and summary.arms[arm].measured:
+        change = next((found.difference for found in summary.throughput if found.arm == arm), None)
+        return "" if change is None else format_interval(change)
     comparison = summary.difference(arm, metric)
     if comparison is None:
-        return "" if summary.arms[arm].measured else _cell(summary.arms[arm], metric, size)
+        return "" if summary.arms[arm].measured else _cell(summary, arm, metric, size)
     return format_interval(comparison.per_pass_ms.scaled(1e6 / size))
 
 
 def _verdict(summary: Summary, arm: str, metric: str) -> str:
     comparison = summary.difference(arm, metric)
     if comparison is None:
-        return "" if summary.arms[arm].measured else _cell(summary.arms[arm], metric, 1.0)
+        return "" if summary.arms[arm].measured else _cell(summary, arm, metric, 1.0)
     return comparison.verdict

@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.facts import exposed, facts, how_sure, instrument_cost, own_cost
-from harness.report.table import build_shape_table, build_table
+from harness.report.facts import exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
+from harness.report.table import build_counter_table, build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
             instrument_cost(summary),
             own_cost(summary),
             exposed(summary),
+            *steadiness(summary),
         ):
             if line:
                 console.print(Text(line, style="dim"))
@@ -53,6 +54,14 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         console.print(f"\nBy the shape of the batch, the difference of {summary.run['config']['scope']}", style="dim")
         for part in _parts(shapes, console.width):
             console.print(part, crop=False)
+    if (counters := build_counter_table(summary)) is not None:
+        console.print("\nWhat each arm makes PyTorch do, counted in passes of its own", style="dim")
+        for part in _parts(counters, console.width):
+            console.print(part, crop=False)
+        for footnote in counters.footnotes:
+            console.print(Text(footnote, style="dim"))
+    for line in withheld(summary):
+        console.print(Text(line, style="bold red"))
     for name, arm in summary.arms.items():
         if arm.equal is False and name != AA:
             console.print(f"[bold red]{escape(name)} is struck:[/] {escape(arm.reason)}")
@@ -91,7 +100,7 @@ def _width(column: Column) -> int:
 
 def _rich(table: Table, columns: list[Column]) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    rich.add_column("API" if table.closing else "batch", no_wrap=True, min_width=max(map(len, table.rows)))
+    rich.add_column(table.corner, no_wrap=True, min_width=max(map(len, table.rows)))
     for column in columns:
         rich.add_column(
             Text(f"{column.title}\n{column.subtitle}"),
