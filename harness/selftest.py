@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness import __version__
-from harness.analysis import arm_values
 from harness.config import Arm
 from harness.config_file import Loaded
 from harness.errors import RecordsError
+from harness.measured import arm_values
 from harness.statistics import Interval, joint_confidence, paired_difference, slope
 from harness.summary import SCOPE, STEP
 
@@ -89,7 +89,7 @@ def plan(loaded: Loaded, seconds: float) -> tuple[Loaded, dict[str, float]]:
     shuffled = np.random.default_rng(experiment.protocol.seed).permutation(len(DELAYS_US))
     delays = {letter: DELAYS_US[number] for letter, number in zip(letters, shuffled, strict=True)}
     arms = [Arm(name=letter, reference=reference, delay_us=delay) for letter, delay in delays.items()]
-    protocol = experiment.protocol.model_copy(update={"seconds": seconds, "bare": True})
+    protocol = experiment.protocol.model_copy(update={"seconds": seconds, "until": None, "launches": 1, "bare": True})
     planted = experiment.model_copy(
         update={
             "title": f"Selftest: delays planted behind {experiment.baseline} at {experiment.seam}",

@@ -12,8 +12,8 @@ from harness.experiment import Run
 from harness.records import RunFolder, read_run
 from harness.report import write_reports
 from harness.selftest import DELAYS_US, describe, evaluate, last_result, plan, remember
-from tests.fakes import FakeHost, Runner, VirtualClock
-from tests.test_experiment import CONFIG, Silent
+from tests.fakes import FakeHost, Runner, Silent, VirtualClock
+from tests.test_experiment import CONFIG
 
 NOW = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 
@@ -59,11 +59,11 @@ def test_planted_delays_come_back(run_selftest) -> None:
 
 def test_an_instrument_that_loses_time_fails(run_selftest, monkeypatch) -> None:
     """Were the probes' corrections to take away half of what was measured, the delays would not come back."""
-    from harness import analysis
+    from harness import measured
 
     records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
-    corrected = analysis.corrected_self
-    monkeypatch.setattr(analysis, "corrected_self", lambda *args: corrected(*args) / 2)
+    corrected = measured.corrected_self
+    monkeypatch.setattr(measured, "corrected_self", lambda *args: corrected(*args) / 2)
     result = evaluate(records, delays, 1.0)
     assert not result.passed
     assert [each.found for each in result.recovered] == [False, False, False]

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import psutil
 import pytest
 
+from harness.config_file import load
 from harness.records import read_run
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from harness.usual_way import _latency_spec
 
 pytestmark = pytest.mark.engine
 
@@ -133,3 +133,60 @@ def test_an_engine_that_does_not_start_is_said_in_one_line(tmp_path) -> None:
     assert "engine.log" in message[0]
     assert "Traceback" not in err
     assert "No arm was measured" in out
+
+
+def test_several_launches_are_processes_of_their_own_and_one_report(tmp_path) -> None:
+    folder = tmp_path / "run"
+    overrides = ["--set", "protocol.launches=3", "--set", "protocol.passes=3", "--arms", "numpy"]
+    status, out, err = finish(start("--out", str(folder), *overrides))
+    assert (status, "Traceback" in err) == (0, False), err
+    assert "launch 3 of 3" in err
+    assert "in 3 launches" in " ".join(out.split())
+    records = read_run(folder)
+    assert [launch.run["status"] for launch in records.launches] == ["complete"] * 3
+    assert len({launch.run["host"]["details"]["pid"] for launch in records.launches}) == 3
+    assert "across 3 launches" in (folder / "report.md").read_text()
+
+
+def test_ctrl_c_in_the_second_launch_keeps_the_first(tmp_path) -> None:
+    folder = tmp_path / "run"
+    overrides = ["--set", "protocol.launches=3", "--set", "protocol.seconds=2", "--arms", "numpy"]
+    process = start("--out", str(folder), *overrides)
+    wait_for_passes(folder / "launches" / "02", 4)
+    process.send_signal(signal.SIGINT)
+    status, out, err = finish(process)
+    assert status == 130
+    assert "Traceback" not in err
+    assert "1 of 3 launches were measured and kept before" in err
+    assert "_prepare_inputs" in out
+    assert [launch.run["status"] for launch in read_run(folder).launches] == ["complete", "interrupted"]
+
+
+ARM = """\
+from pathlib import Path
+
+from patches.slot_mapping import Numpy
+
+
+class Marking(Numpy):
+    def slots(self, *args):
+        Path(__file__).with_name("reached").touch()
+        return super().slots(*args)
+"""
+
+
+def test_vllms_own_benchmark_runs_with_an_arm_in_it(tmp_path) -> None:
+    """What `selftest --usual-way` compares with: vllm.benchmarks.latency itself, and the arm is reached."""
+    arm = tmp_path / "arm.py"
+    arm.write_text(ARM)
+    loaded = load(Path("configs/selftest.yaml"), [*SMALL[1::2], f"arms=[{{mine: '{arm}:Marking'}}]", "baseline=mine"])
+    spec = _latency_spec(loaded, 0.0, tmp_path / "latency.json")
+    spec["arguments"][spec["arguments"].index("--num-iters") + 1] = "2"
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    command = [sys.executable, "-m", "harness.hosts.vllm_latency", str(tmp_path / "spec.json")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **spec["environment"]}
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(json.loads((tmp_path / "latency.json").read_text())["latencies"]) == 2
+    assert (tmp_path / "reached").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from importlib import resources
 
 import jsonschema
@@ -235,6 +236,45 @@ def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
     schema = json.loads(resources.files("harness").joinpath("schemas/summary.schema.json").read_text())
     jsonschema.validate(json.loads((run.folder.path / "summary.json").read_text()), schema)
     assert "0 calls" in (run.folder.path / "report.md").read_text()
+    counted = summary.counters
+    assert set(counted) == {"list", "cat_frombuffers", "array", "list_with_array", "numpy", "native"}
+    assert counted["list"]["step_aten_dispatches"] > counted["list"]["scope_aten_dispatches"]
+    # torch.tensor is two ATen operators (lift_fresh and detach_), of which numpy has none
+    assert counted["list"]["scope_aten_dispatches"] > counted["numpy"]["scope_aten_dispatches"] > 0
+    assert set(records.frame) >= {"gc_collections", "page_faults", "involuntary_switches"}
+
+
+def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, silent, tmp_path, monkeypatch) -> None:
+    """A busy wait in the real runner's scope from half of the passes on, under all arms alike: on no difference."""
+    loaded = load(CONFIG, ["protocol.passes=12", "workload.requests=4", "workload.prompt_tokens=16",
+                           "workload.output_tokens=10", "protocol.counters=false"], ["list"])  # fmt: skip
+    passes: list[str] = []
+    run_pass = host.run_pass
+
+    def counted(kind, *args, **kwargs):
+        passes.append(kind)
+        return run_pass(kind, *args, **kwargs)
+
+    runner = type(host._llm.llm_engine.model_executor.driver_worker.worker.model_runner)
+    prepare_inputs = runner._prepare_inputs
+
+    def delayed(*args, **kwargs):
+        end = time.perf_counter_ns() + 300_000 * (passes.count("mixed") > 24)
+        result = prepare_inputs(*args, **kwargs)
+        while time.perf_counter_ns() < end:
+            pass
+        return result
+
+    monkeypatch.setattr(host, "run_pass", counted)
+    monkeypatch.setattr(runner, "_prepare_inputs", delayed)
+    run = Run(loaded, host, RunFolder(tmp_path / "run"), silent)
+    assert run.execute().status == "complete"
+    summary = write_reports(run.folder.path)
+    assert summary.withheld
+    assert {comparison.verdict for comparison in summary.comparisons} == {"withheld"}
+    (shift,) = [shift for shift in summary.drift if shift.of == "share"]
+    assert abs(shift.first_pass - 24) <= 1
+    assert "Verdicts are withheld" in (run.folder.path / "report.md").read_text()
 
 
 def test_doctor_finds_no_fault_with_the_main_job(host) -> None:
