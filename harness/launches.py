@@ -100,10 +100,13 @@ class Launches:
         outcome = Outcome("complete", 0)
         for launch in planned:
             self.announce(launch.number, len(planned))
-            outcome = self._one(launch)
-            if outcome.status != "complete":
-                outcome.message += f"; {launch.number - 1} of {len(planned)} launches were measured and kept before"
+            found = self._one(launch)
+            if found.status != "complete":
+                found.message += f"; {launch.number - 1} of {len(planned)} launches were measured and kept before"
+                outcome = found
                 break
+            if found.exit_status and not outcome.exit_status:  # an unequal arm; the others are still worth measuring
+                outcome = found
         self.facts |= {
             "status": outcome.status,
             "exit_status": outcome.exit_status,
@@ -157,7 +160,7 @@ class Launches:
             self.facts["calibration"] = {key: float(np.mean([cost[key] for cost in costs])) for key in costs[0]}
         equality = self.facts.setdefault("equality", {})
         for arm, found in run.get("equality", {}).items():
-            if equality.get(arm, found)["equal"]:
+            if arm not in equality or equality[arm]["equal"]:
                 equality[arm] = found
         self.folder.write_run(self.facts)
 

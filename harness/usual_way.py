@@ -26,7 +26,7 @@ from harness.records import read_run
 from harness.selftest import evaluate, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from harness.config import Experiment
@@ -82,9 +82,16 @@ def latency_pairs(loaded: Loaded, folder: Path, pairs: int, announce: Callable[[
 
 
 def separate_run_pairs(
-    loaded: Loaded, folder: Path, pairs: int, seconds_each: float, announce: Callable[[str], None]
+    loaded: Loaded,
+    overrides: Sequence[str],
+    folder: Path,
+    pairs: int,
+    seconds_each: float,
+    announce: Callable[[str], None],
 ) -> tuple[Pairs, Pairs]:
     """Pairs of harness runs with one arm each: by the scope, and by the whole step.
+
+    `overrides` are those (`--set`) that `loaded` was loaded with.
 
     Raises:
         HostError: a launch failed.
@@ -97,8 +104,12 @@ def separate_run_pairs(
             announce(f"a harness run of one arm, pair {pair + 1} of {pairs}, planted {delay_us:g} us")
             out = folder / f"run-{pair}-{delay_us:g}"
             arm = {"name": "planted", "reference": _reference(loaded.experiment), "delay_us": delay_us}
-            sets = [f"arms=[{json.dumps(arm)}]", "baseline=planted", f"protocol.seconds={seconds_each}",
-                    f"protocol.seed={pair}", "protocol.counters=false"]  # fmt: skip
+            sets = [
+                *overrides,
+                *("protocol.until=null", "protocol.launches=1", "protocol.counters=false"),
+                *(f"protocol.seconds={seconds_each}", f"protocol.seed={pair}"),
+                *(f"arms=[{json.dumps(arm)}]", "baseline=planted"),
+            ]
             command = [sys.executable, "-m", "harness", "run", str(loaded.path), "--out", str(out)]
             _run([*command, *(word for each in sets for word in ("--set", each))], folder / f"{out.name}.log", None)
             found = summarise(read_run(out)).arms["planted"]
@@ -111,16 +122,19 @@ def separate_run_pairs(
     return Pairs("harness, one arm a run: scope", in_scope, pair_s), Pairs("... step", in_step, pair_s)
 
 
-def paired_with_vocabulary(loaded: Loaded, folder: Path, seconds: float) -> SelftestResult:
+def paired_with_vocabulary(loaded: Loaded, overrides: Sequence[str], folder: Path, seconds: float) -> SelftestResult:
     """A selftest on the engine that the latency benchmark needs, to hold the benchmark against.
+
+    `overrides` are those (`--set`) that `loaded` was loaded with.
 
     Raises:
         HostError: it failed.
     """
-    overrides = json.dumps({**loaded.experiment.engine.get("hf_overrides", {}), "vocab_size": VOCABULARY})
+    vocabulary = json.dumps({**loaded.experiment.engine.get("hf_overrides", {}), "vocab_size": VOCABULARY})
+    sets = [*overrides, f"engine.hf_overrides={vocabulary}"]
     command = [sys.executable, "-m", "harness", "selftest", str(loaded.path), "--seconds", f"{seconds:g}"]
-    log = folder.with_suffix(".log")
-    _run([*command, "--out", str(folder), "--set", f"engine.hf_overrides={overrides}"], log, None, (0, 1))
+    command += ["--out", str(folder), *(word for each in sets for word in ("--set", each))]
+    _run(command, folder.with_suffix(".log"), None, (0, 1))
     _, delays = plan(loaded, seconds)
     return evaluate(read_run(folder), delays, seconds)
 

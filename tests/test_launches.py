@@ -140,6 +140,15 @@ def test_a_launch_that_does_other_work_ends_the_run(launch) -> None:
     assert "launch 2: it did other work than the launch before: 4 steps instead of 5" in outcome.message
 
 
+def test_an_unequal_arm_in_a_launch_is_struck_and_the_others_go_on(launch) -> None:
+    launches, announced = launch(n2="unequal")
+    outcome = launches.execute()
+    assert (outcome.status, outcome.exit_status) == ("complete", 1)
+    assert "launch 2: not equal to native" in outcome.message
+    assert len(announced) == 4
+    assert not launches.facts["equality"]["wrong"]["equal"]
+
+
 def test_a_launch_without_records_ends_the_run(launch) -> None:
     launches, _ = launch(n1="no records")
     outcome = launches.execute()

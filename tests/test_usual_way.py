@@ -55,19 +55,24 @@ def test_the_benchmark_needs_requests_of_constant_length(tmp_path) -> None:
 
 
 def test_separate_runs_are_told_apart_by_their_own_totals(monkeypatch, tmp_path) -> None:
+    small = ["workload.requests=3", "workload.output_tokens=4"]  # as the user typed them
+
     def played(command, log, environment) -> None:
         overrides = [command[i + 1] for i, word in enumerate(command) if word == "--set"]
-        small = ["protocol.seconds=null", "protocol.passes=3", "workload.requests=3", "workload.output_tokens=4"]
+        assert overrides[:2] == small
         clock = VirtualClock(reading_ns=100)
         rng = np.random.default_rng(len(list(tmp_path.glob("*"))))
         host = FakeHost(clock, Runner(work=lambda: clock.advance(int(rng.normal(100_000, 10)))))
         run = Run(
-            load(CONFIG, [*overrides, *small]), host, RunFolder(Path(command[command.index("--out") + 1])), Silent()
+            load(CONFIG, [*overrides, "protocol.seconds=null", "protocol.passes=3"]),
+            host,
+            RunFolder(Path(command[command.index("--out") + 1])),
+            Silent(),
         )
         assert run.execute().status == "complete"
 
     monkeypatch.setattr(usual_way, "_run", played)
-    in_scope, in_step = separate_run_pairs(load(CONFIG), tmp_path, 2, 30.0, lambda text: None)
+    in_scope, in_step = separate_run_pairs(load(CONFIG), small, tmp_path, 2, 30.0, lambda text: None)
     assert in_scope.differences_us == pytest.approx([PLANTED_US] * 2, abs=0.5)
     assert in_step.differences_us == pytest.approx([PLANTED_US] * 2, abs=0.5)
 
@@ -75,7 +80,8 @@ def test_separate_runs_are_told_apart_by_their_own_totals(monkeypatch, tmp_path)
 def test_the_benchmark_is_held_against_a_selftest_on_its_own_engine(monkeypatch, tmp_path) -> None:
     def played(command, log, environment, well) -> None:
         assert command[3:5] == ["selftest", str(CONFIG)]
-        assert '"vocab_size": 16384' in command[command.index("--set") + 1]
+        overrides = [command[i + 1] for i, word in enumerate(command) if word == "--set"]
+        assert overrides == ["title=typed", 'engine.hf_overrides={"vocab_size": 16384}']
         assert well == (0, 1)  # also one that found no planted delay tells how fine it was
         small = ["protocol.passes=4", "workload.requests=3", "workload.output_tokens=4", "protocol.counters=false"]
         loaded, _ = plan(load(CONFIG, small), 1.0)
@@ -86,7 +92,7 @@ def test_the_benchmark_is_held_against_a_selftest_on_its_own_engine(monkeypatch,
         assert Run(Loaded(experiment, loaded.path), host, folder, Silent()).execute().status == "complete"
 
     monkeypatch.setattr(usual_way, "_run", played)
-    result = paired_with_vocabulary(load(CONFIG), tmp_path / "paired", 1.0)
+    result = paired_with_vocabulary(load(CONFIG), ["title=typed"], tmp_path / "paired", 1.0)
     assert [each.planted_us for each in result.recovered] == [2, 5, 20]
     assert result.passed
 

@@ -77,14 +77,20 @@ def command(
     )
     console.print(f"selftest {'passed' if result.passed else 'FAILED'}", style="bold")
     if usual_way is not None:
-        _print_usual_way(console, asked, folder.path, usual_way, seconds, result)
+        _print_usual_way(console, asked, overrides, folder.path, usual_way, seconds, result)
         remember(result, engine, records.run["machine"]["cpu"])  # and not that on the benchmark's engine
     click.echo(f"\n{folder.path}")
     return 0 if result.passed else 1
 
 
 def _print_usual_way(
-    console: Console, loaded: Loaded, folder: Path, pairs: int, seconds: float, result: SelftestResult
+    console: Console,
+    loaded: Loaded,
+    overrides: tuple[str, ...],
+    folder: Path,
+    pairs: int,
+    seconds: float,
+    result: SelftestResult,
 ) -> None:
     from rich.table import Table
 
@@ -96,11 +102,11 @@ def _print_usual_way(
 
     latency = latency_pairs(loaded, folder / "latency", pairs, announce)
     announce("a selftest on the engine of vLLM's latency benchmark")
-    like_it = paired_with_vocabulary(loaded, folder / "paired", seconds)
+    like_it = paired_with_vocabulary(loaded, overrides, folder / "paired", seconds)
     found = [
         (latency, like_it.resolves_step_us),
         *zip(
-            separate_run_pairs(loaded, folder / "separate", pairs, seconds / 2, announce),
+            separate_run_pairs(loaded, overrides, folder / "separate", pairs, seconds / 2, announce),
             (result.resolves_us, result.resolves_step_us),
             strict=True,
         ),
