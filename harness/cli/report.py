@@ -11,13 +11,26 @@ __all__ = ["command"]
 
 @click.command("report")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def command(folder: Path) -> int:
+@click.option(
+    "--format", "shape", type=click.Choice(["terminal", "markdown", "json", "csv"]), default="terminal",
+    show_default=True, help="What to print; csv has one row a difference.",
+)  # fmt: skip
+def command(folder: Path, shape: str) -> int:
     """Render the run in DIR again from its records: report.md and summary.json, and the table here."""
     from rich.console import Console
 
     from harness.report import write_reports
     from harness.report.terminal import print_summary
 
-    print_summary(write_reports(folder), Console())
-    click.echo(f"\n{folder}/report.md")
+    summary = write_reports(folder)
+    if shape == "terminal":
+        print_summary(summary, Console())
+        click.echo(f"\n{folder}/report.md")
+    elif shape == "csv":
+        from harness.frames import comparisons_frame
+
+        click.echo(comparisons_frame(summary).to_csv(index=False), nl=False)
+    else:
+        name = {"markdown": "report.md", "json": "summary.json"}[shape]
+        click.echo((folder / name).read_text(encoding="utf-8"), nl=False)
     return 0
