@@ -34,6 +34,11 @@ class Loaded(typing.NamedTuple):
         """The config file's folder."""
         return self.path.parent
 
+    def whole(self, reference: str) -> str:
+        """An arm's reference with its file's path made whole; a module's stays as it is."""
+        where, _, name = reference.rpartition(":")
+        return f"{(self.folder / where).resolve()}:{name}" if where.endswith(".py") else reference
+
 
 class _Loader(yaml.SafeLoader):
     """Safe, and without YAML's silence about a key that stands there twice."""

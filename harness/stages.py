@@ -74,7 +74,7 @@ class Stages:
         installed: dict[str, tuple[str, int | None]] = {NATIVE: ("", None)}
         for arm in experiment.arms:
             delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
-            installed[arm.name] = (self._reference(arm.reference), delay_ns)
+            installed[arm.name] = (self.loaded.whole(arm.reference), delay_ns)
         installed[AA] = installed[experiment.baseline]
         if experiment.protocol.exposed:
             for delay_us in PLANTED_US:
@@ -269,13 +269,6 @@ class Stages:
                 f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
                 "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
             )
-
-    def _reference(self, reference: str) -> str:
-        """An arm's reference with its file's path made whole; a module's stays as it is."""
-        where, _, name = reference.rpartition(":")
-        if where.endswith(".py"):
-            return f"{(self.loaded.folder / where).resolve()}:{name}"
-        return reference
 
 
 def _host_facts(info: HostInfo) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def separate_run_pairs(
         for delay_us in _in_turn(pair):
             announce(f"a harness run of one arm, pair {pair + 1} of {pairs}, planted {delay_us:g} us")
             out = folder / f"run-{pair}-{delay_us:g}"
-            arm = {"name": "planted", "reference": _reference(loaded.experiment), "delay_us": delay_us}
+            arm = {"name": "planted", "reference": _reference(loaded), "delay_us": delay_us}
             sets = [
                 *overrides,
                 *("protocol.until=null", "protocol.launches=1", "protocol.counters=false"),
@@ -143,8 +143,9 @@ def _in_turn(pair: int) -> tuple[float, float]:
     return (0.0, PLANTED_US) if pair % 2 == 0 else (PLANTED_US, 0.0)
 
 
-def _reference(experiment: Experiment) -> str:
-    return next(arm.reference for arm in experiment.arms if arm.name == experiment.baseline)
+def _reference(loaded: Loaded) -> str:
+    experiment = loaded.experiment
+    return loaded.whole(next(arm.reference for arm in experiment.arms if arm.name == experiment.baseline))
 
 
 def _output_tokens(experiment: Experiment) -> int:
@@ -166,7 +167,7 @@ def _latency_spec(loaded: Loaded, delay_us: float, output_json: Path) -> dict[st
     return {
         "seam": experiment.seam,
         "scope": experiment.scope,
-        "reference": _reference(experiment),
+        "reference": _reference(loaded),
         "delay_ns": round(delay_us * 1000),
         "environment": engine_environment(experiment.host, {**experiment.engine, "model": model}),
         "engine_args": {

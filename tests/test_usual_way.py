@@ -48,6 +48,14 @@ def test_latency_pairs_are_launches_with_and_without_the_delay_in_turn(monkeypat
     assert specs[0]["engine_args"]["hf_overrides"]["vocab_size"] > 10_000
 
 
+def test_an_arm_of_a_file_is_found_from_anywhere(tmp_path) -> None:
+    (tmp_path / "mine.py").write_text("class Mine: ...")
+    (tmp_path / "config.yaml").write_text(
+        CONFIG.read_text().replace("[list]", "[mine.py:Mine]").replace(": list", ": Mine")
+    )
+    assert usual_way._reference(load(tmp_path / "config.yaml")) == f"{tmp_path.resolve() / 'mine.py'}:Mine"
+
+
 def test_the_benchmark_needs_requests_of_constant_length(tmp_path) -> None:
     loaded = load(CONFIG, ["workload.output_tokens={uniform: {low: 2, high: 5}}"])
     with pytest.raises(HostError, match=r"workload\.output_tokens: vLLM's latency benchmark knows only a constant"):
