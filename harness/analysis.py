@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from harness.changepoint import MIN_LENGTH
+from harness.course import find_course
 from harness.drift import find_drift
 from harness.exposure import PLANTED_US, exposure, planted_name
 from harness.measured import complete_groups, launch_values
@@ -106,6 +107,9 @@ def summarise(records: Records) -> Summary:
         drift=drift,
         drift_tested=drift_tested,
         outliers=outliers,
+        course=find_course(
+            values, baseline, [f for f in (complete_groups(r, []) for r in _each(records)) if f is not None]
+        ),
     )
     return _without_verdicts(summary) if summary.withheld else summary
 
@@ -178,12 +182,17 @@ def _throughput(run: dict[str, Any], arms: dict[str, ArmSummary], comparisons: l
     return found
 
 
+def _each(records: Records) -> list[Records]:
+    """The launches; a run of one is its own."""
+    return records.launches or [records]
+
+
 def _disturbances(records: Records) -> tuple[list[LevelShift], bool, Outliers | None]:
     """Level shifts of each launch, whether all could be looked at for them, and the outlying steps of all."""
     protocol = records.run["config"]["protocol"]
     drift: list[LevelShift] = []
     tested, outliers = True, None
-    for number, launch in enumerate(records.launches or [records], start=1):
+    for number, launch in enumerate(_each(records), start=1):
         frame = complete_groups(launch, [])
         if frame is not None:
             tested &= frame["pass"].nunique() >= MIN_LENGTH
@@ -204,7 +213,7 @@ def _without_verdicts(summary: Summary) -> Summary:
 
 def _counters(records: Records) -> dict[str, dict[str, float]]:
     """Each arm's counts a step; of several launches the first one's, since counts do not wobble."""
-    table = (records.launches or [records])[0].counters
+    table = _each(records)[0].counters
     if table.empty:
         return {}
     names = [name for name in table.columns if name not in ("arm", "step")]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from harness.changepoint import Shift
 
-__all__ = ["LEVEL", "MACHINE", "SHARE", "find_drift"]
+__all__ = ["LEVEL", "MACHINE", "SHARE", "find_drift", "levels"]
 
 SHARE: Final = "share"
 """The scope relative to the rest of the step."""
@@ -50,10 +50,10 @@ def find_drift(frame: pd.DataFrame, margin: float, watched: str, launch: int = 1
         watched: `SHARE` or `LEVEL`.
         launch: which launch this is, for the result.
     """
-    levels = _levels(frame)
-    if levels.empty:
+    of_pass = levels(frame)
+    if of_pass.empty:
         return []
-    level, machine = levels[LEVEL].to_numpy(), levels[MACHINE].to_numpy()
+    level, machine = of_pass[LEVEL].to_numpy(), of_pass[MACHINE].to_numpy()
     shifts = {
         SHARE: _smaller([level_shift(level - follows * machine) for follows in FOLLOWS]),
         LEVEL: level_shift(level),
@@ -64,8 +64,8 @@ def find_drift(frame: pd.DataFrame, margin: float, watched: str, launch: int = 1
         if shift is not None and shift.found:
             size = float(np.expm1(shift.size))
             withholds = of == watched and abs(size) > margin
-            first_pass = int(levels.index[shift.place])
-            found.append(LevelShift(of, launch, first_pass, len(levels), size, shift.statistic, withholds))
+            first_pass = int(of_pass.index[shift.place])
+            found.append(LevelShift(of, launch, first_pass, len(of_pass), size, shift.statistic, withholds))
     return found
 
 
@@ -77,7 +77,7 @@ def _smaller(shifts: list[Shift | None]) -> Shift | None:
     return min(there, key=lambda shift: abs(shift.size))
 
 
-def _levels(frame: pd.DataFrame) -> pd.DataFrame:
+def levels(frame: pd.DataFrame) -> pd.DataFrame:
     """Both levels in logarithms, one row a pass, in their order; empty where nothing was timed."""
     probed = frame[frame["probed"]]
     scope = probed["scope.total_ns"]

@@ -6,7 +6,7 @@ passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
 launches/02/             of a run with several launches: the second one, a run's folder itself
 engine.log               what the engine printed
-report.md, summary.json  made from the above, and made again by `harness report`
+report.md, report.html, summary.json  made from the above, and made again by `harness report`
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ __all__ = [
     "ArmSummary",
     "Cause",
     "Comparison",
+    "Course",
     "Exposure",
     "LevelShift",
     "Outliers",
@@ -203,6 +204,25 @@ class Outliers:
 
 
 @dataclass(frozen=True)
+class Course:
+    """What plots show and summary.json leaves out: medians of the scope's paired differences, and levels.
+
+    Attributes:
+        by_group_us: each arm's difference in each group, the median over steps.
+        by_step_us: each arm's difference in each step of a pass, the median over groups.
+        scope_level: the scope relative to its usual time, less 1, pass by pass (launch after launch).
+        machine_level: likewise the rest of the step.
+        collections: garbage collections in each pass.
+    """
+
+    by_group_us: dict[str, list[float]]
+    by_step_us: dict[str, list[float]]
+    scope_level: list[float]
+    machine_level: list[float]
+    collections: list[int]
+
+
+@dataclass(frozen=True)
 class Summary:
     """All that a report shows.
 
@@ -227,6 +247,7 @@ class Summary:
     outliers: Outliers | None = None
     counters: dict[str, dict[str, float]] = field(default_factory=dict)
     launches: int = 1
+    course: Course | None = None
 
     @property
     def withheld(self) -> bool:

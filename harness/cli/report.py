@@ -12,11 +12,11 @@ __all__ = ["command"]
 @click.command("report")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
-    "--format", "shape", type=click.Choice(["terminal", "markdown", "json", "csv"]), default="terminal",
+    "--format", "shape", type=click.Choice(["terminal", "markdown", "html", "json", "csv"]), default="terminal",
     show_default=True, help="What to print; csv has one row a difference.",
 )  # fmt: skip
 def command(folder: Path, shape: str) -> int:
-    """Render the run in DIR again from its records: report.md and summary.json, and the table here."""
+    """Render the run in DIR again from its records: report.md, report.html and summary.json; and print it."""
     from rich.console import Console
 
     from harness.report import write_reports
@@ -31,6 +31,6 @@ def command(folder: Path, shape: str) -> int:
 
         click.echo(comparisons_frame(summary).to_csv(index=False), nl=False)
     else:
-        name = {"markdown": "report.md", "json": "summary.json"}[shape]
+        name = {"markdown": "report.md", "html": "report.html", "json": "summary.json"}[shape]
         click.echo((folder / name).read_text(encoding="utf-8"), nl=False)
     return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis import summarise
 from harness.records import RunFolder, read_run
+from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ __all__ = ["write_reports"]
 
 
 def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
-    """Make summary.json and report.md from the records in `folder` (or from their summary), and give the summary.
+    """Make summary.json, report.md and report.html from the records in `folder` (or from their summary); give that.
 
     Raises:
         RecordsError: the folder holds no run, or cannot be written.
@@ -27,4 +28,5 @@ def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
     writer = RunFolder.existing(folder)
     writer.write_text("summary.json", json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n")
     writer.write_text("report.md", render_markdown(summary))
+    writer.write_text("report.html", render_html(summary))
     return summary

@@ -7,12 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from harness.drift import LEVEL, MACHINE, SHARE
 from harness.report.table import format_interval
-from harness.seams import SEAMS
+from harness.seams import AA, SEAMS
+from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
     from harness.summary import LevelShift, Summary
 
-__all__ = ["command_line", "exposed", "facts", "how_sure", "instrument_cost", "own_cost", "steadiness", "withheld"]
+__all__ = [
+    "command_line",
+    "exposed",
+    "facts",
+    "how_sure",
+    "instrument_cost",
+    "own_cost",
+    "steadiness",
+    "verdict_sentence",
+    "withheld",
+]
 
 
 def facts(summary: Summary) -> dict[str, str]:
@@ -113,6 +124,31 @@ def exposed(summary: Summary) -> str:
         f"{line}: if {probe} took no time under {summary.baseline}, a step would be {share.estimate:.2g} % shorter "
         f"(from {share.low:.2g} to {share.high:.2g})."
     )
+
+
+def verdict_sentence(summary: Summary) -> str:
+    """What came out, in one sentence a level: the scope, and the whole step; empty where nothing was compared."""
+    if summary.withheld or not summary.comparisons:
+        return ""
+    scope = summary.run["config"]["scope"]
+    baseline = summary.arms[summary.baseline]
+    levels = {SCOPE: (scope, baseline.corrected_scope_ns), STEP: ("the whole step", baseline.bare_step_ns)}
+    sentences = []
+    for metric, (name, baseline_ns) in levels.items():
+        found = [c for c in summary.comparisons if c.metric == metric and c.arm != AA]
+        if not found or not baseline_ns:
+            continue
+        usual_us = baseline_ns / baseline.steps / 1e3
+        words = []
+        for verdict in ("faster", "slower"):
+            arms = sorted((c for c in found if c.verdict == verdict), key=lambda c: c.per_step_us.estimate)
+            listed = [f"{c.arm} by {abs(c.per_step_us.estimate) / usual_us * 100:.2g} %" for c in arms]
+            words += [f"{', '.join(listed)} {verdict}"] if listed else []
+        for verdict in ("equivalent", "not resolved"):
+            listed = [c.arm for c in found if c.verdict == verdict]
+            words += [f"{', '.join(listed)} {verdict}"] if listed else []
+        sentences.append(f"In {name}, against {summary.baseline} ({usual_us:.4g} us a step): {'; '.join(words)}.")
+    return " ".join(sentences)
 
 
 def steadiness(summary: Summary) -> list[str]:

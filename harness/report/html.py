@@ -1,0 +1,79 @@
+"""report.html: one file that needs no network; on a phone, on paper, in light and in dark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.report.facts import (
+    command_line,
+    exposed,
+    facts,
+    how_sure,
+    instrument_cost,
+    own_cost,
+    steadiness,
+    verdict_sentence,
+    withheld,
+)
+from harness.report.plots import course_plot, parts_plot, shapes_plot, steps_plot
+from harness.report.table import build_counter_table, build_shape_table, build_table
+from harness.seams import AA, NATIVE
+
+if TYPE_CHECKING:
+    from harness.summary import Summary
+
+__all__ = ["render_html"]
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("harness.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    autoescape=True,
+)  # fmt: skip
+
+
+def render_html(summary: Summary) -> str:
+    """The report as a page."""
+    scope = summary.run["config"]["scope"]
+    measured = any(arm.measured for arm in summary.arms.values())
+    plots = {
+        "Where the time goes": parts_plot(summary) if measured else "",
+        "By the shape of the batch": shapes_plot(summary),
+        "Step by step": steps_plot(summary),
+        "Over the run": course_plot(summary),
+    }
+    return _ENVIRONMENT.get_template("report.html.j2").render(
+        title=summary.run["config"]["title"] or summary.run["config_file"],
+        verdict=verdict_sentence(summary),
+        withheld=withheld(summary),
+        notes=summary.notes,
+        facts=facts(summary),
+        tables=[
+            (caption, table)
+            for caption, table in (
+                ("Accumulated self time and calls in one pass, mean over passes", build_table(summary)),
+                (
+                    f"Difference of {scope} by the shape of the batch",
+                    build_shape_table(summary),
+                ),
+                ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),
+            )
+            if table is not None
+        ],
+        plots={heading: Markup(svg) for heading, svg in plots.items() if svg},  # noqa: S704 (made by matplotlib)
+        remarks=[
+            line
+            for line in (
+                how_sure(summary) if summary.comparisons else "",
+                instrument_cost(summary),
+                own_cost(summary),
+                exposed(summary),
+                *steadiness(summary),
+            )
+            if line
+        ],
+        struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False and name != AA},
+        equal=[name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)],
+        command=command_line(summary),
+    )

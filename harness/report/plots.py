@@ -1,0 +1,161 @@
+"""Plots as SVG text, to stand inside a page: they take the page's text colour, and fonts from the reader's machine.
+
+Arms keep one colour, marker and hatch throughout. Colours are those of Okabe & Ito, "Color universal design" (2008),
+which the colour-blind can tell apart; markers and hatches tell them apart without any.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from harness.seams import AA
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from harness.summary import Summary
+
+__all__ = ["course_plot", "parts_plot", "shapes_plot", "steps_plot"]
+
+COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C8C00")
+MARKERS: Final = "osD^vPX"
+HATCHES: Final = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
+INK: Final = "#0a0b0c"
+"""Stands for the page's text colour, by which it is replaced in the SVG."""
+
+mpl.rcParams.update(
+    {
+        "svg.fonttype": "none", "svg.hashsalt": "harness", "font.family": "sans-serif", "font.size": 10,
+        "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
+        "legend.frameon": False, "hatch.linewidth": 0.6,
+    }
+)  # fmt: skip
+
+
+def parts_plot(summary: Summary) -> str:
+    """Where the scope's time goes: one bar an arm, its parts the probes' self times and the rest, in us a step."""
+    arms = [(name, arm) for name, arm in summary.arms.items() if arm.measured and name != AA]
+    figure = Figure(figsize=(7.5, 0.9 + 0.42 * len(arms)), layout="constrained")
+    axes = figure.subplots()
+    parts = [*(probe for probe in summary.probes if any(arm.probes[probe].calls for _, arm in arms)), "rest"]
+    left = [0.0] * len(arms)
+    for index, part in enumerate(parts):
+        widths = [
+            (arm.corrected_residual_ns if part == "rest" else arm.probes[part].corrected_self_ns) / arm.steps / 1e3
+            for _, arm in arms
+        ]
+        label = "rest of the scope" if part == "rest" else part
+        axes.barh(
+            [name for name, _ in arms], widths, left=left, label=label, height=0.7, edgecolor=INK, linewidth=0.5,
+            color="#BBBBBB" if part == "rest" else COLOURS[index % len(COLOURS)],
+            hatch="" if part == "rest" else HATCHES[index % len(HATCHES)],
+        )  # fmt: skip
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    for row, end in enumerate(left):
+        axes.annotate(f" {end:.0f}", (end, row), va="center")
+    axes.invert_yaxis()
+    axes.set_xlabel(f"us a step in {summary.run['config']['scope']}")
+    axes.set_xlim(0, max(left) * 1.08)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(len(parts), 4))
+    return _svg(figure, "Time in the scope by arm and API")
+
+
+def course_plot(summary: Summary) -> str:
+    """Differences group by group, and the levels pass by pass, with shifts and garbage collections marked."""
+    course = summary.course
+    if course is None:
+        return ""
+    figure = Figure(figsize=(7.5, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    for name, differences in course.by_group_us.items():
+        line = above.plot(range(1, len(differences) + 1), differences, label=name, linewidth=1, **_style(summary, name))
+        line[0].set_markersize(4)
+    _zero(above)
+    above.xaxis.get_major_locator().set_params(integer=True)
+    above.set(xlabel="group", ylabel="us a step", title=f"Difference to {summary.baseline}, median over steps")
+    above.legend(ncols=4, loc="best")
+    passes = range(1, len(course.scope_level) + 1)
+    below.plot(passes, [100 * level for level in course.machine_level], color="#999999", linewidth=1,
+               label="rest of the step")  # fmt: skip
+    below.plot(passes, [100 * level for level in course.scope_level], color=COLOURS[0], linewidth=1, label="scope")
+    for shift in summary.drift:
+        before = (shift.launch - 1) * shift.passes
+        below.axvline(before + shift.first_pass + 1, color=INK, linestyle="-" if shift.withholds else ":", linewidth=1)
+    collected = [place for place, count in zip(passes, course.collections, strict=True) if count]
+    if 0 < len(collected) < len(passes):
+        below.plot(collected, [0] * len(collected), "|", color=COLOURS[3], label="garbage collection")
+    _zero(below)
+    below.set(xlabel="pass", ylabel="%", title="Level relative to the usual; vertical: a shift of it")
+    below.legend(ncols=3, loc="best")
+    return _svg(figure, "Differences and levels over the run")
+
+
+def steps_plot(summary: Summary) -> str:
+    """Differences step by step of a pass, where batch shapes and planted delays show."""
+    course = summary.course
+    if course is None:
+        return ""
+    figure = Figure(figsize=(7.5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for name, differences in course.by_step_us.items():
+        style = {**_style(summary, name), "markersize": 3}
+        axes.plot(range(len(differences)), differences, label=name, linewidth=0.8, **style)
+    axes.set_yscale("symlog", linthresh=20)
+    _zero(axes)
+    axes.set(xlabel="step of the pass", ylabel="us", title=f"Difference to {summary.baseline}, median over passes")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return _svg(figure, "Differences by step of the pass")
+
+
+def shapes_plot(summary: Summary) -> str:
+    """Differences with their intervals, one panel a batch shape, each on its own scale."""
+    shapes = list(dict.fromkeys((found.shape, found.steps) for found in summary.shapes))
+    if not shapes:
+        return ""
+    arms = list(dict.fromkeys(found.arm for found in summary.shapes))
+    figure = Figure(figsize=(7.5, len(shapes) * (0.7 + 0.26 * len(arms))), layout="constrained")
+    panels = figure.subplots(len(shapes), 1, squeeze=False)[:, 0]
+    for axes, (shape, steps) in zip(panels, shapes, strict=True):
+        for found in (each for each in summary.shapes if each.shape == shape):
+            interval = found.per_step_us
+            style = {**_style(summary, found.arm), "linestyle": "none"}
+            axes.plot([interval.low, interval.high], [found.arm] * 2, color=style["color"], linewidth=2)
+            axes.plot([interval.estimate], [found.arm], markersize=5, **style)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.margins(y=0.15)
+        axes.invert_yaxis()
+        axes.set_title(f"{shape} ({steps} step{'' if steps == 1 else 's'} a pass)")
+    panels[-1].set_xlabel(f"us a step to {summary.baseline}")
+    return _svg(figure, "Differences by batch shape")
+
+
+def _style(summary: Summary, arm: str) -> dict[str, Any]:
+    if arm == AA:
+        return {"color": "#777777", "marker": ".", "linestyle": "--"}
+    index = list(summary.arms).index(arm)
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)], "linestyle": "-"}
+
+
+def _zero(axes: Axes) -> None:
+    axes.axhline(0, color=INK, linewidth=0.8, zorder=0)
+
+
+def _svg(figure: Figure, title: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    # Ids are the same in every figure; inside one page each needs its own.
+    prefix = re.sub(r"\W", "", title)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    text = re.sub(r'xlink:href="#', f'xlink:href="#{prefix}-', text)
+    for size in ("width", "height"):  # the page decides
+        text = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", text, count=1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
