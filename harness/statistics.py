@@ -28,6 +28,7 @@ __all__ = [
     "total",
     "typical_sum",
     "verdict",
+    "welch",
 ]
 
 Verdict: TypeAlias = Literal["faster", "slower", "equivalent", "not resolved", "withheld"]
@@ -146,6 +147,21 @@ def _jackknife(
     error = np.sqrt((units - 1) / units * np.sum((without - without.mean()) ** 2))
     half = float(stats.t.ppf((1 + confidence) / 2, units - 1) * error)
     return Interval(estimate, estimate - half, estimate + half)
+
+
+def welch(values: NDArray[np.float64], baseline: NDArray[np.float64], confidence: float) -> Interval:
+    """Difference of two means of independent samples, with Welch's interval (1947): their spreads may differ.
+
+    Args:
+        values: shape [n], n at least 2.
+        baseline: shape [m], m at least 2.
+        confidence: such as 0.95.
+    """
+    estimate = float(values.mean() - baseline.mean())
+    if not (np.ptp(values) or np.ptp(baseline)):
+        return Interval(estimate, estimate, estimate)
+    limits = stats.ttest_ind(values, baseline, equal_var=False).confidence_interval(confidence)
+    return Interval(estimate, float(limits.low), float(limits.high))
 
 
 def joint_confidence(confidence: float, intervals: int) -> float:

@@ -11,7 +11,7 @@ from harness.report.table import build_counter_table, build_shape_table, build_t
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
-    from harness.report.table import Table
+    from harness.report.table import Column, Table
     from harness.summary import Summary
 
 __all__ = ["render_markdown", "table_lines"]
@@ -54,7 +54,7 @@ def render_markdown(summary: Summary) -> str:
 def table_lines(table: Table) -> list[str]:
     """A Markdown table, aligned so that it reads in a terminal too."""
     columns = [[table.corner, *(_code(row) for row in table.rows)]]
-    columns += [[f"{column.title} ({column.subtitle})", *column.cells] for column in table.columns]
+    columns += [[_heading(column), *column.cells] for column in table.columns]
     widths = [max(map(len, column)) for column in columns]
 
     def line(cells: list[str]) -> str:
@@ -65,6 +65,10 @@ def table_lines(table: Table) -> list[str]:
     rows = [list(row) for row in zip(*columns, strict=True)]
     rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
     return [line(rows[0]), rule, *(line(row) for row in rows[1:])]
+
+
+def _heading(column: Column) -> str:
+    return f"{column.title} ({column.subtitle})" if column.subtitle else column.title
 
 
 def _code(title: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.report.table import Column, Table
     from harness.summary import Summary
 
-__all__ = ["print_summary"]
+__all__ = ["print_summary", "whole_table"]
 
 EDGES = 3
 """Characters that a column costs besides its own width: its padding, and the rule between."""
@@ -70,6 +70,11 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         console.print(Text(f"Equal to native bit for bit at every step, and in the tokens: {', '.join(equal)}"))
     for note in (note for note in summary.notes if note != told):
         console.print(f"[bold yellow]note:[/] {escape(note)}")
+
+
+def whole_table(table: Table) -> RichTable:
+    """The table in one piece, however wide."""
+    return _rich(table, table.columns)
 
 
 def _parts(table: Table, width: int) -> list[RichTable]:

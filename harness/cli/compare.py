@@ -1,0 +1,39 @@
+"""`harness compare RUN_A RUN_B [...]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("compare")
+@click.argument("runs", metavar="RUN_A RUN_B [...]", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--format", "shape", type=click.Choice(["terminal", "markdown", "html", "json", "csv"]), default="terminal",
+    show_default=True, help="What to print.",
+)  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there instead.")
+def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
+    """Hold runs against the first one: what differs between them, and each arm's figures side by side.
+
+    There is a verdict where each run has three launches or more (protocol.launches) and did the same work.
+    """
+    import shutil
+
+    from harness.compare import compare_runs
+    from harness.errors import ConfigError
+    from harness.records import RunFolder
+    from harness.report.comparison import render_comparison
+
+    if len(runs) < 2:
+        raise ConfigError("compare: name at least two run folders, as in harness compare reports/before reports/after")
+    text = render_comparison(compare_runs(runs), shape, shutil.get_terminal_size((100, 24)).columns)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        RunFolder.existing(out.parent).write_text(out.name, text)
+        click.echo(str(out))
+    return 0
