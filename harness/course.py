@@ -36,7 +36,8 @@ def find_course(
         of_pass = levels(frame)
         scope += np.expm1(of_pass[LEVEL]).tolist()
         rest += np.expm1(of_pass[MACHINE]).tolist()
-        collections += frame.groupby("pass")["gc_collections"].sum().tolist()
+        # Passes of which nothing was timed have no level.
+        collections += frame.groupby("pass")["gc_collections"].sum().reindex(of_pass.index).tolist()
     return Course(
         by_group_us={name: np.median(found, axis=1).tolist() for name, found in differences.items()},
         by_step_us={name: np.median(found, axis=0).tolist() for name, found in differences.items()},

@@ -5,6 +5,7 @@ passes/0007.parquet      pass 7: one row a step
 passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
 launches/02/             of a run with several launches: the second one, a run's folder itself
+trace.json               where it was asked for: a few steps of each arm, for Perfetto
 engine.log               what the engine printed
 report.md, report.html, summary.json  made from the above, and made again by `harness report`
 """

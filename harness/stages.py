@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from harness.instrument.counters import COUNTERS
 from harness.schedule import complete_blocks
 from harness.seams import AA, NATIVE, SEAMS
 from harness.stopping import looks
+from harness.trace import chrome_trace
 from harness.workload import Work, build
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Stages:
     half_width_us: Callable[[], float]
     unequal: dict[str, str]
     facts: dict[str, Any]
+    trace_steps: int = 0
     measured: bool = False
     _installed: list[str] = field(default_factory=list, init=False)
     _under_way: int | None = field(default=None, init=False)
@@ -96,6 +99,7 @@ class Stages:
         if arms:
             self._count(work, [arm.name for arm in experiment.arms if arm.name in arms])
             self._measure(work, arms, steps)
+            self._trace(work, [arm.name for arm in experiment.arms if arm.name in arms])
 
     def _measurable(self) -> list[str]:
         """The config's arms in its order, the baseline once more, and the planted ones."""
@@ -203,6 +207,19 @@ class Stages:
                 self._one_pass([treatments[chosen] for chosen in steps_of_pass], work)
             if protocol.until is not None and self._enough(protocol.until, time.monotonic() - began):
                 break
+
+    def _trace(self, work: Work, arms: list[str]) -> None:
+        """A few steps of each arm as they went, in a pass of its own after all measuring."""
+        if not self.trace_steps:
+            return
+        self.observer.stage("tracing a few steps of each arm", len(arms))
+        spans = {}
+        for name in arms:
+            result = self.host.run_pass("trace", [self._installed.index(name)], work.requests)
+            self._check_failure(result, "a tracing pass")
+            spans[name] = result.spans
+            self.observer.advance()
+        self.folder.write_text("trace.json", json.dumps(chrome_trace(spans, self.trace_steps)))
 
     def _enough(self, until: Until, elapsed_s: float) -> bool:
         """Whether to stop: at a look with all intervals narrow enough, or since the time is over."""

@@ -112,18 +112,19 @@ def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
 
 def worker(steps=2, **changes):
     found = {"columns": {"step": list(range(steps))}, "failure": None, "mismatches": [], "seam_calls": [1] * steps}
-    return {**found, "unrestored": [], **changes}
+    return {**found, "unrestored": [], "spans": [], **changes}
 
 
 def test_faults_of_every_worker_count() -> None:
     failure = {"arm": "x", "step": 1, "error": "E"}
     mismatch = {"arm": "x", "reason": "expected 1"}
     second = worker(failure=failure, mismatches=[mismatch], seam_calls=[1, 0], unrestored=["cat"])
-    merged = merge_workers([worker(), second])
+    merged = merge_workers([worker(spans=[[0, "of the first", 1, 2]]), second])
     assert merged["failure"] == failure
     assert merged["mismatches"] == [{"arm": "x", "reason": "worker 1: expected 1"}]
     assert merged["seam_calls"] == [1, 0]
     assert merged["unrestored"] == ["cat"]
+    assert merged["spans"] == [[0, "of the first", 1, 2]]
     with pytest.raises(errors.StepMismatchError, match=r"disagree on the number of steps: \[2, 3\]"):
         merge_workers([worker(), worker(steps=3)])
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["command", "execute"]
 
 LOG = "engine.log"
+TRACE_STEPS = 8
 
 
 @click.command("run")
@@ -25,8 +26,13 @@ LOG = "engine.log"
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run (default: reports/NAME-TIME).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
 @click.option("--arms", metavar="A,B,..", help="Measure these arms (the baseline is kept among them).")
+@click.option(
+    "--trace", is_flag=True, help=f"Also write trace.json (Chrome, Perfetto): {TRACE_STEPS} steps of each arm."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
-def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: str | None, verbose: bool) -> int:
+def command(
+    config: Path, out: Path | None, overrides: tuple[str, ...], arms: str | None, trace: bool, verbose: bool
+) -> int:
     """Run CONFIG: check that all arms compute the same, measure them, print and write the table.
 
     Exit status: 0; 1 if the run failed or an arm is not equal to native; 2 if the config needs mending;
@@ -51,9 +57,10 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     if loaded.experiment.protocol.launches > 1:
         given = [str(config), *(word for override in overrides for word in ("--set", override))]
         given += [*(("--arms", arms) if arms else ()), *(("-v",) if verbose else ())]
+        given += ["--trace"] if trace else []
         outcome = execute_launches(loaded, folder, given, typed)
     else:
-        outcome = execute(loaded, folder, verbose, typed)
+        outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0)
     summary = summarise(read_run(folder.path))
     print_summary(summary, Console(), told=outcome.message)
     if outcome.message:
@@ -64,7 +71,7 @@ def command(config: Path, out: Path | None, overrides: tuple[str, ...], arms: st
     return outcome.exit_status
 
 
-def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str]) -> Outcome:
+def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str], trace_steps: int = 0) -> Outcome:
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
     from harness.analysis import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
@@ -79,6 +86,7 @@ def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str]) 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
         run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(read_run(folder.path)))
+        run.trace_steps = trace_steps
         return run.execute()
 
 

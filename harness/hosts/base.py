@@ -47,6 +47,7 @@ class PassResult:
         mismatches: each wrong arm's first difference from native (checking passes).
         seam_calls: calls of the seam in each step (checking passes).
         unrestored: what could not be put back after the pass; empty unless something else patched it meanwhile.
+        spans: (step, name, start_ns, stop_ns) of the first worker (tracing passes).
     """
 
     columns: dict[str, list[Any]]
@@ -55,6 +56,7 @@ class PassResult:
     mismatches: list[dict[str, Any]]
     seam_calls: list[int]
     unrestored: list[str]
+    spans: list[list[Any]] = field(default_factory=list)
 
 
 class Host(Protocol):

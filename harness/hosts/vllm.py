@@ -244,6 +244,7 @@ def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "mismatches": mismatches,
         "seam_calls": [min(calls) for calls in zip(*(answer["seam_calls"] for answer in answers), strict=True)],
         "unrestored": [name for answer in answers for name in answer["unrestored"]],
+        "spans": first["spans"],
     }
 
 

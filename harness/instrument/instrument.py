@@ -21,6 +21,7 @@ from harness.instrument.counting import Counter
 from harness.instrument.events import EVENTS, read_events
 from harness.instrument.ledger import Ledger
 from harness.instrument.planting import plant
+from harness.instrument.spans import Spans
 from harness.instrument.targets import Target, resolve
 from harness.seams import SEAMS
 
@@ -29,9 +30,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrument", "PassKind"]
 
-PassKind = Literal["probed", "bare", "mixed", "check", "count"]
+PassKind = Literal["probed", "bare", "mixed", "check", "count", "trace"]
 """probed: scope and probes timed. bare: only the step timed. mixed: one or the other, step by step.
-check: every arm compared with native. count: PyTorch's work counted, times are worth nothing."""
+check: every arm compared with native. count: PyTorch's work counted, times are worth nothing. trace: probed, and when
+everything began and ended is given too."""
 
 STEP_COLUMNS: Final = (
     "arm", "probed", "num_reqs", "num_tokens", "num_prefills",
@@ -103,6 +105,7 @@ class Instrument:
         ]
         self._checker = Checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
         self._counter = Counter()
+        self._spans = Spans(clock)
         self._bindings = Bindings()
         self._kind: PassKind = "bare"
         self._schedule: list[int] = []
@@ -144,7 +147,7 @@ class Instrument:
             raise RuntimeError("a pass is under way; end it before the next one begins")
         self._reset()
         self._kind, self._schedule = kind, list(schedule)
-        self._probing = list(probed) if kind == "mixed" else [kind == "probed"]
+        self._probing = list(probed) if kind == "mixed" else [kind in ("probed", "trace")]
         gc.collect()  # every pass starts from the same heap; collections inside it are counted
         runner, bind = self._runner, self._bindings.bind
         through = self._counter.counted if kind == "count" else _unchanged
@@ -175,6 +178,8 @@ class Instrument:
             bind(runner, self._scope, self._timed_scope)
         for site, calls in zip(self._sites, self._bare, strict=True):
             bind(site.owner, site.attribute, calls[0])
+        if kind == "trace":
+            self._spans.open()
 
     def end(self) -> dict[str, Any]:
         """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
@@ -186,6 +191,8 @@ class Instrument:
         marks = self._marks[: len(rows)]
         if any(self._probing):
             names = ["scope", *self.probe_names]
+            if self._kind == "trace":
+                self._spans.add_calls(self._ledger.calls(marks), [self._scope, *self.probe_names])
             settled = self._ledger.accounts(marks, slots=len(names))
             for slot, name in enumerate(names):
                 for key in asdict(settled[0][slot]) if settled else ():
@@ -199,6 +206,7 @@ class Instrument:
             "mismatches": self._checker.take_mismatches(),
             "seam_calls": self._checker.take_calls(),
             "unrestored": unrestored,
+            "spans": self._spans.take(),
         }
 
     @property
@@ -216,6 +224,7 @@ class Instrument:
         self._events_before = read_events()
 
     def _restore(self) -> list[str]:
+        self._spans.close()
         unrestored = self._bindings.restore()
         for _, target in self._targets:
             target.restore_attribute()
@@ -234,7 +243,7 @@ class Instrument:
             start = clock()
             result = execute_model(scheduler_output, *args, **kwargs)
             stop = clock()
-            self._after_execute(scheduler_output, stop - start)
+            self._after_execute(scheduler_output, start, stop)
             return result
 
         return timed_execute_model
@@ -250,12 +259,14 @@ class Instrument:
             if rows:
                 rows[-1][SAMPLE] += stop - start
                 self._note_events(rows[-1])
+                if self._kind == "trace":
+                    self._spans.add("sample_tokens", start, stop)
             return result
 
         return timed_sample_tokens
 
     def _before_step(self) -> None:
-        self._step += 1
+        self._spans.step = self._step = self._step + 1
         self._arm = arm = self._schedule[min(self._step, len(self._schedule) - 1)]
         if self._kind == "check":
             self._checker.bind(self._step)
@@ -269,7 +280,7 @@ class Instrument:
             self._counter.begin_step()
         self._events_before = read_events()
 
-    def _after_execute(self, scheduler_output: Any, execute_ns: int) -> None:
+    def _after_execute(self, scheduler_output: Any, start: int, stop: int) -> None:
         mark, bookkeeping_ns = self._ledger.mark()
         self._marks.append(mark)
         batch = self._runner.input_batch
@@ -281,12 +292,14 @@ class Instrument:
             len(scheduler_output.num_scheduled_tokens),
             int(scheduler_output.total_num_scheduled_tokens),
             int(prefills.sum()),
-            execute_ns - bookkeeping_ns,
+            stop - start - bookkeeping_ns,
             0,
             bookkeeping_ns,
             *(0 for _ in EVENTS),
         ]  # in the order of STEP_COLUMNS
         self._note_events(row)
+        if self._kind == "trace":
+            self._spans.add("execute_model", start, stop)
         self._rows.append(row)  # one append, so that an interrupt leaves a whole row or none
 
     def _note_events(self, row: list[int]) -> None:

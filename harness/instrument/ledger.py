@@ -107,6 +107,12 @@ class Ledger:
         self._pass = array("q")
         self._bookkeeping_ns = 0
 
+    def calls(self, marks: Sequence[int]) -> list[list[tuple[int, int, int]]]:
+        """Each step's calls as they were timed: (slot, start, stop), in the order in which they ended."""
+        starts = [0, *marks[:-1]] if marks else []
+        tapes = [iter(self._pass[start:stop]) for start, stop in zip(starts, marks, strict=True)]
+        return [list(zip(tape, tape, tape, strict=True)) for tape in tapes]
+
     def accounts(self, marks: Sequence[int], slots: int) -> list[list[Account]]:
         """Settle the pass, step by step, and begin a new one.
 

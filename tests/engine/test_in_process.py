@@ -213,9 +213,13 @@ def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
     """The config of the main job, on the shared engine: its counts as derived by hand, its files and their schema."""
     loaded = load(CONFIG, ["protocol.passes=3", "workload.requests=4", "workload.prompt_tokens=16",
                            "workload.output_tokens=10"])  # fmt: skip
-    run = Run(loaded, host, RunFolder(tmp_path / "run"), silent)
+    run = Run(loaded, host, RunFolder(tmp_path / "run"), silent, trace_steps=2)
     outcome = run.execute()
     assert (outcome.exit_status, outcome.message) == (0, "")
+    events = json.loads((run.folder.path / "trace.json").read_text())["traceEvents"]
+    assert {event["name"] for event in events} >= {
+        "process_name", "execute_model", "sample_tokens", "_prepare_inputs", "compute_slot_mapping", "torch.cat",
+    }  # fmt: skip
     records = read_run(run.folder.path)
     assert records.run["steps"]["num_tokens"] == [64, *[4] * 9]  # all prompts in one step, then nine of one token each
     assert len(records.frame) == 3 * (6 + 1) * 2 * 10  # passes of six arms and A/A, probed and bare, of ten steps
