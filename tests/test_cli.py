@@ -55,10 +55,12 @@ def test_list_names_seams_arms_probes_and_configs() -> None:
     ],
 )
 def test_what_the_user_can_mend_ends_in_one_line_and_status_2(args, message, tmp_path) -> None:
+    before = sorted(Path("reports").iterdir())
     done = harness(*args)
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert sorted(Path("reports").iterdir()) == before  # a run that never began leaves no folder
 
 
 def test_list_names_a_config_that_cannot_be_read(tmp_path) -> None:

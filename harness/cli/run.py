@@ -43,6 +43,7 @@ def command(
     from harness.analysis import summarise
     from harness.config_file import load
     from harness.errors import ConfigError
+    from harness.hosts.vllm import resolve_model
     from harness.records import RunFolder, read_run
     from harness.report import write_reports
     from harness.report.terminal import print_summary
@@ -51,6 +52,7 @@ def command(
     if arms is not None and not chosen:
         raise ConfigError("--arms: name at least one arm, as in --arms list,numpy")
     loaded = load(config, overrides, chosen)
+    resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
     folder = RunFolder(out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}")
     # As typed, and not sys.argv[0], which is a path of this machine.
     typed = ["python", "-m", "harness", *sys.argv[1:]]
@@ -92,10 +94,7 @@ def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str], 
 
 def execute_launches(loaded: Loaded, folder: RunFolder, given: list[str], typed: list[str]) -> Outcome:
     """Run a config launch by launch, each in a process of its own that shows its own progress."""
-    from harness.hosts.vllm import resolve_model
     from harness.launches import Launches
-
-    resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused here, and not by the first launch
 
     def announce(number: int, planned: int) -> None:
         click.echo(f"launch {number} of {planned}", err=True)
