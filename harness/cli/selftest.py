@@ -125,7 +125,7 @@ def _print_usual_way(
         table.add_column(heading, justify="right", no_wrap=True)
     for each, paired_us in found:
         came_back = ", ".join(f"{difference:.0f}" for difference in each.differences_us)
-        finer = f"{each.resolves_us / paired_us:.0f} times"
+        finer = f"{each.resolves_us / paired_us:.0f}x"
         resolved = f"+-{each.resolves_us:,.2g}" if each.resolves_us < 100 else f"+-{each.resolves_us:,.0f}"
-        table.add_row(each.way, f"{each.seconds_a_pair:.0f} s", came_back, resolved, f"+-{paired_us:.2g}", finer)
+        table.add_row(each.way, f"{each.seconds_a_pair:.0f} s", came_back, resolved, f"+-{paired_us:.3g}", finer)
     console.print(table, crop=False)
