@@ -183,7 +183,7 @@ class Outliers:
     causes: list[Cause]
 
     def joined(self, other: Outliers) -> Outliers:
-        """These and those of another launch; shares weighed by what they are shares of."""
+        """These and those of another launch; shares weighed by the number of steps that they are of."""
         ordinary, others = self.steps - self.outlying, other.steps - other.outlying
         return Outliers(
             self.steps + other.steps,
