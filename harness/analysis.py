@@ -36,6 +36,7 @@ from harness.summary import (
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     from harness.measured import Values
@@ -94,7 +95,9 @@ def summarise(records: Records) -> Summary:
     ]
     probe_ns = run["calibration"]["inside_ns"] + run["calibration"]["outside_ns"]
     everything = {**values, **planted}
-    drift, drift_tested, outliers = _disturbances(records)
+    # None where a launch has no whole group.
+    frames = [complete_groups(launch, []) for launch in _each(records)]
+    drift, drift_tested, outliers = _disturbances(frames, protocol)
     summary = replace(
         summary,
         comparisons=comparisons,
@@ -107,9 +110,7 @@ def summarise(records: Records) -> Summary:
         drift=drift,
         drift_tested=drift_tested,
         outliers=outliers,
-        course=find_course(
-            values, baseline, [f for f in (complete_groups(r, []) for r in _each(records)) if f is not None]
-        ),
+        course=find_course(values, baseline, [frame for frame in frames if frame is not None]),
     )
     return _without_verdicts(summary) if summary.withheld else summary
 
@@ -187,13 +188,13 @@ def _each(records: Records) -> list[Records]:
     return records.launches or [records]
 
 
-def _disturbances(records: Records) -> tuple[list[LevelShift], bool, Outliers | None]:
+def _disturbances(
+    frames: list[pd.DataFrame | None], protocol: dict[str, Any]
+) -> tuple[list[LevelShift], bool, Outliers | None]:
     """Level shifts of each launch, whether all could be looked at for them, and the outlying steps of all."""
-    protocol = records.run["config"]["protocol"]
     drift: list[LevelShift] = []
     tested, outliers = True, None
-    for number, launch in enumerate(_each(records), start=1):
-        frame = complete_groups(launch, [])
+    for number, frame in enumerate(frames, start=1):
         if frame is not None:
             tested &= frame["pass"].nunique() >= MIN_LENGTH
             drift += find_drift(frame, protocol["margin"], protocol["drift"], number)

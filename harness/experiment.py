@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.records import RunFolder
     from harness.stages import Observer
 
-__all__ = ["Outcome", "Run"]
+__all__ = ["INTERRUPTED", "Outcome", "Run", "facts_at_end", "facts_at_start"]
 
 INTERRUPTED: Final = 130
 
@@ -57,17 +57,7 @@ class Run:
 
     def execute(self) -> Outcome:
         """Run it. Raises nothing but what the folder itself cannot take (RecordsError at the very start)."""
-        self.facts = {
-            "status": "running",
-            "command": list(self.command),
-            "started": _now(),
-            "config_file": self.loaded.path.name,
-            "config": self.loaded.experiment.model_dump(mode="json"),
-            "machine": machine.describe_machine(),
-            "selftest": self.selftest,
-            "versions": machine.versions(),
-            "passes_done": 0,
-        }
+        self.facts = {**facts_at_start(self.loaded, self.command, self.selftest), "passes_done": 0}
         self.folder.write_run(self.facts)
         stages = Stages(
             self.loaded, self.host, self.folder, self.observer, self.half_width_us, self.unequal, self.facts,
@@ -92,13 +82,7 @@ class Run:
                 self.host.stop()
         if unrestored:
             outcome.message += f"; these could not be put back: {', '.join(unrestored)}"
-        self.facts |= {
-            "status": outcome.status,
-            "exit_status": outcome.exit_status,
-            "message": outcome.message,
-            "ended": _now(),
-            "load_average_at_end": machine.describe_machine()["load_average"],
-        }
+        self.facts |= facts_at_end(outcome)
         try:
             self.folder.write_run(self.facts)
         except RecordsError as error:
@@ -119,6 +103,31 @@ class Run:
     def _done(self) -> str:
         done, planned = self.facts["passes_done"], self.facts.get("passes_planned")
         return f"{done} of {planned} passes were measured and kept" if planned else "nothing had been measured yet"
+
+
+def facts_at_start(loaded: Loaded, command: Sequence[str], selftest: str) -> dict[str, Any]:
+    """What run.json holds from the first moment on."""
+    return {
+        "status": "running",
+        "command": list(command),
+        "started": _now(),
+        "config_file": loaded.path.name,
+        "config": loaded.experiment.model_dump(mode="json"),
+        "machine": machine.describe_machine(),
+        "selftest": selftest,
+        "versions": machine.versions(),
+    }
+
+
+def facts_at_end(outcome: Outcome) -> dict[str, Any]:
+    """What run.json says of how the run ended."""
+    return {
+        "status": outcome.status,
+        "exit_status": outcome.exit_status,
+        "message": outcome.message,
+        "ended": _now(),
+        "load_average_at_end": machine.describe_machine()["load_average"],
+    }
 
 
 def _now() -> str:

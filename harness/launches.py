@@ -10,7 +10,6 @@ Each launch is an ordinary run in a folder of its own (`launches/02/`, the secon
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import signal
 import subprocess
@@ -20,10 +19,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from harness import machine
 from harness.agreement import SIGNATURE, signature_difference
 from harness.errors import RecordsError
-from harness.experiment import INTERRUPTED, Outcome
+from harness.experiment import INTERRUPTED, Outcome, facts_at_end, facts_at_start
 from harness.records import read_run
 
 if TYPE_CHECKING:
@@ -86,14 +84,7 @@ class Launches:
         protocol = self.loaded.experiment.protocol
         planned = draw(protocol.launches, protocol.seed)
         self.facts = {
-            "status": "running",
-            "command": list(self.command),
-            "started": _now(),
-            "config_file": self.loaded.path.name,
-            "config": self.loaded.experiment.model_dump(mode="json"),
-            "machine": machine.describe_machine(),
-            "selftest": self.selftest,
-            "versions": machine.versions(),
+            **facts_at_start(self.loaded, self.command, self.selftest),
             "launches": [vars(launch) for launch in planned],
         }
         self.folder.write_run(self.facts)
@@ -107,13 +98,7 @@ class Launches:
                 break
             if found.exit_status and not outcome.exit_status:  # an unequal arm; the others are still worth measuring
                 outcome = found
-        self.facts |= {
-            "status": outcome.status,
-            "exit_status": outcome.exit_status,
-            "message": outcome.message,
-            "ended": _now(),
-            "load_average_at_end": machine.describe_machine()["load_average"],
-        }
+        self.facts |= facts_at_end(outcome)
         self.folder.write_run(self.facts)
         return outcome
 
@@ -163,7 +148,3 @@ class Launches:
             if arm not in equality or equality[arm]["equal"]:
                 equality[arm] = found
         self.folder.write_run(self.facts)
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
