@@ -14,6 +14,7 @@ from harness.drift import find_drift
 from harness.exposure import PLANTED_US, exposure, planted_name
 from harness.measured import complete_groups, launch_values
 from harness.outliers import find_outliers
+from harness.sampled import read_flame
 from harness.seams import AA, SEAMS
 from harness.shapes import steps_by_shape
 from harness.statistics import joint_confidence, paired_difference, total, verdict
@@ -25,8 +26,6 @@ from harness.summary import (
     SUM,
     ArmSummary,
     Comparison,
-    LevelShift,
-    Outliers,
     OwnCost,
     ProbeTotals,
     ShapeComparison,
@@ -39,8 +38,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+    from harness.drift import LevelShift
     from harness.measured import Values
+    from harness.outliers import Outliers
     from harness.records import Records
+    from harness.sampled import Flame
 
 __all__ = ["scope_half_width_us", "summarise"]
 
@@ -64,7 +66,10 @@ def summarise(records: Records) -> Summary:
     planted = {name: values.pop(name) for name in map(planted_name, PLANTED_US) if name in values}
     for name, found in values.items():
         arms[name] = _arm_summary(arms[name], found, probes)
-    summary = Summary(run, arms, [], probes, notes, counters=_counters(records), launches=max(len(records.launches), 1))
+    summary = Summary(
+        run, arms, [], probes, notes, counters=_counters(records), launches=max(len(records.launches), 1),
+        flames=_flames(records, arms),
+    )  # fmt: skip
     baseline = config["baseline"]
     if baseline not in values:
         if values:
@@ -222,6 +227,17 @@ def _counters(records: Records) -> dict[str, dict[str, float]]:
     return {str(arm): {name: float(row[name]) for name in names} for arm, row in means.iterrows()}
 
 
+def _flames(records: Records, arms: dict[str, ArmSummary]) -> dict[str, Flame]:
+    """Each arm's recording; of several launches the first one's, since only that one samples."""
+    first = _each(records)[0]
+    found = {}
+    for name, folded in first.folded.items():
+        arm = arms[name]
+        step_us = arm.bare_step_ns / arm.steps / 1e3 if arm.bare_step_ns else None
+        found[name] = read_flame(first.run["flamegraphs"][name], folded, step_us)
+    return found
+
+
 def _notes(records: Records) -> list[str]:
     run = records.run
     notes = []
@@ -232,6 +248,9 @@ def _notes(records: Records) -> list[str]:
     clipped, cap = run.get("workload", {}).get("clipped"), run.get("host", {}).get("max_model_len")
     if clipped:
         notes.append(f"{clipped} requests were clipped to the model's {cap} tokens")
+    if missing := run.get("flamegraphs_missing"):
+        got = ", ".join(run.get("flamegraphs", {}))
+        notes.append(f"{f'flamegraphs of {got} only' if got else 'no flamegraphs'}: {missing}")
     if records.partial:
         notes.append(f"cut short, kept but not counted: {', '.join(records.partial)}")
     notes += [f"left out, it cannot be read: {name} ({why})" for name, why in records.unreadable.items()]

@@ -12,6 +12,7 @@ from harness.seams import NATIVE, SEAMS
 __all__ = [
     "Arm",
     "Experiment",
+    "Flamegraph",
     "Host",
     "Length",
     "Protocol",
@@ -193,6 +194,31 @@ class Protocol(_Strict):
         return self
 
 
+class Flamegraph(_Strict):
+    """How py-spy samples, where flamegraphs are asked for.
+
+    Attributes:
+        seconds: about how long each arm is sampled.
+        rate_hz: samples a second; null takes 200, and 50 with native frames, which take long to read. A rate
+            at which py-spy falls behind leaves the engine hardly any time to run between two samples.
+        native: also frames of C and C++.
+        whole: show all that the process did, and not the scope alone.
+        nonblocking: let the engine run on while its stacks are read, which tears them; only where stopping it for each
+            sample is out of the question.
+    """
+
+    seconds: PositiveFloat = 15.0
+    rate_hz: PositiveInt | None = None
+    native: bool = False
+    whole: bool = False
+    nonblocking: bool = False
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return self.rate_hz or (50 if self.native else 200)
+
+
 class Experiment(_Strict):
     """One config, whole."""
 
@@ -206,6 +232,7 @@ class Experiment(_Strict):
     scope: str = "_prepare_inputs"
     probes: list[str] = []
     protocol: Protocol = Protocol()
+    flamegraph: Flamegraph = Flamegraph()
 
     @model_validator(mode="before")
     @classmethod

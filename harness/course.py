@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.drift import LEVEL, MACHINE, levels
-from harness.summary import SCOPE, Course
+from harness.summary import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +16,26 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["find_course"]
+__all__ = ["Course", "find_course"]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What plots show and summary.json leaves out: medians of the scope's paired differences, and levels.
+
+    Attributes:
+        by_group_us: each arm's difference in each group, the median over steps.
+        by_step_us: each arm's difference in each step of a pass, the median over groups.
+        scope_level: the scope relative to its usual time, less 1, pass by pass (launch after launch).
+        machine_level: likewise the rest of the step.
+        collections: garbage collections in each pass.
+    """
+
+    by_group_us: dict[str, list[float]]
+    by_step_us: dict[str, list[float]]
+    scope_level: list[float]
+    machine_level: list[float]
+    collections: list[int]
 
 
 def find_course(

@@ -6,22 +6,22 @@ import datetime as dt
 import importlib
 import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness import machine
-from harness.errors import HarnessError
+from harness.errors import HarnessError, ProfilerError
 from harness.instrument.arms import load_arm, load_object
 from harness.instrument.targets import resolve
+from harness.pyspy import Recorder
 from harness.seams import NATIVE, SEAMS
 from harness.selftest import describe, last_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from harness.config import Arm
     from harness.config_file import Loaded
@@ -70,26 +70,20 @@ def examine_machine() -> Iterator[Finding]:
 
 
 def _py_spy() -> Finding:
-    program = shutil.which("py-spy") or str(Path(sys.executable).with_name("py-spy"))
-    if not Path(program).is_file():
-        return Finding("warning", "py-spy", "not found", "pip install py-spy (only flamegraphs need it)")
+    """Attach to a sleeping process of ours and look."""
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"], stdout=-1)
     try:
         if sleeper.stdout is not None:
             sleeper.stdout.readline()
-        dump = subprocess.run(  # noqa: S603
-            [program, "dump", "--pid", str(sleeper.pid)], capture_output=True, text=True, timeout=30, check=False
-        )
+        with Recorder(sleeper.pid, rate_hz=100):
+            pass
+    except ProfilerError as error:
+        found, _, mend = str(error).partition(": ")
+        return Finding("warning", "py-spy", found, f"{mend or 'reinstall it'} (only flamegraphs need it)")
     finally:
         sleeper.kill()
         sleeper.communicate()
-    if dump.returncode == 0:
-        return Finding("ok", "py-spy", "may attach to processes of this user")
-    reason = (dump.stderr.strip().splitlines() or ["no reason given"])[-1]
-    return Finding(
-        "warning", "py-spy", f"may not attach: {reason}",
-        "run as root, or in a container with --cap-add SYS_PTRACE, or set kernel.yama.ptrace_scope to 0",
-    )  # fmt: skip
+    return Finding("ok", "py-spy", "may attach to processes of this user")
 
 
 def examine_engine() -> Iterator[Finding]:

@@ -16,19 +16,19 @@ against the margin instead.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from harness.changepoint import level_shift
-from harness.summary import LevelShift
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from harness.changepoint import Shift
 
-__all__ = ["LEVEL", "MACHINE", "SHARE", "find_drift", "levels"]
+__all__ = ["LEVEL", "MACHINE", "SHARE", "LevelShift", "find_drift", "levels"]
 
 SHARE: Final = "share"
 """The scope relative to the rest of the step."""
@@ -39,6 +39,28 @@ MACHINE: Final = "machine"
 
 FOLLOWS: Final = (0.5, 1.0)
 """How far the scope follows the machine's speed, at least and at most."""
+
+
+@dataclass(frozen=True)
+class LevelShift:
+    """A shift of the level at which the run measured.
+
+    Attributes:
+        of: `share` (of the scope in the step), `level` (of the scope) or `machine` (of the rest of the step).
+        launch: in which launch.
+        first_pass: the pass that it begins with, of `passes` in the launch.
+        size: new level relative to the old one, less 1.
+        statistic: of the change-point test.
+        withholds: whether it is larger than the margin, and of the level that verdicts hang on.
+    """
+
+    of: str
+    launch: int
+    first_pass: int
+    passes: int
+    size: float
+    statistic: float
+    withholds: bool
 
 
 def find_drift(frame: pd.DataFrame, margin: float, watched: str, launch: int = 1) -> list[LevelShift]:

@@ -5,6 +5,7 @@ HarnessError              exit status 1: the run failed
 ├── HostError             the engine did not start, or died
 ├── SeamError             a seam's target is not what this version of harness knows
 ├── ArmError              an arm raised while the engine ran
+├── ProfilerError         py-spy is missing, may not attach, or its process is gone
 ├── StepMismatchError     step i was not the same work in two passes
 └── RecordsError          a run's folder cannot be written or read
 """
@@ -16,6 +17,7 @@ __all__ = [
     "ConfigError",
     "HarnessError",
     "HostError",
+    "ProfilerError",
     "RecordsError",
     "SeamError",
     "StepMismatchError",
@@ -46,6 +48,10 @@ class SeamError(HarnessError):
 
 class ArmError(HarnessError):
     """An arm raised inside the running engine."""
+
+
+class ProfilerError(HarnessError):
+    """py-spy is missing, may not attach, or the process that it looked at is gone."""
 
 
 class StepMismatchError(HarnessError):

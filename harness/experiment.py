@@ -39,6 +39,7 @@ class Run:
     Attributes:
         half_width_us: of `protocol.until`: tells how wide the widest interval is now, from the folder's records.
         trace_steps: how many steps of each arm to trace after all measuring; 0 for none.
+        flamegraphs: whether to sample each arm with py-spy after all measuring.
         selftest: one line on the last selftest of this machine, for the report.
         unequal: arms that did not compute what native computes, and why.
         facts: what goes into run.json besides the config.
@@ -52,6 +53,7 @@ class Run:
     selftest: str = ""
     half_width_us: Callable[[], float] = lambda: float("inf")
     trace_steps: int = 0
+    flamegraphs: bool = False
     unequal: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -61,7 +63,7 @@ class Run:
         self.folder.write_run(self.facts)
         stages = Stages(
             self.loaded, self.host, self.folder, self.observer, self.half_width_us, self.unequal, self.facts,
-            self.trace_steps,
+            self.trace_steps, self.flamegraphs,
         )  # fmt: skip
         try:
             stages.go()

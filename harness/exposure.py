@@ -7,19 +7,34 @@ Berger, "Coz: finding code that counts with causal profiling" (SOSP 2015).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from harness.statistics import slope, total
-from harness.summary import STEP, Exposure
+from harness.summary import STEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PLANTED_US", "exposure", "planted_name"]
+    from harness.statistics import Interval
+
+__all__ = ["PLANTED_US", "Exposure", "exposure", "planted_name"]
 
 PLANTED_US: Final = (0.0, 5.0, 20.0)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """What of the seam's time shows up in the step.
+
+    `slope` is in microseconds of step per microsecond planted; `share` of a step would be saved if the seam's
+    function took no time (None where that function was not probed).
+    """
+
+    slope: Interval
+    share: Interval | None
 
 
 def planted_name(delay_us: float) -> str:

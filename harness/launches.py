@@ -66,6 +66,7 @@ class Launches:
 
     Attributes:
         arguments: of `harness run`: the config and its overrides, without --out.
+        first_arguments: what only the first launch is given besides.
         announce: is told, before each launch, how many of how many it is.
         start: starts a process (`subprocess.Popen`, unless a test plays it).
     """
@@ -76,6 +77,7 @@ class Launches:
     command: Sequence[str]
     announce: Callable[[int, int], None]
     selftest: str = ""
+    first_arguments: Sequence[str] = ()
     start: Callable[..., Any] = subprocess.Popen
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -107,6 +109,7 @@ class Launches:
         path = self.folder.launch(launch.number)
         arguments = [
             *(sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(path)),
+            *(self.first_arguments if launch.number == 1 else ()),
             *("--set", "protocol.launches=1", "--set", f"protocol.seed={launch.schedule_seed}"),
         ]
         environment = {**os.environ, "PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from harness.summary import Cause, Outliers
-
-__all__ = ["CAUSES", "FAR", "find_outliers"]
+__all__ = ["CAUSES", "FAR", "Cause", "Outliers", "find_outliers"]
 
 FAR: Final = 5.0
 """Robust standard deviations above what is usual. A normal distribution has one value in three million there."""
@@ -20,6 +19,51 @@ CAUSES: Final = {
     "page_faults": "more page faults than is usual in that step",
 }
 """Column of the records, and what it means; a step with several counts under the first."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that may disturb a step.
+
+    `steps` outlying ones count under it; it happened in `outlying_share` of these and in `ordinary_share` of others.
+    """
+
+    event: str
+    meaning: str
+    steps: int
+    outlying_share: float
+    ordinary_share: float
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Outlying ones of all steps. `excess_share` is their time above the usual, as a share of all measured time."""
+
+    steps: int
+    outlying: int
+    excess_share: float
+    unexplained: int
+    causes: list[Cause]
+
+    def joined(self, other: Outliers) -> Outliers:
+        """These and those of another launch; shares weighed by the number of steps that they are of."""
+        ordinary, others = self.steps - self.outlying, other.steps - other.outlying
+        return Outliers(
+            self.steps + other.steps,
+            self.outlying + other.outlying,
+            _mean(self.excess_share, self.steps, other.excess_share, other.steps),
+            self.unexplained + other.unexplained,
+            [
+                Cause(
+                    a.event,
+                    a.meaning,
+                    a.steps + b.steps,
+                    _mean(a.outlying_share, self.outlying, b.outlying_share, other.outlying),
+                    _mean(a.ordinary_share, ordinary, b.ordinary_share, others),
+                )
+                for a, b in zip(self.causes, other.causes, strict=True)
+            ],
+        )
 
 
 def find_outliers(frame: pd.DataFrame) -> Outliers | None:
@@ -63,3 +107,7 @@ def find_outliers(frame: pd.DataFrame) -> Outliers | None:
 def _share(event: pd.Series[bool], of: pd.Series[bool]) -> float:
     """Share of the steps `of` in which the event happened."""
     return float((event & of).sum() / of.sum()) if of.any() else 0.0
+
+
+def _mean(a: float, weight_a: int, b: float, weight_b: int) -> float:
+    return (a * weight_a + b * weight_b) / max(weight_a + weight_b, 1)

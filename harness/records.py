@@ -6,6 +6,7 @@ passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
 launches/02/             of a run with several launches: the second one, a run's folder itself
 trace.json               where it was asked for: a few steps of each arm, for Perfetto
+flamegraphs/ARM.folded   where they were asked for: the stacks that py-spy saw; the graphs beside it are made from them
 engine.log               what the engine printed
 report.md, report.html, summary.json  made from the above, and made again by `harness report`
 """
@@ -86,6 +87,7 @@ class RunFolder:
         target = self.path / name
         temporary = target.with_name(f".{target.name}.tmp")
         try:
+            target.parent.mkdir(exist_ok=True)
             write(temporary)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
@@ -109,6 +111,7 @@ class Records:
         unreadable: pass files that are torn or of another format, by name, with the reason.
         partial: pass files of passes that were cut short, by name.
         counters: one row a (arm, step) of the counting pass; empty without one.
+        folded: by arm, the folded stacks of its flamegraph.
         launches: of a run with several launches, the records of each; `frame` is then empty.
     """
 
@@ -117,6 +120,7 @@ class Records:
     unreadable: dict[str, str] = field(default_factory=dict)
     partial: list[str] = field(default_factory=list)
     counters: pd.DataFrame = field(default_factory=pd.DataFrame)
+    folded: dict[str, str] = field(default_factory=dict)
     launches: list[Records] = field(default_factory=list)
 
 
@@ -152,6 +156,12 @@ def read_run(path: Path) -> Records:
             counters = pd.read_parquet(path / "counters.parquet")
         except (OSError, ValueError) as error:
             unreadable["counters.parquet"] = " ".join(str(error).split())[:200]
+    folded = {}
+    for arm in run.get("flamegraphs", {}):
+        try:
+            folded[arm] = (path / "flamegraphs" / f"{arm}.folded").read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            unreadable[f"flamegraphs/{arm}.folded"] = " ".join(str(error).split())[:200]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     launches = [read_run(file.parent) for file in sorted((path / "launches").glob("*/run.json"))]
-    return Records(run, frame, unreadable, partial, counters, launches)
+    return Records(run, frame, unreadable, partial, counters, folded, launches)

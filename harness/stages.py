@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from harness.agreement import signature, signature_difference, token_difference
 from harness.errors import ArmError, HarnessError, RecordsError, SeamError, StepMismatchError
 from harness.exposure import PLANTED_US, planted_name
-from harness.instrument.counters import COUNTERS
+from harness.extras import Extras
 from harness.schedule import complete_blocks
 from harness.seams import AA, NATIVE, SEAMS
 from harness.stopping import looks
-from harness.trace import chrome_trace
 from harness.workload import Work, build
 
 if TYPE_CHECKING:
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from harness.config import Until
     from harness.config_file import Loaded
     from harness.hosts.base import Host, HostInfo, PassResult
+    from harness.instrument.instrument import PassKind
     from harness.records import RunFolder
 
 __all__ = ["Observer", "Stages"]
@@ -57,6 +56,7 @@ class Stages:
     unequal: dict[str, str]
     facts: dict[str, Any]
     trace_steps: int = 0
+    flamegraphs: bool = False
     measured: bool = False
     _installed: list[str] = field(default_factory=list, init=False)
     _under_way: int | None = field(default=None, init=False)
@@ -97,9 +97,14 @@ class Stages:
         self._note_equality()
         arms = [name for name in self._measurable() if name not in self.unequal]
         if arms:
-            self._count(work, [arm.name for arm in experiment.arms if arm.name in arms])
+            extras, own = self._extras(work), [arm.name for arm in experiment.arms if arm.name in arms]
+            if experiment.protocol.counters:
+                extras.count(own)
             self._measure(work, arms, steps)
-            self._trace(work, [arm.name for arm in experiment.arms if arm.name in arms])
+            if self.trace_steps:
+                extras.trace(own, self.trace_steps)
+            if self.flamegraphs:
+                extras.sample(own, self.host.admit_profiler, experiment.flamegraph, experiment.scope)
 
     def _measurable(self) -> list[str]:
         """The config's arms in its order, the baseline once more, and the planted ones."""
@@ -166,23 +171,6 @@ class Stages:
                 self.observer.advance()
         self._pass_s = statistics.median(durations)
 
-    def _count(self, work: Work, arms: list[str]) -> None:
-        """What each arm makes PyTorch do: a pass of its own for each, in which nothing is timed."""
-        if not self.loaded.experiment.protocol.counters:
-            return
-        self.observer.stage("counting what each arm makes PyTorch do", len(arms))
-        table: dict[str, list[Any]] = {}
-        for name in arms:
-            result = self.host.run_pass("count", [self._installed.index(name)], work.requests)
-            self._check_failure(result, "a counting pass")
-            self._check_signature(result, f"the counting pass of arm {name!r}")
-            columns = {column: values for column, values in result.columns.items() if column in COUNTERS}
-            columns = {"arm": [name] * len(result.columns["step"]), "step": result.columns["step"], **columns}
-            for column, values in columns.items():
-                table.setdefault(column, []).extend(values)
-            self.observer.advance()
-        self.folder.write_counters(table)
-
     def _measure(self, work: Work, arms: list[str], steps: int) -> None:
         protocol = self.loaded.experiment.protocol
         # What a step can meet: each arm probed and, unless the protocol says otherwise, bare as well.
@@ -208,18 +196,14 @@ class Stages:
             if protocol.until is not None and self._enough(protocol.until, time.monotonic() - began):
                 break
 
-    def _trace(self, work: Work, arms: list[str]) -> None:
-        """A few steps of each arm as they went, in a pass of its own after all measuring."""
-        if not self.trace_steps:
-            return
-        self.observer.stage("tracing a few steps of each arm", len(arms))
-        spans = {}
-        for name in arms:
-            result = self.host.run_pass("trace", [self._installed.index(name)], work.requests)
-            self._check_failure(result, "a tracing pass")
-            spans[name] = result.spans
-            self.observer.advance()
-        self.folder.write_text("trace.json", json.dumps(chrome_trace(spans, self.trace_steps)))
+    def _extras(self, work: Work) -> Extras:
+        def alone(kind: PassKind, arm: str, where: str) -> PassResult:
+            result = self.host.run_pass(kind, [self._installed.index(arm)], work.requests)
+            self._check_failure(result, where)
+            self._check_signature(result, where)
+            return result
+
+        return Extras(alone, self.folder, self.observer, self.facts)
 
     def _enough(self, until: Until, elapsed_s: float) -> bool:
         """Whether to stop: at a look with all intervals narrow enough, or since the time is over."""

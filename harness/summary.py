@@ -7,6 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from harness.course import Course
+    from harness.drift import LevelShift
+    from harness.exposure import Exposure
+    from harness.outliers import Outliers
+    from harness.sampled import Flame
     from harness.statistics import Interval
 
 __all__ = [
@@ -16,12 +21,7 @@ __all__ = [
     "SUM",
     "SUMMARY_SCHEMA",
     "ArmSummary",
-    "Cause",
     "Comparison",
-    "Course",
-    "Exposure",
-    "LevelShift",
-    "Outliers",
     "OwnCost",
     "ProbeTotals",
     "ShapeComparison",
@@ -29,7 +29,7 @@ __all__ = [
     "Throughput",
 ]
 
-SUMMARY_SCHEMA: Final = 2
+SUMMARY_SCHEMA: Final = 3
 
 SCOPE: Final = "scope"
 STEP: Final = "step"
@@ -107,18 +107,6 @@ class ShapeComparison:
 
 
 @dataclass(frozen=True)
-class Exposure:
-    """What of the seam's time shows up in the step.
-
-    `slope` is in microseconds of step per microsecond planted; `share` of a step would be saved if the seam's
-    function took no time (None where that function was not probed).
-    """
-
-    slope: Interval
-    share: Interval | None
-
-
-@dataclass(frozen=True)
 class Throughput:
     """Output tokens per second of model-runner time, from bare steps; and the difference to the baseline."""
 
@@ -134,92 +122,6 @@ class OwnCost:
     arm: str
     per_step_us: Interval
     share: float
-
-
-@dataclass(frozen=True)
-class LevelShift:
-    """A shift of the level at which the run measured.
-
-    Attributes:
-        of: `share` (of the scope in the step), `level` (of the scope) or `machine` (of the rest of the step).
-        launch: in which launch.
-        first_pass: the pass that it begins with, of `passes` in the launch.
-        size: new level relative to the old one, less 1.
-        statistic: of the change-point test.
-        withholds: whether it is larger than the margin, and of the level that verdicts hang on.
-    """
-
-    of: str
-    launch: int
-    first_pass: int
-    passes: int
-    size: float
-    statistic: float
-    withholds: bool
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Something that may disturb a step.
-
-    `steps` outlying ones count under it; it happened in `outlying_share` of these and in `ordinary_share` of others.
-    """
-
-    event: str
-    meaning: str
-    steps: int
-    outlying_share: float
-    ordinary_share: float
-
-
-@dataclass(frozen=True)
-class Outliers:
-    """Outlying ones of all steps. `excess_share` is their time above the usual, as a share of all measured time."""
-
-    steps: int
-    outlying: int
-    excess_share: float
-    unexplained: int
-    causes: list[Cause]
-
-    def joined(self, other: Outliers) -> Outliers:
-        """These and those of another launch; shares weighed by the number of steps that they are of."""
-        ordinary, others = self.steps - self.outlying, other.steps - other.outlying
-        return Outliers(
-            self.steps + other.steps,
-            self.outlying + other.outlying,
-            _mean(self.excess_share, self.steps, other.excess_share, other.steps),
-            self.unexplained + other.unexplained,
-            [
-                Cause(
-                    a.event,
-                    a.meaning,
-                    a.steps + b.steps,
-                    _mean(a.outlying_share, self.outlying, b.outlying_share, other.outlying),
-                    _mean(a.ordinary_share, ordinary, b.ordinary_share, others),
-                )
-                for a, b in zip(self.causes, other.causes, strict=True)
-            ],
-        )
-
-
-@dataclass(frozen=True)
-class Course:
-    """What plots show and summary.json leaves out: medians of the scope's paired differences, and levels.
-
-    Attributes:
-        by_group_us: each arm's difference in each group, the median over steps.
-        by_step_us: each arm's difference in each step of a pass, the median over groups.
-        scope_level: the scope relative to its usual time, less 1, pass by pass (launch after launch).
-        machine_level: likewise the rest of the step.
-        collections: garbage collections in each pass.
-    """
-
-    by_group_us: dict[str, list[float]]
-    by_step_us: dict[str, list[float]]
-    scope_level: list[float]
-    machine_level: list[float]
-    collections: list[int]
 
 
 @dataclass(frozen=True)
@@ -248,6 +150,7 @@ class Summary:
     counters: dict[str, dict[str, float]] = field(default_factory=dict)
     launches: int = 1
     course: Course | None = None
+    flames: dict[str, Flame] = field(default_factory=dict)
 
     @property
     def withheld(self) -> bool:
@@ -284,15 +187,12 @@ class Summary:
             "drift_tested": self.drift_tested,
             "outliers": None if self.outliers is None else asdict(self.outliers),
             "counters": self.counters,
+            "flamegraphs": {name: flame.as_json() for name, flame in self.flames.items()},
             "launches": self.launches,
             "notes": self.notes,
         }
         plain: dict[str, Any] = _plain(content)
         return plain
-
-
-def _mean(a: float, weight_a: int, b: float, weight_b: int) -> float:
-    return (a * weight_a + b * weight_b) / max(weight_a + weight_b, 1)
 
 
 def _plain(value: Any) -> Any:

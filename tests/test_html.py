@@ -11,12 +11,12 @@ from html.parser import HTMLParser
 import pytest
 
 from harness.analysis import summarise
+from harness.drift import LevelShift
 from harness.records import Records
 from harness.report.facts import verdict_sentence
 from harness.report.html import render_html
 from harness.report.table import build_table
 from harness.seams import AA
-from harness.summary import LevelShift
 from tests.test_summary import make_counters, make_frame, make_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

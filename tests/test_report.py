@@ -13,13 +13,14 @@ import pytest
 from rich.console import Console
 
 from harness.analysis import summarise
+from harness.drift import LevelShift
+from harness.outliers import Cause, Outliers
 from harness.records import Records, RunFolder
 from harness.report import write_reports
 from harness.report.markdown import render_markdown, table_lines
 from harness.report.table import build_counter_table, build_table, format_interval
 from harness.report.terminal import print_summary
 from harness.statistics import Interval
-from harness.summary import Cause, LevelShift, Outliers
 from tests.test_summary import make_counters, make_frame, make_run
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"

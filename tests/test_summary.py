@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from harness.analysis import summarise
+from harness.drift import LevelShift
 from harness.records import Records
 from harness.seams import AA
-from harness.summary import LevelShift
 
 PROBES = ["torch.cat", "compute_slot_mapping"]
 GROUPS, STEPS = 6, 5

@@ -29,9 +29,20 @@ TRACE_STEPS = 8
 @click.option(
     "--trace", is_flag=True, help=f"Also write trace.json (Chrome, Perfetto): {TRACE_STEPS} steps of each arm."
 )
+@click.option("--flamegraph", is_flag=True, help="Also sample each arm with py-spy, in passes of its own.")
+@click.option("--whole", is_flag=True, help="Flamegraphs of all that the process does, not of the scope alone.")
+@click.option("--native", is_flag=True, help="Flamegraphs with frames of C and C++.")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 def command(
-    config: Path, out: Path | None, overrides: tuple[str, ...], arms: str | None, trace: bool, verbose: bool
+    config: Path,
+    out: Path | None,
+    overrides: tuple[str, ...],
+    arms: str | None,
+    trace: bool,
+    flamegraph: bool,
+    whole: bool,
+    native: bool,
+    verbose: bool,
 ) -> int:
     """Run CONFIG: check that all arms compute the same, measure them, print and write the table.
 
@@ -51,6 +62,10 @@ def command(
     chosen = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else []
     if arms is not None and not chosen:
         raise ConfigError("--arms: name at least one arm, as in --arms list,numpy")
+    if (whole or native) and not flamegraph:
+        raise ConfigError(f"--{'whole' if whole else 'native'} is of flamegraphs: give --flamegraph as well")
+    asked = {"whole": whole, "native": native}
+    overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
     loaded = load(config, overrides, chosen)
     resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
     folder = RunFolder(out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}")
@@ -60,9 +75,9 @@ def command(
         given = [str(config), *(word for override in overrides for word in ("--set", override))]
         given += [*(("--arms", arms) if arms else ()), *(("-v",) if verbose else ())]
         given += ["--trace"] if trace else []
-        outcome = execute_launches(loaded, folder, given, typed)
+        outcome = execute_launches(loaded, folder, given, typed, ("--flamegraph",) if flamegraph else ())
     else:
-        outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0)
+        outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph)
     summary = summarise(read_run(folder.path))
     print_summary(summary, Console(), told=outcome.message)
     if outcome.message:
@@ -73,7 +88,14 @@ def command(
     return outcome.exit_status
 
 
-def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str], trace_steps: int = 0) -> Outcome:
+def execute(
+    loaded: Loaded,
+    folder: RunFolder,
+    verbose: bool,
+    typed: list[str],
+    trace_steps: int = 0,
+    flamegraphs: bool = False,
+) -> Outcome:
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
     from harness.analysis import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
@@ -88,11 +110,13 @@ def execute(loaded: Loaded, folder: RunFolder, verbose: bool, typed: list[str], 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
         run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(read_run(folder.path)))
-        run.trace_steps = trace_steps
+        run.trace_steps, run.flamegraphs = trace_steps, flamegraphs
         return run.execute()
 
 
-def execute_launches(loaded: Loaded, folder: RunFolder, given: list[str], typed: list[str]) -> Outcome:
+def execute_launches(
+    loaded: Loaded, folder: RunFolder, given: list[str], typed: list[str], only_first: tuple[str, ...] = ()
+) -> Outcome:
     """Run a config launch by launch, each in a process of its own that shows its own progress."""
     from harness.launches import Launches
 
@@ -100,7 +124,7 @@ def execute_launches(loaded: Loaded, folder: RunFolder, given: list[str], typed:
         click.echo(f"launch {number} of {planned}", err=True)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return Launches(loaded, folder, given, typed, announce, _tested()).execute()
+    return Launches(loaded, folder, given, typed, announce, _tested(), only_first).execute()
 
 
 def _tested() -> str:

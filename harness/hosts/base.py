@@ -85,6 +85,10 @@ class Host(Protocol):
         """
         ...
 
+    def admit_profiler(self) -> int:
+        """Let a profiler attach to the process that runs the (first) model runner; the process's id."""
+        ...
+
     def partial(self) -> PassResult | None:
         """End a pass that was cut short: put everything back and give its finished steps, where that can be had."""
         ...

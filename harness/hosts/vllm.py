@@ -186,6 +186,10 @@ class VllmHost:
         outputs: list[Any] = self._llm.wait_for_completion(use_tqdm=False)
         return outputs
 
+    def admit_profiler(self) -> int:
+        """Let a profiler attach to the process that runs the first worker's model runner; the process's id."""
+        return int(self._rpc("harness_admit_profiler")[0])
+
     def partial(self) -> PassResult | None:
         """What the pass that was cut short had measured; None where the engine is gone."""
         if self._llm is None:

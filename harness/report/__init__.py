@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis import summarise
 from harness.records import RunFolder, read_run
+from harness.report.flamegraph import flamegraph_files
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 
@@ -29,4 +30,6 @@ def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
     writer.write_text("summary.json", json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n")
     writer.write_text("report.md", render_markdown(summary))
     writer.write_text("report.html", render_html(summary))
+    for name, text in flamegraph_files(summary).items():
+        writer.write_text(name, text)
     return summary

@@ -11,7 +11,8 @@ from harness.seams import AA, SEAMS
 from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
-    from harness.summary import LevelShift, Summary
+    from harness.drift import LevelShift
+    from harness.summary import Summary
 
 __all__ = [
     "command_line",

@@ -1,0 +1,80 @@
+"""Passes of single arms beside the measured ones: PyTorch is counted, steps are traced, stacks are sampled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import ProfilerError
+from harness.flames import record
+from harness.instrument.counters import COUNTERS
+from harness.stacks import fold
+from harness.trace import chrome_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.config import Flamegraph
+    from harness.hosts.base import PassResult
+    from harness.instrument.instrument import PassKind
+    from harness.records import RunFolder
+    from harness.stages import Observer
+
+__all__ = ["Extras"]
+
+
+@dataclass
+class Extras:
+    """What is written besides the measured passes.
+
+    Attributes:
+        alone: serves the workload once under one arm, in a pass of that kind, and checks that it went well; the last
+            argument says for errors what pass it is.
+        facts: of the run, which are filled here.
+    """
+
+    alone: Callable[[PassKind, str, str], PassResult]
+    folder: RunFolder
+    observer: Observer
+    facts: dict[str, Any]
+
+    def count(self, arms: Sequence[str]) -> None:
+        """What each arm makes PyTorch do; nothing is timed meanwhile."""
+        self.observer.stage("counting what each arm makes PyTorch do", len(arms))
+        table: dict[str, list[Any]] = {}
+        for name in arms:
+            result = self.alone("count", name, f"the counting pass of arm {name!r}")
+            columns = {column: values for column, values in result.columns.items() if column in COUNTERS}
+            columns = {"arm": [name] * len(result.columns["step"]), "step": result.columns["step"], **columns}
+            for column, values in columns.items():
+                table.setdefault(column, []).extend(values)
+            self.observer.advance()
+        self.folder.write_counters(table)
+
+    def trace(self, arms: Sequence[str], steps: int) -> None:
+        """The first steps of each arm as they went."""
+        self.observer.stage("tracing a few steps of each arm", len(arms))
+        spans = {}
+        for name in arms:
+            spans[name] = self.alone("trace", name, f"the tracing pass of arm {name!r}").spans
+            self.observer.advance()
+        self.folder.write_text("trace.json", json.dumps(chrome_trace(spans, steps)))
+
+    def sample(self, arms: Sequence[str], admit_profiler: Callable[[], int], settings: Flamegraph, scope: str) -> None:
+        """Each arm under py-spy; should that not go, the run is none the worse, and says so."""
+        self.observer.stage("flamegraphs: each arm under py-spy", len(arms))
+        self.facts["flamegraphs"] = {}
+        try:
+            pid = admit_profiler()
+            for name in arms:
+
+                def serve(name: str = name) -> PassResult:
+                    return self.alone("bare", name, f"a pass of arm {name!r} under py-spy")
+
+                recording, stacks = record(pid, settings, scope, serve)
+                self.folder.write_text(f"flamegraphs/{name}.folded", fold(stacks))
+                self.facts["flamegraphs"][name] = recording.as_dict()
+                self.observer.advance()
+        except ProfilerError as error:
+            self.facts["flamegraphs_missing"] = str(error)

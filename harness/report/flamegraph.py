@@ -1,0 +1,271 @@
+"""Flamegraphs as SVG: one arm's, and the difference of two; and the same stacks for speedscope.
+
+Drawn here since no kept-up Python package draws differential ones; after Brendan Gregg, "The flame graph" (CACM 2016)
+and "Differential flame graphs" (2014). The outermost function is on top. Where two arms are held against each other, a
+frame is as wide as the mean of its two times, so that what only one of them has is there as well, and its colour says
+how much more or less the second takes; a difference that sampling cannot tell from none stays grey.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.seams import SEAMS
+from harness.stacks import ENTRY, SEAM, change, match, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from harness.sampled import Flame
+    from harness.stacks import Node
+    from harness.summary import Summary
+
+__all__ = ["flamegraph_files", "render_difference", "render_flamegraph", "speedscope"]
+
+WIDTH: Final = 1200
+MARGIN: Final = 12
+ROW: Final = 20
+LINE: Final = 17
+LETTER: Final = 6.6
+"""About how wide a letter is, for the legend."""
+NARROWEST: Final = 0.0005
+"""Share of the width below which a frame is left out."""
+
+GROUPS: Final = {
+    "vllm": "#8fc1e3",
+    "torch": "#f0b173",
+    "numpy": "#8ed1b2",
+    "arms": "#e3a3c4",
+    "harness": "#c9c9c9",
+    "other": "#e8dc8a",
+}
+"""Tints of Okabe & Ito's colours, dark text on all of them, by what a frame belongs to."""
+MORE, LESS, ALIKE = (206, 62, 47), (52, 116, 190), (226, 226, 226)
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("harness.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    autoescape=True,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A frame as drawn; `x` and `width` are shares of the whole."""
+
+    row: int
+    x: float
+    width: float
+    fill: str
+    hatched: bool
+    label: str
+    tooltip: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A line of the legend."""
+
+    label: str
+    fill: str
+    hatched: bool = False
+
+
+def flamegraph_files(summary: Summary) -> dict[str, str]:
+    """Every arm's SVG and speedscope file, and its difference to the baseline, by name in the run's folder."""
+    config, flames = summary.run["config"], summary.flames
+    scope, baseline = config["scope"], summary.baseline
+    files = {}
+    for arm, flame in flames.items():
+        files[f"flamegraphs/{arm}.svg"] = render_flamegraph(flame, arm, scope)
+        files[f"flamegraphs/{arm}.speedscope.json"] = json.dumps(speedscope(flame, arm, scope))
+        if baseline in flames and arm != baseline:
+            files[f"flamegraphs/{arm}-against-{baseline}.svg"] = render_difference(
+                flames[baseline], flame, (baseline, arm), scope, SEAMS[config["seam"]].probe
+            )
+    return files
+
+
+def render_flamegraph(flame: Flame, arm: str, scope: str) -> str:
+    """One arm's flamegraph."""
+    tree = merge(flame.stacks, root=arm)
+    total = max(tree.counts[0], 1)
+    used: set[str] = set()
+
+    def draw(node: Node, row: int, x: float, width: float) -> _Box:
+        time = f"{_us(node.counts[0] * flame.us_a_sample)} us"
+        share = f"{node.counts[0] / total * 100:.3g} %"
+        itself = f", itself {_us(node.own[0] * flame.us_a_sample)} us" if node.own[0] else ""
+        group = _group(node.frame.file)
+        used.add(group)
+        return _Box(
+            row, x, width, GROUPS[group], False, f"{node.frame.name} {time}",
+            f"{_where(node)}\n{time} a step, {share}, {node.counts[0]} samples{itself}",
+        )  # fmt: skip
+
+    boxes = list(_lay_out(tree, lambda node: node.counts[0] / total, draw))
+    whole = flame.recording.whole
+    title = f"{arm}: {'all that the process did' if whole else scope}"
+    title += "" if whole else f", {_us(flame.scope_us)} us a step"
+    return _svg(title, _about(flame), boxes, [_Entry(name, fill) for name, fill in GROUPS.items() if name in used])
+
+
+def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], scope: str, seam: str) -> str:
+    """Where the second arm spends more and where less than the first.
+
+    Args:
+        baseline: the first arm's recording.
+        flame: the second's.
+        names: the names of both, in that order.
+        scope: name of the function inside which time counts.
+        seam: name of the function that is swapped.
+    """
+    weights = (baseline.us_a_sample, flame.us_a_sample)
+    tree = merge(match(baseline.stacks, seam), match(flame.stacks, seam), root=f"{names[1]} against {names[0]}")
+    titles = {SEAM: f"the seam: {seam}", ENTRY: f"the arm: {names[0]} | {names[1]}"}
+
+    def us(node: Node) -> tuple[float, float]:
+        return node.counts[0] * weights[0], node.counts[1] * weights[1]
+
+    total = max(sum(us(tree)), 1e-9)
+    largest = max((abs(of.us) for node in _all(tree) if (of := _change(node, weights)).resolved), default=0.0)
+
+    def draw(node: Node, row: int, x: float, width: float) -> _Box:
+        found = _change(node, weights)
+        share = found.us / largest if found.resolved and largest else 0.0
+        label = titles.get(node.frame, node.frame.name)
+        where = label if node.frame in titles else _where(node)
+        told = "" if found.resolved else " (not to be told from none by these samples)"
+        first, second = us(node)
+        return _Box(
+            row, x, width, _blend(share), share < 0, f"{label} {_signed(found.us)} us" if found.resolved else label,
+            f"{where}\n{names[0]} {_us(first)} us a step ({node.counts[0]} samples), {names[1]} {_us(second)} us "
+            f"({node.counts[1]}): {_signed(found.us)} us{told}",
+        )  # fmt: skip
+
+    boxes = list(_lay_out(tree, lambda node: sum(us(node)) / total, draw))
+    first, second = us(tree)
+    place = "all that the process does" if flame.recording.whole else scope
+    found = _change(tree, weights)
+    title = f"{names[1]} against {names[0]} in {place}: {_us(second)} instead of {_us(first)} us a step"
+    title += f" ({_signed(found.us)})" if found.resolved else " (not resolved by sampling)"
+    lines = [f"{name}: {line}" for name, each in zip(names, (baseline, flame), strict=True) for line in _about(each)]
+    legend = [
+        _Entry(f"{names[1]} takes more", _blend(1)),
+        _Entry(f"{names[1]} takes less", _blend(-1), hatched=True),
+        _Entry("no difference, or none that these samples resolve (99 %)", _blend(0)),
+    ]
+    return _svg(title, lines, boxes, legend)
+
+
+def speedscope(flame: Flame, arm: str, scope: str) -> dict[str, Any]:
+    """The stacks in speedscope's file format (speedscope.app), lines included; weights are microseconds a step."""
+    frames: dict[Any, int] = {}
+    samples = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack in flame.stacks]
+    weights = [count * flame.us_a_sample for count in flame.stacks.values()]
+    name = f"{arm}: {'whole process' if flame.recording.whole else scope}, us a step"
+    described = [
+        {
+            "name": frame.name,
+            **({"file": frame.file} if frame.file else {}),
+            **({"line": frame.line} if frame.line else {}),
+        }
+        for frame in frames
+    ]
+    return {
+        "$schema": "https://www.speedscope.app/file-format-schema.json",
+        "name": name,
+        "exporter": "harness",
+        "activeProfileIndex": 0,
+        "shared": {"frames": described},
+        "profiles": [
+            {
+                "type": "sampled", "name": name, "unit": "microseconds", "startValue": 0, "endValue": sum(weights),
+                "samples": samples, "weights": weights,
+            }
+        ],
+    }  # fmt: skip
+
+
+def _all(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children.values():
+        yield from _all(child)
+
+
+def _change(node: Node, weights: tuple[float, float]) -> Any:
+    return change((node.counts[0], node.counts[1]), weights)
+
+
+def _lay_out(
+    tree: Node, share: Callable[[Node], float], draw: Callable[[Node, int, float, float], _Box]
+) -> Iterator[_Box]:
+    """Every frame with its place: a row a call, children side by side under their caller."""
+
+    def place(node: Node, row: int, x: float) -> Iterator[_Box]:
+        width = share(node)
+        if width < NARROWEST:
+            return
+        yield draw(node, row, x, width)
+        for child in node.children.values():
+            yield from place(child, row + 1, x)
+            x += share(child)
+
+    return place(tree, 0, 0.0)
+
+
+def _svg(title: str, lines: list[str], boxes: list[_Box], legend: list[_Entry]) -> str:
+    rows = max((box.row for box in boxes), default=0) + 1
+    top = 44 + LINE * len(lines)
+    entries, x = [], float(MARGIN)
+    for entry in legend:
+        width = 34 + LETTER * len(entry.label)
+        entries.append({"x": x, "width": width, "label": entry.label, "fill": entry.fill, "hatched": entry.hatched})
+        x += width
+    return _ENVIRONMENT.get_template("flamegraph.svg.j2").render(
+        title=title, lines=lines, boxes=boxes, legend=entries, rows=rows, row=ROW, top=top, width=WIDTH, margin=MARGIN,
+        height=top + rows * ROW + 36, percent=lambda value: f"{value * 100:.4f}%",
+    )  # fmt: skip
+
+
+def _about(flame: Flame) -> list[str]:
+    """What the recording was, and what it cost."""
+    recording = flame.recording
+    behind = f", {recording.behind_s:.1f} s behind" if recording.behind_s else ""
+    how = " without stopping the process, so that stacks may be torn" if recording.nonblocking else ""
+    frames = ", native frames too" if recording.native else ""
+    return [
+        f"py-spy at {recording.rate_hz} Hz for {recording.seconds:.0f} s{how}{frames}: {recording.samples:,} samples "
+        f"({recording.scope_samples:,} in the scope), {recording.errors:,} errors{behind}; steps took "
+        f"{recording.slow_down:.3g} times as long meanwhile; a sample stands for {_us(flame.us_a_sample)} us a step"
+    ]
+
+
+def _where(node: Node) -> str:
+    return f"{node.frame.name} ({node.frame.file})" if node.frame.file else node.frame.name
+
+
+def _group(file: str) -> str:
+    first = file.partition("/")[0]
+    if first == "patches" or ("/" not in file and file.endswith(".py")):
+        return "arms"
+    return first if first in GROUPS else "other"
+
+
+def _us(value: float) -> str:
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
+
+
+def _signed(value: float) -> str:
+    return f"{'+' if value >= 0 else '-'}{_us(abs(value))}"
+
+
+def _blend(share: float) -> str:
+    """From grey to red for more (1), to blue for less (-1); never so pale that it looks like grey."""
+    towards = MORE if share > 0 else LESS
+    strength = 0.0 if share == 0 else 0.25 + 0.6 * min(abs(share), 1.0)
+    mixed = (round(grey + (full - grey) * strength) for grey, full in zip(ALIKE, towards, strict=True))
+    return "#" + "".join(f"{part:02x}" for part in mixed)
