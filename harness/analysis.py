@@ -14,9 +14,10 @@ from harness.drift import find_drift
 from harness.exposure import PLANTED_US, exposure, planted_name
 from harness.measured import complete_groups, launch_values
 from harness.outliers import find_outliers
-from harness.sampled import read_flame
+from harness.sampled import Recording, flame_of_arm
 from harness.seams import AA, SEAMS
 from harness.shapes import steps_by_shape
+from harness.stacks import parse
 from harness.statistics import joint_confidence, paired_difference, total, verdict
 from harness.stopping import per_look
 from harness.summary import (
@@ -234,7 +235,7 @@ def _flames(records: Records, arms: dict[str, ArmSummary]) -> dict[str, Flame]:
     for name, folded in first.folded.items():
         arm = arms[name]
         step_us = arm.bare_step_ns / arm.steps / 1e3 if arm.bare_step_ns else None
-        found[name] = read_flame(first.run["flamegraphs"][name], folded, step_us)
+        found[name] = flame_of_arm(Recording(**first.run["flamegraphs"][name]), parse(folded), step_us)
     return found
 
 

@@ -35,8 +35,8 @@ class Shift:
 
     @property
     def found(self) -> bool:
-        """Whether the series can be told from one without a shift, at 5 % error."""
-        return self.statistic > CRITICAL
+        """Whether the series can be told from one without a shift, at 5 % error, and its usual value differs at all."""
+        return self.statistic > CRITICAL and self.size != 0
 
 
 def level_shift(series: NDArray[np.float64]) -> Shift | None:

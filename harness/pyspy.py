@@ -122,6 +122,11 @@ class Recorder:
         finally:
             self._abandon()
 
+    @property
+    def sampling(self) -> bool:
+        """Whether py-spy still looks; it stops by itself when the process ends."""
+        return self._process.poll() is None
+
     def _wait_until_sampling(self) -> None:
         deadline = time.monotonic() + ATTACH_S
         while "Sampling process" not in (said := self._said()):

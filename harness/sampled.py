@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.stacks import parse
-
 if TYPE_CHECKING:
     from harness.stacks import Stacks
 
-__all__ = ["Flame", "Recording", "read_flame"]
+__all__ = ["Flame", "Recording", "flame_of_arm", "flame_of_process"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,13 @@ class Recording:
         errors: how often it looked and could not.
         behind_s: how far it fell behind the rate, at worst.
         seconds: how long it sampled.
-        passes: how often the workload was served meanwhile.
-        steps: how many steps that was.
-        step_us: of the model runner without py-spy, the median of passes before and after.
-        sampled_step_us: the same while it sampled.
-        step_samples: how many samples were inside the model runner's step.
-        scope_samples: how many of these were inside the scope.
+        scope_samples: how many stacks were inside the scope.
         whole: whether the stacks of all samples were kept, and not those inside the scope alone.
+        step_samples: how many stacks were inside the model runner's step, as harness wraps it.
+        passes: how often the workload was served meanwhile; 0 for an engine that harness only looked at.
+        steps: how many steps that was.
+        step_us: of the model runner without py-spy, the median of passes before and after; 0 where nobody timed it.
+        sampled_step_us: the same while it sampled.
     """
 
     rate_hz: int
@@ -41,18 +39,18 @@ class Recording:
     errors: int
     behind_s: float
     seconds: float
-    passes: int
-    steps: int
-    step_us: float
-    sampled_step_us: float
-    step_samples: int
     scope_samples: int
     whole: bool
+    step_samples: int = 0
+    passes: int = 0
+    steps: int = 0
+    step_us: float = 0.0
+    sampled_step_us: float = 0.0
 
     @property
-    def slow_down(self) -> float:
-        """How many times as long a step took while it was sampled."""
-        return self.sampled_step_us / self.step_us
+    def slow_down(self) -> float | None:
+        """How many times as long a step took while it was sampled; None where nobody timed steps."""
+        return self.sampled_step_us / self.step_us if self.step_us else None
 
     def as_dict(self) -> dict[str, Any]:
         """For run.json."""
@@ -61,38 +59,45 @@ class Recording:
 
 @dataclass(frozen=True)
 class Flame:
-    """One arm's recording with its stacks.
+    """A recording with its stacks.
 
-    `step_us` is the undisturbed step of the model runner. py-spy looks at even intervals of the time in which the
-    engine runs, so that shares of samples are shares of time, and the samples inside the step share its time.
+    Attributes:
+        recording: how it was made.
+        stacks: what was seen, and how often.
+        a_sample: the time that one sample stands for, in `unit`.
+        unit: `us a step`; `ms a second` where steps are not known.
     """
 
     recording: Recording
     stacks: Stacks
-    step_us: float
+    a_sample: float
+    unit: str
 
     @property
-    def us_a_sample(self) -> float:
-        """Microseconds a step that one sample stands for."""
-        return self.step_us / max(self.recording.step_samples, 1)
-
-    @property
-    def scope_us(self) -> float:
-        """The scope's time, a step."""
-        return self.recording.scope_samples * self.us_a_sample
+    def scope_time(self) -> float:
+        """The scope's time, in `unit`."""
+        return self.recording.scope_samples * self.a_sample
 
     def as_json(self) -> dict[str, Any]:
         """For summary.json."""
-        recording = self.recording
         return {
-            **recording.as_dict(),
-            "slow_down": recording.slow_down,
-            "us_a_sample": self.us_a_sample,
-            "scope_us": self.scope_us,
+            **self.recording.as_dict(),
+            "slow_down": self.recording.slow_down,
+            "unit": self.unit,
+            "a_sample": self.a_sample,
+            "scope_time": self.scope_time,
         }
 
 
-def read_flame(facts: dict[str, Any], folded: str, step_us: float | None) -> Flame:
-    """From run.json and the folded stacks; `step_us` where the measured passes know better than the recording."""
-    recording = Recording(**facts)
-    return Flame(recording, parse(folded), step_us or recording.step_us)
+def flame_of_arm(recording: Recording, stacks: Stacks, step_us: float | None = None) -> Flame:
+    """An arm's flame: the samples inside the step share the undisturbed step's time.
+
+    py-spy looks at even intervals of the time in which the engine runs, so that shares of samples are shares of time.
+    `step_us` is given where the measured passes know the step better than the recording's own.
+    """
+    return Flame(recording, stacks, (step_us or recording.step_us) / max(recording.step_samples, 1), "us a step")
+
+
+def flame_of_process(recording: Recording, stacks: Stacks) -> Flame:
+    """The flame of a process of which only its stacks are known: time a second of the wall clock, of all threads."""
+    return Flame(recording, stacks, 1000 / max(recording.samples, 1), "ms a second")

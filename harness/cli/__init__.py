@@ -17,6 +17,7 @@ SUBCOMMANDS: Final = {
     "run": "Run a config and report on it.",
     "report": "Render a run's folder again.",
     "compare": "Hold runs against each other.",
+    "flame": "Sample a running vLLM with py-spy.",
     "list": "List seams, arms, probes and configs.",
     "selftest": "Plant known delays and see whether they are recovered.",
     "doctor": "Check this machine, this vLLM and a config's targets.",

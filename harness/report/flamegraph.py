@@ -9,6 +9,7 @@ how much more or less the second takes; a difference that sampling cannot tell f
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from harness.stacks import Node
     from harness.summary import Summary
 
-__all__ = ["flamegraph_files", "render_difference", "render_flamegraph", "speedscope"]
+__all__ = ["FlameFile", "flamegraph_files", "render_difference", "render_flamegraph", "speedscope"]
 
 WIDTH: Final = 1200
 MARGIN: Final = 12
@@ -44,6 +45,8 @@ GROUPS: Final = {
     "other": "#e8dc8a",
 }
 """Tints of Okabe & Ito's colours, dark text on all of them, by what a frame belongs to."""
+UNITS: Final = {"us a step": "microseconds", "ms a second": "milliseconds"}
+"""What speedscope calls them."""
 MORE, LESS, ALIKE = (206, 62, 47), (52, 116, 190), (226, 226, 226)
 
 _ENVIRONMENT = Environment(
@@ -74,42 +77,60 @@ class _Entry:
     hatched: bool = False
 
 
-def flamegraph_files(summary: Summary) -> dict[str, str]:
-    """Every arm's SVG and speedscope file, and its difference to the baseline, by name in the run's folder."""
+@dataclass(frozen=True)
+class FlameFile:
+    """A file in the run's folder: a picture, of one arm or of a difference, or stacks for speedscope."""
+
+    name: str
+    title: str
+    text: str
+    difference: bool = False
+
+    @property
+    def svg(self) -> str:
+        """The picture, if it is one."""
+        return self.text if self.name.endswith(".svg") else ""
+
+
+def flamegraph_files(summary: Summary) -> list[FlameFile]:
+    """Every arm's difference to the baseline, then every arm's own graph, as a picture and for speedscope."""
     config, flames = summary.run["config"], summary.flames
     scope, baseline = config["scope"], summary.baseline
-    files = {}
+    differences, own = [], []
     for arm, flame in flames.items():
-        files[f"flamegraphs/{arm}.svg"] = render_flamegraph(flame, arm, scope)
-        files[f"flamegraphs/{arm}.speedscope.json"] = json.dumps(speedscope(flame, arm, scope))
+        own += [
+            FlameFile(f"flamegraphs/{arm}.svg", arm, render_flamegraph(flame, arm, scope)),
+            FlameFile(f"flamegraphs/{arm}.speedscope.json", arm, json.dumps(speedscope(flame, arm, scope))),
+        ]
         if baseline in flames and arm != baseline:
-            files[f"flamegraphs/{arm}-against-{baseline}.svg"] = render_difference(
-                flames[baseline], flame, (baseline, arm), scope, SEAMS[config["seam"]].probe
-            )
-    return files
+            names, probe = (baseline, arm), SEAMS[config["seam"]].probe
+            picture = render_difference(flames[baseline], flame, names, scope, probe)
+            name = f"flamegraphs/{arm}-against-{baseline}.svg"
+            differences.append(FlameFile(name, f"{arm} against {baseline}", picture, difference=True))
+    return differences + own
 
 
 def render_flamegraph(flame: Flame, arm: str, scope: str) -> str:
     """One arm's flamegraph."""
-    tree = merge(flame.stacks, root=arm)
+    tree = _without_root(merge(flame.stacks, root=arm))
     total = max(tree.counts[0], 1)
     used: set[str] = set()
+    unit, per = flame.unit.split(" ", 1)
 
     def draw(node: Node, row: int, x: float, width: float) -> _Box:
-        time = f"{_us(node.counts[0] * flame.us_a_sample)} us"
+        time = f"{_number(node.counts[0] * flame.a_sample)} {unit}"
         share = f"{node.counts[0] / total * 100:.3g} %"
-        itself = f", itself {_us(node.own[0] * flame.us_a_sample)} us" if node.own[0] else ""
+        itself = f", itself {_number(node.own[0] * flame.a_sample)} {unit}" if node.own[0] else ""
         group = _group(node.frame.file)
         used.add(group)
         return _Box(
             row, x, width, GROUPS[group], False, f"{node.frame.name} {time}",
-            f"{_where(node)}\n{time} a step, {share}, {node.counts[0]} samples{itself}",
+            f"{_where(node)}\n{time} {per}, {share}, {node.counts[0]} samples{itself}",
         )  # fmt: skip
 
     boxes = list(_lay_out(tree, lambda node: node.counts[0] / total, draw))
     whole = flame.recording.whole
-    title = f"{arm}: {'all that the process did' if whole else scope}"
-    title += "" if whole else f", {_us(flame.scope_us)} us a step"
+    title = f"{arm}: {'all that the process did' if whole else f'{scope}, {_number(flame.scope_time)} {flame.unit}'}"
     return _svg(title, _about(flame), boxes, [_Entry(name, fill) for name, fill in GROUPS.items() if name in used])
 
 
@@ -123,9 +144,11 @@ def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], sco
         scope: name of the function inside which time counts.
         seam: name of the function that is swapped.
     """
-    weights = (baseline.us_a_sample, flame.us_a_sample)
-    tree = merge(match(baseline.stacks, seam), match(flame.stacks, seam), root=f"{names[1]} against {names[0]}")
-    titles = {SEAM: f"the seam: {seam}", ENTRY: f"the arm: {names[0]} | {names[1]}"}
+    weights = (baseline.a_sample, flame.a_sample)
+    matched = match(baseline.stacks, seam), match(flame.stacks, seam)
+    tree = _without_root(merge(*matched, root=f"{names[1]} against {names[0]}"))
+    entered = [name for name, stacks in zip(names, matched, strict=True) if any(ENTRY in stack for stack in stacks)]
+    titles = {SEAM: f"the seam: {seam}", ENTRY: f"the arm: {' | '.join(entered)}"}
 
     def us(node: Node) -> tuple[float, float]:
         return node.counts[0] * weights[0], node.counts[1] * weights[1]
@@ -142,15 +165,15 @@ def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], sco
         first, second = us(node)
         return _Box(
             row, x, width, _blend(share), share < 0, f"{label} {_signed(found.us)} us" if found.resolved else label,
-            f"{where}\n{names[0]} {_us(first)} us a step ({node.counts[0]} samples), {names[1]} {_us(second)} us "
-            f"({node.counts[1]}): {_signed(found.us)} us{told}",
+            f"{where}\n{names[0]} {_number(first)} us a step ({node.counts[0]} samples), "
+            f"{names[1]} {_number(second)} us ({node.counts[1]}): {_signed(found.us)} us{told}",
         )  # fmt: skip
 
     boxes = list(_lay_out(tree, lambda node: sum(us(node)) / total, draw))
     first, second = us(tree)
     place = "all that the process does" if flame.recording.whole else scope
     found = _change(tree, weights)
-    title = f"{names[1]} against {names[0]} in {place}: {_us(second)} instead of {_us(first)} us a step"
+    title = f"{names[1]} against {names[0]} in {place}: {_number(second)} instead of {_number(first)} us a step"
     title += f" ({_signed(found.us)})" if found.resolved else " (not resolved by sampling)"
     lines = [f"{name}: {line}" for name, each in zip(names, (baseline, flame), strict=True) for line in _about(each)]
     legend = [
@@ -162,11 +185,11 @@ def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], sco
 
 
 def speedscope(flame: Flame, arm: str, scope: str) -> dict[str, Any]:
-    """The stacks in speedscope's file format (speedscope.app), lines included; weights are microseconds a step."""
+    """The stacks in speedscope's file format (speedscope.app), lines included; weights are times a step or a second."""
     frames: dict[Any, int] = {}
     samples = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack in flame.stacks]
-    weights = [count * flame.us_a_sample for count in flame.stacks.values()]
-    name = f"{arm}: {'whole process' if flame.recording.whole else scope}, us a step"
+    weights = [count * flame.a_sample for count in flame.stacks.values()]
+    name = f"{arm}: {'whole process' if flame.recording.whole else scope}, {flame.unit}"
     described = [
         {
             "name": frame.name,
@@ -183,11 +206,16 @@ def speedscope(flame: Flame, arm: str, scope: str) -> dict[str, Any]:
         "shared": {"frames": described},
         "profiles": [
             {
-                "type": "sampled", "name": name, "unit": "microseconds", "startValue": 0, "endValue": sum(weights),
+                "type": "sampled", "name": name, "unit": UNITS[flame.unit], "startValue": 0, "endValue": sum(weights),
                 "samples": samples, "weights": weights,
             }
         ],
     }  # fmt: skip
+
+
+def _without_root(tree: Node) -> Node:
+    """The tree without its artificial root, where there is but one function under it."""
+    return next(iter(tree.children.values())) if len(tree.children) == 1 else tree
 
 
 def _all(node: Node) -> Iterator[Node]:
@@ -237,10 +265,15 @@ def _about(flame: Flame) -> list[str]:
     behind = f", {recording.behind_s:.1f} s behind" if recording.behind_s else ""
     how = " without stopping the process, so that stacks may be torn" if recording.nonblocking else ""
     frames = ", native frames too" if recording.native else ""
+    slowed = (
+        f"steps took {recording.slow_down:.3g} times as long meanwhile"
+        if recording.slow_down
+        else "how much that slowed the process is not known"
+    )
     return [
         f"py-spy at {recording.rate_hz} Hz for {recording.seconds:.0f} s{how}{frames}: {recording.samples:,} samples "
-        f"({recording.scope_samples:,} in the scope), {recording.errors:,} errors{behind}; steps took "
-        f"{recording.slow_down:.3g} times as long meanwhile; a sample stands for {_us(flame.us_a_sample)} us a step"
+        f"({recording.scope_samples:,} in the scope), {recording.errors:,} errors{behind}; {slowed}; "
+        f"a sample stands for {_number(flame.a_sample)} {flame.unit}"
     ]
 
 
@@ -250,17 +283,21 @@ def _where(node: Node) -> str:
 
 def _group(file: str) -> str:
     first = file.partition("/")[0]
-    if first == "patches" or ("/" not in file and file.endswith(".py")):
-        return "arms"
-    return first if first in GROUPS else "other"
+    if first in GROUPS:
+        return first
+    if first.startswith(("libtorch", "libc10")):
+        return "torch"
+    # A user's own arm lives in a file outside any package, as do the single-file modules of Python's library.
+    own = "/" not in file and file.endswith(".py") and file.removesuffix(".py") not in sys.stdlib_module_names
+    return "arms" if first == "patches" or own else "other"
 
 
-def _us(value: float) -> str:
+def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
 
 
 def _signed(value: float) -> str:
-    return f"{'+' if value >= 0 else '-'}{_us(abs(value))}"
+    return f"{'+' if value >= 0 else '-'}{_number(abs(value))}"
 
 
 def _blend(share: float) -> str:

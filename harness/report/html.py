@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,11 +19,15 @@ from harness.report.facts import (
     verdict_sentence,
     withheld,
 )
-from harness.report.plots import course_plot, parts_plot, shapes_plot, steps_plot
-from harness.report.table import build_counter_table, build_shape_table, build_table
+from harness.report.plots import draw_plots
+from harness.report.table import build_counter_table, build_sampling_table, build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.report.flamegraph import FlameFile
+    from harness.report.plots import Plot
     from harness.summary import Summary
 
 __all__ = ["render_html"]
@@ -33,16 +38,21 @@ _ENVIRONMENT = Environment(
 )  # fmt: skip
 
 
-def render_html(summary: Summary) -> str:
-    """The report as a page."""
+def render_html(
+    summary: Summary,
+    plots: Sequence[Plot] | None = None,
+    flamegraphs: Sequence[FlameFile] = (),
+    files: Sequence[str] = (),
+) -> str:
+    """The report as a page.
+
+    Args:
+        summary: what it shows.
+        plots: drawn already; else they are drawn now.
+        flamegraphs: to be shown as pictures.
+        files: names of what lies beside the page, to be linked.
+    """
     scope = summary.run["config"]["scope"]
-    measured = any(arm.measured for arm in summary.arms.values())
-    plots = {
-        "Where the time goes": parts_plot(summary) if measured else "",
-        "By the shape of the batch": shapes_plot(summary),
-        "Step by step": steps_plot(summary),
-        "Over the run": course_plot(summary),
-    }
     return _ENVIRONMENT.get_template("report.html.j2").render(
         title=summary.run["config"]["title"] or summary.run["config_file"],
         verdict=verdict_sentence(summary),
@@ -58,10 +68,16 @@ def render_html(summary: Summary) -> str:
                     build_shape_table(summary),
                 ),
                 ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),
+                ("What py-spy saw, in passes of its own", build_sampling_table(summary)),
             )
             if table is not None
         ],
-        plots={heading: Markup(svg) for heading, svg in plots.items() if svg},  # noqa: S704 (made by matplotlib)
+        plots={
+            plot.heading: Markup(plot.svg)  # noqa: S704 (made by matplotlib)
+            for plot in (draw_plots(summary) if plots is None else plots)
+        },
+        flamegraphs=[(flame, base64.b64encode(flame.svg.encode()).decode()) for flame in flamegraphs if flame.svg],
+        files=files,
         remarks=[
             line
             for line in (

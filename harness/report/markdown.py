@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.report.facts import command_line, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
-from harness.report.table import build_counter_table, build_shape_table, build_table
+from harness.report.table import build_counter_table, build_sampling_table, build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.report.table import Column, Table
     from harness.summary import Summary
 
@@ -26,9 +28,10 @@ _ENVIRONMENT = Environment(
 )
 
 
-def render_markdown(summary: Summary) -> str:
-    """The report as Markdown."""
+def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
+    """The report as Markdown, with links to the files that lie beside it."""
     table, shapes, counters = build_table(summary), build_shape_table(summary), build_counter_table(summary)
+    sampling = build_sampling_table(summary)
     return _ENVIRONMENT.get_template("report.md.j2").render(
         title=summary.run["config"]["title"] or summary.run["config_file"],
         facts=facts(summary),
@@ -40,6 +43,9 @@ def render_markdown(summary: Summary) -> str:
         shapes=shapes and "\n".join(table_lines(shapes)),
         counters=counters and "\n".join(table_lines(counters)),
         counter_notes=counters.footnotes if counters else [],
+        sampling=sampling and "\n".join(table_lines(sampling)),
+        sampling_notes=sampling.footnotes if sampling else [],
+        files=files,
         steadiness=steadiness(summary),
         withheld=withheld(summary),
         scope=summary.run["config"]["scope"],

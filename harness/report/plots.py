@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.summary import Summary
 
-__all__ = ["course_plot", "parts_plot", "shapes_plot", "steps_plot"]
+__all__ = ["Plot", "course_plot", "draw_plots", "parts_plot", "shapes_plot", "steps_plot"]
 
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C8C00")
 MARKERS: Final = "osD^vPX"
@@ -38,9 +39,41 @@ mpl.rcParams.update(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Plot:
+    """One plot: its file's name without ending, its heading in a page, and the SVG that takes the page's colour."""
+
+    name: str
+    heading: str
+    svg: str
+
+    @property
+    def standalone(self) -> str:
+        """The SVG with a colour of its own, as a file."""
+        head, bracket, rest = self.svg.partition(">")
+        style = (
+            "<style>svg { color: #16191d; } "
+            "@media (prefers-color-scheme: dark) { svg { color: #e6e8eb; background: #14171a; } }</style>"
+        )
+        return f"{head}{bracket}{style}{rest}\n"
+
+
+def draw_plots(summary: Summary) -> list[Plot]:
+    """All plots that this run has something for."""
+    drawn = [
+        Plot("parts", "Where the time goes", parts_plot(summary)),
+        Plot("shapes", "By the shape of the batch", shapes_plot(summary)),
+        Plot("steps", "Step by step", steps_plot(summary)),
+        Plot("course", "Over the run", course_plot(summary)),
+    ]
+    return [plot for plot in drawn if plot.svg]
+
+
 def parts_plot(summary: Summary) -> str:
     """Where the scope's time goes: one bar an arm, its parts the probes' self times and the rest, in us a step."""
     arms = [(name, arm) for name, arm in summary.arms.items() if arm.measured and name != AA]
+    if not arms:
+        return ""
     figure = Figure(figsize=(7.5, 0.9 + 0.42 * len(arms)), layout="constrained")
     axes = figure.subplots()
     parts = [*(probe for probe in summary.probes if any(arm.probes[probe].calls for _, arm in arms)), "rest"]

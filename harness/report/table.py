@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from harness.statistics import Interval
     from harness.summary import ProbeTotals, Summary
 
-__all__ = ["Column", "Table", "build_counter_table", "build_shape_table", "build_table", "format_interval"]
+__all__ = [
+    "Column",
+    "Table",
+    "build_counter_table",
+    "build_sampling_table",
+    "build_shape_table",
+    "build_table",
+    "format_interval",
+]
 
 TOKENS: Final = "tokens"
 """Row of the output tokens a second of model-runner time, from bare steps."""
@@ -119,6 +127,41 @@ def build_counter_table(summary: Summary) -> Table | None:
     ]
     footnotes = [] if copied else ["nothing was copied from host memory to another device"]
     return Table("", list(rows.values()), columns, footnotes, 0, corner="count")
+
+
+def build_sampling_table(summary: Summary) -> Table | None:
+    """What py-spy saw of each arm and what it cost, beside what the probes say; None without flamegraphs."""
+    if not summary.flames:
+        return None
+    cells = []
+    for name, flame in summary.flames.items():
+        found, arm = flame.recording, summary.arms[name]
+        # Counts of samples are taken as Poisson variables; 1.96 standard deviations.
+        half_width_us = 1.96 * math.sqrt(found.scope_samples) * flame.a_sample
+        cells.append(
+            [
+                f"{flame.scope_time:.0f} +-{half_width_us:.0f}",
+                f"{arm.corrected_scope_ns / arm.steps / 1e3:.0f}" if arm.measured else "",
+                f"{found.samples:,} / {found.scope_samples:,}",
+                f"{found.errors:,}",
+                f"{found.slow_down:.2f} x" if found.slow_down else "",
+            ]
+        )
+    scope = summary.run["config"]["scope"]
+    first = next(iter(summary.flames.values())).recording
+    titles = (
+        ("by samples", "us a step"), ("by probes", "us a step"), ("samples", "/ in scope"),
+        ("errors", ""), ("a step", "took"),
+    )  # fmt: skip
+    columns = [Column(*title, list(column)) for title, column in zip(titles, zip(*cells, strict=True), strict=True)]
+    torn = any(flame.recording.nonblocking for flame in summary.flames.values())
+    behind = {name: flame.recording.behind_s for name, flame in summary.flames.items() if flame.recording.behind_s}
+    footnotes = [f"py-spy looked {first.rate_hz} times a second for {first.seconds:.0f} s an arm"]
+    footnotes += ["stacks were read while the engine ran on, so they may be torn"] if torn else []
+    if behind:
+        told = ", ".join(f"{name} by {seconds:.1f} s" for name, seconds in behind.items())
+        footnotes.append(f"py-spy fell behind its rate ({told}); lower flamegraph.rate_hz")
+    return Table("", list(summary.flames), columns, footnotes, 0, corner=scope)
 
 
 def format_interval(interval: Interval) -> str:

@@ -10,7 +10,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.report.facts import exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
-from harness.report.table import build_counter_table, build_shape_table, build_table
+from harness.report.table import build_counter_table, build_sampling_table, build_shape_table, build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -54,11 +54,16 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         console.print(f"\nBy the shape of the batch, the difference of {summary.run['config']['scope']}", style="dim")
         for part in _parts(shapes, console.width):
             console.print(part, crop=False)
-    if (counters := build_counter_table(summary)) is not None:
-        console.print("\nWhat each arm makes PyTorch do, counted in passes of its own", style="dim")
-        for part in _parts(counters, console.width):
+    for title, of_arms in (
+        ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),
+        ("What py-spy saw, in passes of its own", build_sampling_table(summary)),
+    ):
+        if of_arms is None:
+            continue
+        console.print(f"\n{title}", style="dim")
+        for part in _parts(of_arms, console.width):
             console.print(part, crop=False)
-        for footnote in counters.footnotes:
+        for footnote in of_arms.footnotes:
             console.print(Text(footnote, style="dim"))
     for line in withheld(summary):
         console.print(Text(line, style="bold red"))

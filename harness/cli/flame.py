@@ -1,0 +1,72 @@
+"""`harness flame --pid PID`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+
+@click.command("flame")
+@click.option("--pid", type=click.IntRange(min=1), required=True, help="The engine, or the server that started it.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
+@click.option("--rate", "rate_hz", type=click.IntRange(min=1), help="Samples a second (default: 200; --native: 50).")
+@click.option("--scope", default="_prepare_inputs", show_default=True, help="Function to cut the graph to.")
+@click.option("--whole", is_flag=True, help="Show all that the process does instead.")
+@click.option("--native", is_flag=True, help="Frames of C and C++ as well.")
+@click.option("--nonblocking", is_flag=True, help="Let the engine run on while its stacks are read, which tears them.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder (default: reports/flame-PID-TIME).")
+def command(
+    pid: int,
+    seconds: float,
+    rate_hz: int | None,
+    scope: str,
+    whole: bool,
+    native: bool,
+    nonblocking: bool,
+    out: Path | None,
+) -> int:
+    """Sample a running vLLM with py-spy: a flamegraph, the same for speedscope, and the folded stacks.
+
+    Of a server, the process below PID that runs the model is looked at. Ctrl-C ends it early.
+    """
+    import json
+
+    from harness.attach import runner_process, sample_process, seen_most, title
+    from harness.config import Flamegraph
+    from harness.errors import ProfilerError
+    from harness.records import RunFolder
+    from harness.report.flamegraph import render_flamegraph, speedscope
+    from harness.stacks import fold
+
+    settings = Flamegraph(seconds=seconds, rate_hz=rate_hz, native=native, whole=whole, nonblocking=nonblocking)
+    process = runner_process(pid)
+    if process.pid != pid:
+        click.echo(f"process {process.pid} below {pid} runs the model ({title(process)})", err=True)
+    click.echo(f"sampling process {process.pid} for {seconds:g} s", err=True)
+    flame, stacks = sample_process(process.pid, settings, scope)
+    path = out or Path("reports") / f"flame-{pid}-{dt.datetime.now():%Y%m%d-%H%M%S}"
+    folder = RunFolder.existing(path)
+    path.mkdir(parents=True, exist_ok=True)
+    if not flame.stacks:
+        folder.write_text("whole.folded", fold(stacks))
+        doing = f" (mostly in {', '.join(seen_most(stacks))})" if stacks else ""
+        raise ProfilerError(
+            f"{flame.recording.samples:,} samples, none of them in {scope}{doing}: is it serving requests? --whole "
+            f"shows all, --scope names another function; what was seen is in {path}/whole.folded"
+        )
+    name = f"process {process.pid}"
+    folder.write_text("flame.folded", fold(flame.stacks))
+    folder.write_text("flame.svg", render_flamegraph(flame, name, scope))
+    folder.write_text("flame.speedscope.json", json.dumps(speedscope(flame, name, scope)))
+    folder.write_text("flame.json", json.dumps(flame.as_json(), indent=2) + "\n")
+    found = flame.recording
+    behind = f", {found.behind_s:.1f} s behind: lower --rate" if found.behind_s else ""
+    share = "" if whole else f", {found.scope_samples:,} of them in {scope}: {flame.scope_time:.3g} {flame.unit}"
+    click.echo(f"{found.samples:,} samples in {found.seconds:.1f} s{share}; {found.errors:,} errors{behind}")
+    click.echo("How much it slowed the process is not known: nobody timed its steps.")
+    click.echo(f"\n{path}/flame.svg\n{path}/flame.speedscope.json (for speedscope.app)")
+    return 0
