@@ -17,7 +17,7 @@ def harness(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["selftest"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["flame"], ["selftest"], ["doctor"]])
 def test_help_is_there_and_imports_neither_torch_nor_vllm(command) -> None:
     program = (
         "import sys, atexit, harness.cli\n"
@@ -50,6 +50,10 @@ def test_list_names_seams_arms_probes_and_configs() -> None:
         (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], "there is tiny-llama"),
         (["run", "configs/slot_mapping.yaml", "--set", "title=2020-13-45"], "the value is no valid YAML"),
         (["run", "configs/slot_mapping.yaml", "--set", "arms=[list, {native: 'x:Y'}]"], "give yours another name"),
+        (["run", "configs/slot_mapping.yaml", "--native"], "--native is of flamegraphs: give --flamegraph as well"),
+        (["run", "configs/slot_mapping.yaml", "--set", "flamegraph.rate_hz=0"], "flamegraph.rate_hz"),
+        (["flame"], "Missing option '--pid'"),
+        (["flame", "--pid", "1", "--seconds", "0"], "Invalid value for '--seconds'"),
         (["run"], "Missing argument 'CONFIG'"),
         (["runn"], "No such command 'runn'"),
     ],
