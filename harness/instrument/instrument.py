@@ -10,7 +10,7 @@ import gc
 import importlib
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import ConfigError
 from harness.instrument.arms import load_arm
@@ -18,10 +18,10 @@ from harness.instrument.bindings import Bindings
 from harness.instrument.calibration import Calibration, calibrate
 from harness.instrument.checking import Checker
 from harness.instrument.counting import Counter
-from harness.instrument.events import EVENTS, read_events
 from harness.instrument.ledger import Ledger
 from harness.instrument.planting import plant
 from harness.instrument.spans import Spans
+from harness.instrument.steps import StepRows
 from harness.instrument.targets import Target, resolve
 from harness.seams import SEAMS
 
@@ -34,14 +34,6 @@ PassKind = Literal["probed", "bare", "mixed", "check", "count", "trace"]
 """probed: scope and probes timed. bare: only the step timed. mixed: one or the other, step by step.
 check: every arm compared with native. count: PyTorch's work counted, times are worth nothing. trace: probed, and when
 everything began and ended is given too."""
-
-STEP_COLUMNS: Final = (
-    "arm", "probed", "num_reqs", "num_tokens", "num_prefills",
-    "execute_ns", "sample_ns", "bookkeeping_ns", *EVENTS,
-)  # fmt: skip
-"""What every pass records of every step; a probed one adds `PROBE.calls` and the like, a counting one counters."""
-SAMPLE: Final = STEP_COLUMNS.index("sample_ns")
-FIRST_EVENT: Final = STEP_COLUMNS.index(EVENTS[0])
 
 
 @dataclass
@@ -185,11 +177,7 @@ class Instrument:
     def end(self) -> dict[str, Any]:
         """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
         unrestored = self._restore()
-        rows = self._rows
-        columns: dict[str, list[Any]] = {key: [row[i] for row in rows] for i, key in enumerate(STEP_COLUMNS)}
-        columns["step"] = list(range(len(rows)))
-        # A step that an exception cut short has a mark but no row.
-        marks = self._marks[: len(rows)]
+        columns, marks = self._steps.columns(), self._steps.marks
         if any(self._probing):
             names = ["scope", *self.probe_names]
             if self._kind == "trace":
@@ -200,7 +188,7 @@ class Instrument:
                     columns[f"{name}.{key}"] = [getattr(accounts[slot], key) for accounts in settled]
         self._ledger.reset()
         if self._kind == "count":
-            columns |= {name: counts[: len(rows)] for name, counts in self._counter.take().items()}
+            columns |= {name: counts[: len(marks)] for name, counts in self._counter.take().items()}
         return {
             "columns": columns,
             "failure": None if self._failure is None else asdict(self._failure),
@@ -218,11 +206,9 @@ class Instrument:
     def _reset(self) -> None:
         self._step = -1
         self._failure = None
-        self._marks: list[int] = []
-        self._rows: list[list[int]] = []
+        self._steps = StepRows(self._runner, self._ledger)
         self._wrappers: list[Any] = []
         self._counter.take()
-        self._events_before = read_events()
 
     def _restore(self) -> list[str]:
         self._spans.close()
@@ -244,22 +230,23 @@ class Instrument:
             start = clock()
             result = execute_model(scheduler_output, *args, **kwargs)
             stop = clock()
-            self._after_execute(scheduler_output, start, stop)
+            self._steps.executed(self._arm, self._probing_now, scheduler_output, stop - start)
+            if self._kind == "trace":
+                self._spans.add("execute_model", start, stop)
             return result
 
         return timed_execute_model
 
     def _timed_sample(self, sample_tokens: Callable[..., Any]) -> Callable[..., Any]:
         clock = self._clock
-        rows = self._rows
+        steps = self._steps
 
         def timed_sample_tokens(*args: Any, **kwargs: Any) -> Any:
             start = clock()
             result = sample_tokens(*args, **kwargs)
             stop = clock()
-            if rows:
-                rows[-1][SAMPLE] += stop - start
-                self._note_events(rows[-1])
+            if steps.rows:
+                steps.sampled(stop - start)
                 if self._kind == "trace":
                     self._spans.add("sample_tokens", start, stop)
             return result
@@ -279,33 +266,7 @@ class Instrument:
             setattr(site.owner, site.attribute, calls[arm])
         if self._kind == "count":
             self._counter.begin_step()
-        self._events_before = read_events()
-
-    def _after_execute(self, scheduler_output: Any, start: int, stop: int) -> None:
-        mark, bookkeeping_ns = self._ledger.mark()
-        self._marks.append(mark)
-        batch = self._runner.input_batch
-        count = batch.num_reqs
-        prefills = batch.num_computed_tokens_cpu[:count] < batch.num_prompt_tokens[:count]
-        row = [
-            self._arm,
-            int(self._probing_now),
-            len(scheduler_output.num_scheduled_tokens),
-            int(scheduler_output.total_num_scheduled_tokens),
-            int(prefills.sum()),
-            stop - start - bookkeeping_ns,
-            0,
-            bookkeeping_ns,
-            *(0 for _ in EVENTS),
-        ]  # in the order of STEP_COLUMNS
-        self._note_events(row)
-        if self._kind == "trace":
-            self._spans.add("execute_model", start, stop)
-        self._rows.append(row)  # one append, so that an interrupt leaves a whole row or none
-
-    def _note_events(self, row: list[int]) -> None:
-        """What happened since the step began; once more after sampling, which is part of it."""
-        row[FIRST_EVENT:] = [now - before for now, before in zip(read_events(), self._events_before, strict=True)]
+        self._steps.about_to_begin()
 
     def _on_error(self, error: Exception) -> None:
         if self._failure is None:

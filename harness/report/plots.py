@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter, SymmetricalLogLocator
 
 from harness.seams import AA
 
@@ -26,6 +27,8 @@ __all__ = ["Plot", "course_plot", "draw_plots", "parts_plot", "shapes_plot", "st
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C8C00")
 MARKERS: Final = "osD^vPX"
 HATCHES: Final = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
+LINEAR_US: Final = 20
+"""Differences by step are drawn to scale up to this, and by their logarithms beyond."""
 INK: Final = "#0a0b0c"
 """Stands for the page's text colour, by which it is replaced in the SVG."""
 
@@ -139,7 +142,9 @@ def steps_plot(summary: Summary) -> str:
     for name, differences in course.by_step_us.items():
         style = {**_style(summary, name), "markersize": 3}
         axes.plot(range(len(differences)), differences, label=name, linewidth=0.8, **style)
-    axes.set_yscale("symlog", linthresh=20)
+    axes.set_yscale("symlog", linthresh=LINEAR_US)
+    axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LINEAR_US, subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
     _zero(axes)
     axes.set(xlabel="step of the pass", ylabel="us", title=f"Difference to {summary.baseline}, median over passes")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
