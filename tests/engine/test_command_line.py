@@ -16,6 +16,7 @@ import pytest
 from harness.config_file import load
 from harness.records import read_run
 from harness.usual_way import _latency_spec
+from tests.test_pyspy import REFUSED
 
 pytestmark = pytest.mark.engine
 
@@ -72,7 +73,7 @@ def wait_for_passes(folder: Path, count: int) -> None:
 def test_a_run_on_an_engine_in_processes_of_its_own(tmp_path, workers) -> None:
     folder = tmp_path / "run"
     overrides = ["--set", "host.process=subprocess", "--set", "protocol.passes=3", "--arms", "numpy,native"]
-    overrides += ["--set", f"engine.tensor_parallel_size={workers}"]
+    overrides += ["--set", f"engine.tensor_parallel_size={workers}", "--flamegraph", "--set", "flamegraph.seconds=3"]
     status, out, err = finish(start("--out", str(folder), *overrides))
     assert (status, "Traceback" in err) == (0, False)
     assert out.rstrip().endswith(f"{folder}/report.md")
@@ -87,6 +88,13 @@ def test_a_run_on_an_engine_in_processes_of_its_own(tmp_path, workers) -> None:
     assert records.run["host"]["details"]["pid"] not in (os.getpid(), None)
     assert records.run["host"]["world_size"] == workers
     assert len(records.frame) == 3 * (3 + 1) * 2 * records.run["steps"]["count"]
+    if REFUSED:
+        assert records.run["flamegraphs_missing"] == REFUSED
+        return
+    assert list(records.folded) == ["list", "numpy", "native"]  # the baseline is among them
+    for facts in records.run["flamegraphs"].values():
+        assert 0 < facts["scope_samples"] < facts["step_samples"] < facts["samples"]
+    assert (folder / "flamegraphs/numpy-against-list.svg").stat().st_size > 0
 
 
 @pytest.mark.parametrize(("sent", "process"), [(signal.SIGINT, "in_process"), (signal.SIGTERM, "subprocess")])

@@ -18,9 +18,11 @@ from harness.hosts.vllm import VllmHost
 from harness.records import RunFolder, read_run
 from harness.report import write_reports
 from harness.seams import SEAMS
+from harness.stacks import ENTRY, PLANTED, SEAM, match, merge
 from harness.workload import Request
 from patches.slot_mapping import Numpy
 from tests.engine.conftest import CONFIG
+from tests.test_pyspy import attaches
 
 pytestmark = pytest.mark.engine
 
@@ -246,6 +248,30 @@ def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
     # torch.tensor is two ATen operators (lift_fresh and detach_), of which numpy has none
     assert counted["list"]["scope_aten_dispatches"] > counted["numpy"]["scope_aten_dispatches"] > 0
     assert set(records.frame) >= {"gc_collections", "page_faults", "involuntary_switches"}
+
+
+@attaches
+def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host, untouched, silent, tmp_path) -> None:
+    late = "{name: late, reference: 'patches.slot_mapping:Numpy', delay_us: 500}"
+    overrides = [f"arms=[list, numpy, native, {late}]", "baseline=numpy", "protocol.passes=3", "workload.requests=8",
+                 "workload.prompt_tokens=20", "workload.output_tokens=32", "flamegraph.seconds=4"]  # fmt: skip
+    loaded = load(CONFIG, overrides, [])
+    run = Run(loaded, host, RunFolder(tmp_path / "run"), silent, flamegraphs=True)
+    assert run.execute().status == "complete"
+    assert "flamegraphs_missing" not in run.facts
+    flames = write_reports(run.folder.path).flames
+    trees = {name: merge(match(flame.stacks, "compute_slot_mapping")) for name, flame in flames.items()}
+    for name, tree in trees.items():
+        (scope,) = tree.children.values()
+        assert scope.frame.name == f"GPUModelRunner.{SCOPE}"
+        (passed_on,) = (node for node in scope.children.values() if node.frame.function == "compute_slot_mapping")
+        seam = passed_on.children[SEAM.key]
+        assert (ENTRY.key in seam.children) == (name != "native")
+        assert (PLANTED.key in seam.children) == (name == "late")
+    # 500 us more in each step, by the samples as by the clock; the scope takes about 200.
+    assert flames["late"].scope_time > 2 * flames["numpy"].scope_time
+    picture = (run.folder.path / "flamegraphs/late-against-numpy.svg").read_text()
+    assert "planted delay +" in picture
 
 
 def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, silent, tmp_path, monkeypatch) -> None:
