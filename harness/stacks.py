@@ -6,10 +6,12 @@ which py-spy writes as `raw`: frames from the outermost in, separated by semicol
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ RUNNER: Final = ("timed_execute_model", "timed_sample_tokens")
 """harness's own frames around the model runner's step (`instrument.instrument`): what is under them was timed."""
 SEAMS_FOLDER: Final = "harness/seams/"
 PLANTING: Final = "harness/instrument/planting.py"
-Z_99: Final = 2.576
-"""Of a normal variable 99 % lie within so many standard deviations."""
+ERROR: Final = 0.05
+"""How often any frame of two recordings of the same work may be taken for different."""
 
 
 @dataclass(frozen=True)
@@ -201,12 +203,22 @@ class Change:
     resolved: bool
 
 
-def change(counts: tuple[int, int], us_a_sample: tuple[float, float]) -> Change:
-    """The difference of two sampled times, in the unit of the weights.
+def change(counts: tuple[int, int], us_a_sample: tuple[float, float], frames: int) -> Change:
+    """The difference of two sampled times.
 
-    Counts of samples are taken as Poisson variables, so the variance of a count is the count itself: a difference is
-    resolved where it exceeds 2.576 standard deviations (99 %: a graph has many frames).
+    Counts of samples are taken as Poisson variables, so the variance of a count is the count itself. A difference is
+    resolved where it exceeds so many standard deviations that chance does that to no frame of the picture in 95 %.
+
+    Args:
+        counts: how often the function was seen in each recording.
+        us_a_sample: what a sample stands for in each.
+        frames: how many functions are compared (Bonferroni).
     """
     first, second = (count * us for count, us in zip(counts, us_a_sample, strict=True))
     deviation = math.sqrt(sum(count * us**2 for count, us in zip(counts, us_a_sample, strict=True)))
-    return Change(second - first, abs(second - first) > Z_99 * deviation)
+    return Change(second - first, abs(second - first) > _deviations(frames) * deviation)
+
+
+@functools.cache
+def _deviations(frames: int) -> float:
+    return NormalDist().inv_cdf(1 - ERROR / (2 * frames))

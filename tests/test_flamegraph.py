@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from harness.report.table import build_sampling_table
 from harness.sampled import Recording, flame_of_arm, flame_of_process
 from harness.stacks import fold
 from tests import test_stacks as made
+from tests.test_html import browse, in_browser
 from tests.test_summary import make_frame, make_run
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -221,3 +223,31 @@ def test_the_table_says_what_py_spy_cannot(folder) -> None:
     assert "stacks were read while the engine ran on, so they may be torn" in notes
     assert "py-spy fell behind its rate (list by 2.0 s); lower flamegraph.rate_hz" in notes
     assert build_sampling_table(summarise(Records(make_run(), make_frame()))) is None
+
+
+@in_browser
+def test_a_browser_shows_every_picture_without_complaint(folder) -> None:
+    write_reports(folder)
+    assert browse(folder / "report.html").count("data:image/svg+xml") == 3
+    for picture in sorted(folder.glob("*/*.svg")):
+        assert "<svg" in browse(picture)
+
+
+@in_browser
+def test_a_click_on_a_frame_shows_it_over_the_whole_width_and_one_on_the_outermost_all_again(tmp_path) -> None:
+    svg = render_flamegraph(flame_of_arm(recording(), LIST), "list", "_prepare_inputs")
+    clicks = (
+        "<script>for (const place of {}) document.querySelectorAll('.frame')[place].dispatchEvent(new Event('click'));"
+    )
+    file = tmp_path / "picture.svg"
+
+    def widths(clicked: list[int]) -> list[str]:
+        file.write_text(svg.rstrip().removesuffix("</svg>") + clicks.format(clicked) + "</script></svg>")
+        frames = re.findall(r'class="frame"[^>]*? width="([^"]+)"[^>]*?>', browse(file))
+        return [width.rstrip("%") for width in frames]
+
+    whole = widths([])
+    assert [float(width) for width in whole] == [100, 50, 50, 50, 30]
+    assert [float(width) for width in widths([4])] == [100, 100, 100, 100, 100]
+    assert [float(width) for width in widths([1])] == [100, 100, 100, 100, 60]
+    assert [float(width) for width in widths([4, 0])] == [100, 50, 50, 50, 30]

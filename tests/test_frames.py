@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 
@@ -78,3 +79,14 @@ def test_a_report_is_printed_in_the_format_that_is_asked_for(folder) -> None:
     assert json.loads(report("--format", "json"))["baseline"] == "list"
     assert report("--format", "markdown") == (folder / "report.md").read_text()
     assert "report.md" in report()
+
+
+def test_the_example_program_looks_into_a_run(folder) -> None:
+    command = [sys.executable, "-m", "harness.examples.look_further", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "_prepare_inputs, us a step to list" in done.stdout
+    assert re.search(r"array +-8\.0 .* faster", done.stdout)
+    assert [line.split()[0] for line in done.stdout.splitlines() if line.startswith(("first", "last"))] == [
+        "first",
+        "last",
+    ]

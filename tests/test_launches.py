@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,8 +15,10 @@ from harness.experiment import Run
 from harness.launches import PADDING, Launches, draw
 from harness.records import RunFolder, read_run
 from harness.report import write_reports
+from harness.stacks import fold
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
+from tests.test_flamegraph import LIST, recording
 from tests.test_instrument import OffByOne, own
 
 BOTH = LIST_ONLY.replace("arms: [list]", f"arms: [list, numpy, {{wrong: '{own(OffByOne)}'}}]")
@@ -103,6 +106,22 @@ def test_each_launch_has_another_hash_seed_and_environment_size_and_its_own_fold
     records = read_run(folder)
     assert (len(records.launches), records.run["status"]) == (4, "complete")
     assert all(not run.launches for run in records.launches)
+
+
+def test_only_the_first_launch_is_sampled_and_the_whole_report_says_so(launch) -> None:
+    launches, _ = launch()
+    launches.first_arguments = ["--flamegraph"]
+    launches.execute()
+    assert ["--flamegraph" in arguments for arguments, _ in Process.started] == [True, False, False, False]
+    first = RunFolder.existing(launches.folder.launch(1))
+    facts = json.loads((first.path / "run.json").read_text())
+    facts["flamegraphs"] = {"list": recording().as_dict()}
+    del facts["schema"]
+    first.write_run(facts)
+    first.write_text("flamegraphs/list.folded", fold(LIST))
+    assert list(write_reports(launches.folder.path).flames) == ["list"]
+    assert (launches.folder.path / "flamegraphs/list.svg").exists()
+    assert "for 15 s an arm, in the first launch" in (launches.folder.path / "report.md").read_text()
 
 
 def test_the_report_covers_all_launches_and_says_so(launch) -> None:

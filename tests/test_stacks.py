@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,17 +109,32 @@ def test_lines_of_one_function_are_merged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "weights", "us", "resolved"),
+    ("counts", "weights", "frames", "us", "resolved"),
     [
-        ((0, 7), (2.0, 2.0), 14.0, True),  # 14 > 2.576 * 2 * sqrt(7) = 13.6
-        ((0, 6), (2.0, 2.0), 12.0, False),  # 12 < 12.6
-        ((100, 100), (1.0, 1.0), 0.0, False),
-        ((400, 200), (1.0, 2.0), 0.0, False),  # the same time, from half as many samples
-        ((400, 300), (1.0, 1.0), -100.0, True),  # 100 > 2.576 * sqrt(700) = 68
-        ((0, 0), (1.0, 1.0), 0.0, False),
+        ((0, 4), (2.0, 2.0), 1, 8.0, True),  # 8 > 1.96 * 2 * sqrt(4) = 7.84
+        ((0, 4), (2.0, 2.0), 2, 8.0, False),  # 8 < 2.24 * 4
+        ((0, 11), (2.0, 2.0), 40, 22.0, True),  # 22 > 3.227 * 2 * sqrt(11) = 21.4
+        ((0, 10), (2.0, 2.0), 40, 20.0, False),  # 20 < 20.4
+        ((100, 100), (1.0, 1.0), 1, 0.0, False),
+        ((400, 200), (1.0, 2.0), 1, 0.0, False),  # the same time, from half as many samples
+        ((400, 300), (1.0, 1.0), 40, -100.0, True),  # 100 > 3.227 * sqrt(700) = 85
+        ((0, 0), (1.0, 1.0), 1, 0.0, False),
     ],
 )
-def test_a_change_is_resolved_where_poisson_counts_cannot_explain_it(counts, weights, us, resolved) -> None:
-    found = change(counts, weights)
+def test_a_change_is_resolved_where_poisson_counts_cannot_explain_it(counts, weights, frames, us, resolved) -> None:
+    found = change(counts, weights, frames)
     assert found.us == pytest.approx(us)
     assert found.resolved is resolved
+
+
+def test_two_recordings_of_the_same_work_differ_in_no_frame_19_times_of_20() -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(40)) * 250
+    wrong = sum(
+        any(
+            change((int(a), int(b)), (1.0, 1.0), 40).resolved
+            for a, b in zip(*rng.poisson(shares, (2, 40)), strict=True)
+        )
+        for _ in range(2000)
+    )
+    assert wrong <= 2000 * 0.05

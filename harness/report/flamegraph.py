@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from harness.sampled import Flame
-    from harness.stacks import Node
+    from harness.stacks import Change, Node
     from harness.summary import Summary
 
 __all__ = ["FlameFile", "flamegraph_files", "render_difference", "render_flamegraph", "speedscope"]
@@ -154,10 +154,15 @@ def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], sco
         return node.counts[0] * weights[0], node.counts[1] * weights[1]
 
     total = max(sum(us(tree)), 1e-9)
-    largest = max((abs(of.us) for node in _all(tree) if (of := _change(node, weights)).resolved), default=0.0)
+    frames = sum(1 for _ in _all(tree))
+
+    def changed(node: Node) -> Change:
+        return change((node.counts[0], node.counts[1]), weights, frames)
+
+    largest = max((abs(of.us) for node in _all(tree) if (of := changed(node)).resolved), default=0.0)
 
     def draw(node: Node, row: int, x: float, width: float) -> _Box:
-        found = _change(node, weights)
+        found = changed(node)
         share = found.us / largest if found.resolved and largest else 0.0
         label = titles.get(node.frame, node.frame.name)
         where = label if node.frame in titles else _where(node)
@@ -172,14 +177,14 @@ def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], sco
     boxes = list(_lay_out(tree, lambda node: sum(us(node)) / total, draw))
     first, second = us(tree)
     place = "all that the process does" if flame.recording.whole else scope
-    found = _change(tree, weights)
+    found = changed(tree)
     title = f"{names[1]} against {names[0]} in {place}: {_number(second)} instead of {_number(first)} us a step"
     title += f" ({_signed(found.us)})" if found.resolved else " (not resolved by sampling)"
     lines = [f"{name}: {line}" for name, each in zip(names, (baseline, flame), strict=True) for line in _about(each)]
     legend = [
         _Entry(f"{names[1]} takes more", _blend(1)),
         _Entry(f"{names[1]} takes less", _blend(-1), hatched=True),
-        _Entry("no difference, or none that these samples resolve (99 %)", _blend(0)),
+        _Entry("no difference, or none that these samples resolve (95 %, all frames together)", _blend(0)),
     ]
     return _svg(title, lines, boxes, legend)
 
@@ -222,10 +227,6 @@ def _all(node: Node) -> Iterator[Node]:
     yield node
     for child in node.children.values():
         yield from _all(child)
-
-
-def _change(node: Node, weights: tuple[float, float]) -> Any:
-    return change((node.counts[0], node.counts[1]), weights)
 
 
 def _lay_out(

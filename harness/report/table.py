@@ -156,7 +156,8 @@ def build_sampling_table(summary: Summary) -> Table | None:
     columns = [Column(*title, list(column)) for title, column in zip(titles, zip(*cells, strict=True), strict=True)]
     torn = any(flame.recording.nonblocking for flame in summary.flames.values())
     behind = {name: flame.recording.behind_s for name, flame in summary.flames.items() if flame.recording.behind_s}
-    footnotes = [f"py-spy looked {first.rate_hz} times a second for {first.seconds:.0f} s an arm"]
+    where = "" if summary.launches == 1 else ", in the first launch"
+    footnotes = [f"py-spy looked {first.rate_hz} times a second for {first.seconds:.0f} s an arm{where}"]
     footnotes += ["stacks were read while the engine ran on, so they may be torn"] if torn else []
     if behind:
         told = ", ".join(f"{name} by {seconds:.1f} s" for name, seconds in behind.items())
