@@ -81,12 +81,11 @@ def test_a_report_is_printed_in_the_format_that_is_asked_for(folder) -> None:
     assert "report.md" in report()
 
 
-def test_the_example_program_looks_into_a_run(folder) -> None:
-    command = [sys.executable, "-m", "harness.examples.look_further", str(folder)]
+def test_the_example_program_looks_into_the_committed_run() -> None:
+    command = [sys.executable, "-m", "harness.examples.look_further", "reports/reference/slot_mapping-cpu"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "_prepare_inputs, us a step to list" in done.stdout
-    assert re.search(r"array +-8\.0 .* faster", done.stdout)
-    assert [line.split()[0] for line in done.stdout.splitlines() if line.startswith(("first", "last"))] == [
-        "first",
-        "last",
-    ]
+    scope = load_run(command[-1]).comparisons.query("metric == 'scope' and arm == 'numpy'").iloc[0]
+    assert re.search(rf"numpy +{scope['us']:.1f} .* {scope['verdict']}\n", done.stdout)
+    # The prefill is the step that differs most.
+    assert re.search(r"num_prefills.*\n.*\n0 +64 +12800 +64", done.stdout)
