@@ -234,7 +234,8 @@ def _flames(records: Records, arms: dict[str, ArmSummary]) -> dict[str, Flame]:
     found = {}
     for name, folded in first.folded.items():
         arm = arms[name]
-        step_us = arm.bare_step_ns / arm.steps / 1e3 if arm.bare_step_ns else None
+        alone = not records.launches  # or the step is the mean of several launches, and only one was sampled
+        step_us = arm.bare_step_ns / arm.steps / 1e3 if alone and arm.bare_step_ns else None
         found[name] = flame_of_arm(Recording(**first.run["flamegraphs"][name]), parse(folded), step_us)
     return found
 

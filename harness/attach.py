@@ -61,7 +61,7 @@ def sample_process(pid: int, settings: Flamegraph, scope: str) -> tuple[Flame, S
     Raises:
         ProfilerError: py-spy could not attach, or saw nothing.
     """
-    with Recorder(pid, settings.rate, settings.native, settings.nonblocking) as recorder:
+    with Recorder(pid, settings.rate, settings.native, settings.nonblocking, settings.seconds + 60) as recorder:
         until = time.monotonic() + settings.seconds
         with contextlib.suppress(KeyboardInterrupt):  # what has been seen by then is worth having
             while time.monotonic() < until and recorder.sampling:

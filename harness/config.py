@@ -16,6 +16,7 @@ __all__ = [
     "Host",
     "Length",
     "Protocol",
+    "Strict",
     "SyntheticWorkload",
     "TraceWorkload",
     "Until",
@@ -23,11 +24,13 @@ __all__ = [
 ]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Immutable, and refuses keys that it does not know."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-class Host(_Strict):
+class Host(Strict):
     """Which engine, and how it is started.
 
     Attributes:
@@ -48,7 +51,7 @@ class Host(_Strict):
     env: dict[str, str] = {}
 
 
-class Uniform(_Strict):
+class Uniform(Strict):
     """Each whole number from `low` to `high`, both included, equally often."""
 
     low: PositiveInt
@@ -61,14 +64,14 @@ class Uniform(_Strict):
         return self
 
 
-class Lognormal(_Strict):
+class Lognormal(Strict):
     """exp of a normal variable with the given median and standard deviation `sigma` of the logarithm."""
 
     median: PositiveFloat
     sigma: PositiveFloat
 
 
-class Length(_Strict):
+class Length(Strict):
     """A number of tokens: a plain number, or one distribution."""
 
     constant: PositiveInt | None = None
@@ -89,7 +92,7 @@ class Length(_Strict):
         return self
 
 
-class SyntheticWorkload(_Strict):
+class SyntheticWorkload(Strict):
     """Requests drawn at random from a seed; all are there when a pass begins."""
 
     kind: Literal["synthetic"] = "synthetic"
@@ -99,7 +102,7 @@ class SyntheticWorkload(_Strict):
     seed: NonNegativeInt = 0
 
 
-class TraceWorkload(_Strict):
+class TraceWorkload(Strict):
     """Request lengths from a file.
 
     CSV with TIMESTAMP,ContextTokens,GeneratedTokens, or JSONL with timestamp, input_length, output_length.
@@ -117,7 +120,7 @@ class TraceWorkload(_Strict):
 Workload = Annotated[SyntheticWorkload | TraceWorkload, Field(discriminator="kind")]
 
 
-class Arm(_Strict):
+class Arm(Strict):
     """An implementation under a name.
 
     Attributes:
@@ -131,7 +134,7 @@ class Arm(_Strict):
     delay_us: Annotated[float, Field(ge=0)] | None = None
 
 
-class Until(_Strict):
+class Until(Strict):
     """Measure until the intervals are narrow enough, at looks fixed before and with the error rate kept.
 
     Attributes:
@@ -143,7 +146,7 @@ class Until(_Strict):
     max_seconds: PositiveFloat
 
 
-class Protocol(_Strict):
+class Protocol(Strict):
     """How it is measured.
 
     Attributes:
@@ -194,7 +197,7 @@ class Protocol(_Strict):
         return self
 
 
-class Flamegraph(_Strict):
+class Flamegraph(Strict):
     """How py-spy samples, where flamegraphs are asked for.
 
     Attributes:
@@ -219,7 +222,7 @@ class Flamegraph(_Strict):
         return self.rate_hz or (50 if self.native else 200)
 
 
-class Experiment(_Strict):
+class Experiment(Strict):
     """One config, whole."""
 
     title: str = ""

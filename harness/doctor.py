@@ -15,7 +15,7 @@ from harness import machine
 from harness.errors import HarnessError, ProfilerError
 from harness.instrument.arms import load_arm, load_object
 from harness.instrument.targets import resolve
-from harness.pyspy import Recorder
+from harness.pyspy import PERMISSION, Recorder
 from harness.seams import NATIVE, SEAMS
 from harness.selftest import describe, last_result
 
@@ -70,20 +70,34 @@ def examine_machine() -> Iterator[Finding]:
 
 
 def _py_spy() -> Finding:
-    """Attach to a sleeping process of ours and look."""
-    sleeper = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"], stdout=-1)
+    """Attach to a sleeping process of ours, and to one that admits tracers, as the engine of a run does."""
+    refused = _attach("")
+    if refused is None:
+        return Finding("ok", "py-spy", "may attach to processes of this user")
+    if _attach("from harness.pyspy import admit_tracers; admit_tracers()"):
+        found, _, mend = str(refused).partition(": ")
+        return Finding("warning", "py-spy", found, f"{mend or 'reinstall it'} (only flamegraphs need it)")
+    return Finding(
+        "warning", "py-spy", "may attach to engines that harness starts, and to no others",
+        f"for `harness flame`: {PERMISSION}",
+    )  # fmt: skip
+
+
+def _attach(first: str) -> ProfilerError | None:
+    """Why py-spy may not attach to a process that runs `first` and sleeps; None where it may."""
+    program = f"{first}\nimport time; print(flush=True); time.sleep(60)"
+    sleeper = subprocess.Popen([sys.executable, "-c", program], stdout=-1)  # noqa: S603
     try:
         if sleeper.stdout is not None:
             sleeper.stdout.readline()
         with Recorder(sleeper.pid, rate_hz=100):
             pass
     except ProfilerError as error:
-        found, _, mend = str(error).partition(": ")
-        return Finding("warning", "py-spy", found, f"{mend or 'reinstall it'} (only flamegraphs need it)")
+        return error
     finally:
         sleeper.kill()
         sleeper.communicate()
-    return Finding("ok", "py-spy", "may attach to processes of this user")
+    return None
 
 
 def examine_engine() -> Iterator[Finding]:

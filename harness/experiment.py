@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.records import RunFolder
     from harness.stages import Observer
 
-__all__ = ["INTERRUPTED", "Outcome", "Run", "facts_at_end", "facts_at_start"]
+__all__ = ["INTERRUPTED", "Outcome", "Run", "facts_at_end", "facts_at_start", "now"]
 
 INTERRUPTED: Final = 130
 
@@ -112,7 +112,7 @@ def facts_at_start(loaded: Loaded, command: Sequence[str], selftest: str) -> dic
     return {
         "status": "running",
         "command": list(command),
-        "started": _now(),
+        "started": now(),
         "config_file": loaded.path.name,
         "config": loaded.experiment.model_dump(mode="json"),
         "machine": machine.describe_machine(),
@@ -127,10 +127,11 @@ def facts_at_end(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "exit_status": outcome.exit_status,
         "message": outcome.message,
-        "ended": _now(),
+        "ended": now(),
         "load_average_at_end": machine.describe_machine()["load_average"],
     }
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, for run.json."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")

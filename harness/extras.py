@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import ProfilerError
+from harness.errors import HostError, ProfilerError
 from harness.flames import record
 from harness.instrument.counters import COUNTERS
 from harness.stacks import fold
@@ -76,5 +76,5 @@ class Extras:
                 self.folder.write_text(f"flamegraphs/{name}.folded", fold(stacks))
                 self.facts["flamegraphs"][name] = recording.as_dict()
                 self.observer.advance()
-        except ProfilerError as error:
+        except (ProfilerError, HostError) as error:  # all that is measured has been measured by now
             self.facts["flamegraphs_missing"] = str(error)

@@ -10,6 +10,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Final
 
+from harness.errors import ProfilerError
 from harness.pyspy import Recorder
 from harness.sampled import Recording
 from harness.stacks import RUNNER, cut, parse
@@ -45,14 +46,19 @@ def record(pid: int, settings: Flamegraph, scope: str, serve: Callable[[], PassR
     plain_us = [_step_us(serve()) for _ in range(PLAIN_PASSES)]
     sampled_us: list[float] = []
     steps = 0
-    with Recorder(pid, settings.rate, settings.native, settings.nonblocking) as recorder:
+    at_most_s = 600 + 10 * settings.seconds  # a pass is served to its end, however long it takes
+    with Recorder(pid, settings.rate, settings.native, settings.nonblocking, at_most_s) as recorder:
         began = time.monotonic()
         while not sampled_us or time.monotonic() - began < settings.seconds:
             result = serve()
             sampled_us.append(_step_us(result))
             steps += len(result.columns["step"])
+            if not recorder.sampling:
+                break  # what it has seen by then, or why it stopped, comes below
     plain_us += [_step_us(serve()) for _ in range(PLAIN_PASSES)]
     found = recorder.sampled
+    if not found.samples:
+        raise ProfilerError(f"py-spy saw nothing of process {pid}: sample for longer, or more often")
     stacks = parse(found.folded)
     inside = cut(stacks, scope)
     recording = Recording(

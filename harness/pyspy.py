@@ -9,6 +9,8 @@ they cost is measured.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import math
 import re
 import shutil
 import signal
@@ -25,12 +27,22 @@ from harness.errors import ProfilerError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["PERMISSION", "Recorder", "Sampled", "find_py_spy"]
+__all__ = [
+    "PERMISSION",
+    "Recorder",
+    "Sampled",
+    "admit_tracers",
+    "find_py_spy",
+]
 
 PERMISSION: Final = "run as root, or in a container with --cap-add SYS_PTRACE, or set kernel.yama.ptrace_scope to 0"
 """What lets py-spy attach."""
 ATTACH_S: Final = 120
 """How long py-spy may take until it samples: with native frames it reads the symbols of every library first."""
+PR_SET_PDEATHSIG: Final = 1
+PR_SET_PTRACER: Final = 0x59616D61
+PR_SET_PTRACER_ANY: Final = 2**64 - 1
+"""Of linux/prctl.h."""
 WRITE_S: Final = 120
 """How long it may take to write what it has."""
 
@@ -41,8 +53,8 @@ class Sampled:
 
     Attributes:
         folded: one line a stack: frames from the outermost in, separated by `;`, a blank, and how often it was seen.
-        samples: how often py-spy looked and could read what it saw; of every busy thread one stack.
-        errors: how often it looked and could not.
+        samples: stacks that were seen; each look gives one of every busy thread, and none of an idle process.
+        errors: how often py-spy looked and could not read what it saw.
         behind_s: how far it fell behind the rate that was asked for, at worst.
         seconds: from the first look to the last.
     """
@@ -72,7 +84,8 @@ class Recorder:
 
     Args:
         pid: the process.
-        rate_hz: samples a second.
+        rate_hz: looks a second.
+        at_most_s: when py-spy stops by itself, should this process be gone by then.
         native: also frames of C and C++.
         nonblocking: read the process while it runs on; see above.
 
@@ -82,21 +95,27 @@ class Recorder:
 
     sampled: Sampled
 
-    def __init__(self, pid: int, rate_hz: int, native: bool = False, nonblocking: bool = False) -> None:
+    def __init__(
+        self, pid: int, rate_hz: int, native: bool = False, nonblocking: bool = False, at_most_s: float = 3600.0
+    ) -> None:
         self._pid = pid
-        self._options = ["--rate", str(rate_hz), "--threads"]
+        self._options = ["--rate", str(rate_hz), "--threads", "--duration", str(math.ceil(at_most_s))]
         self._options += ["--native"] * native + ["--nonblocking"] * nonblocking
 
     def __enter__(self) -> Recorder:
         program = find_py_spy()
-        self._folder = tempfile.TemporaryDirectory(prefix="harness-py-spy-")
-        self._log, self._out = Path(self._folder.name, "log"), Path(self._folder.name, "folded")
-        command = [program, "record", "--pid", str(self._pid), "--format", "raw", "--output", str(self._out)]
-        with self._log.open("w", encoding="utf-8") as log:
-            # In a process group of its own: Ctrl-C is ours to hand on.
-            self._process: subprocess.Popen[Any] = subprocess.Popen(  # noqa: S603
-                [*command, *self._options], stdout=log, stderr=log, stdin=subprocess.DEVNULL, process_group=0
-            )
+        try:
+            self._folder = tempfile.TemporaryDirectory(prefix="harness-py-spy-")
+            self._log, self._out = Path(self._folder.name, "log"), Path(self._folder.name, "folded")
+            command = [program, "record", "--pid", str(self._pid), "--format", "raw", "--output", str(self._out)]
+            with self._log.open("w", encoding="utf-8") as log:
+                # In a process group of its own: Ctrl-C is ours to hand on.
+                self._process: subprocess.Popen[Any] = subprocess.Popen(  # noqa: S603
+                    [*command, *self._options], stdout=log, stderr=log, stdin=subprocess.DEVNULL, process_group=0,
+                    preexec_fn=_end_with_parent,
+                )  # fmt: skip
+        except OSError as error:
+            raise ProfilerError(f"{program} cannot be started: {error.strerror or error}") from error
         try:
             self._wait_until_sampling()
         except BaseException:
@@ -169,5 +188,20 @@ def _why(said: str, pid: int) -> str:
         return f"there is no process {pid} for py-spy to attach to (any more)"
     if "python version" in lowered:
         return f"process {pid} is no Python process that py-spy knows; name the one that runs the engine"
-    told = [line.removeprefix("Error: ").strip() for line in said.splitlines() if line.strip()]
-    return f"py-spy gave up on process {pid}: {told[0] if told else 'it said nothing'}"
+    told = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("py-spy>")]
+    reasons = [line.partition(": ")[2] for line in told if line.startswith(("Error: ", "Reason: "))] or told
+    return f"py-spy gave up on process {pid}: {reasons[-1] if reasons else 'it ended without a reason'}"
+
+
+def admit_tracers() -> None:
+    """Let any process of this user trace this one.
+
+    Where Linux' Yama lets a process be traced by its ancestors only, py-spy, which is a child or a cousin of an engine,
+    would be refused (prctl(2), PR_SET_PTRACER). Elsewhere the call is refused, and nothing is lost.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(PR_SET_PTRACER_ANY), 0, 0, 0)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its parent dies in any way: it stops another process for a living."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

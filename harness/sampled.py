@@ -16,11 +16,11 @@ class Recording:
     """What one recording of an arm was, for run.json; its stacks are in a file of their own.
 
     Attributes:
-        rate_hz: samples a second that were asked for.
+        rate_hz: looks a second that were asked for.
         native: whether C and C++ frames are in it.
         nonblocking: whether the engine ran on while its stacks were read.
-        samples: how often py-spy looked and could read what it saw.
-        errors: how often it looked and could not.
+        samples: stacks that were seen; each look gives one of every busy thread, and none of an idle process.
+        errors: how often py-spy looked and could not read what it saw.
         behind_s: how far it fell behind the rate, at worst.
         seconds: how long it sampled.
         scope_samples: how many stacks were inside the scope.
@@ -46,6 +46,12 @@ class Recording:
     steps: int = 0
     step_us: float = 0.0
     sampled_step_us: float = 0.0
+
+    @property
+    def a_look_s(self) -> float:
+        """Seconds of the wall clock that one look stands for: looks come at even intervals on average."""
+        looks = self.rate_hz * (self.seconds - self.behind_s) - self.errors
+        return self.seconds / max(looks, 1)
 
     @property
     def slow_down(self) -> float | None:
@@ -90,14 +96,14 @@ class Flame:
 
 
 def flame_of_arm(recording: Recording, stacks: Stacks, step_us: float | None = None) -> Flame:
-    """An arm's flame: the samples inside the step share the undisturbed step's time.
+    """An arm's flame: what its looks stand for, by the steps that went by, with what sampling slowed them taken out.
 
-    py-spy looks at even intervals of the time in which the engine runs, so that shares of samples are shares of time.
     `step_us` is given where the measured passes know the step better than the recording's own.
     """
-    return Flame(recording, stacks, (step_us or recording.step_us) / max(recording.step_samples, 1), "us a step")
+    undisturbed = (step_us or recording.step_us) / max(recording.sampled_step_us, 1e-9)
+    return Flame(recording, stacks, recording.a_look_s * 1e6 / max(recording.steps, 1) * undisturbed, "us a step")
 
 
 def flame_of_process(recording: Recording, stacks: Stacks) -> Flame:
-    """The flame of a process of which only its stacks are known: time a second of the wall clock, of all threads."""
-    return Flame(recording, stacks, 1000 / max(recording.samples, 1), "ms a second")
+    """The flame of a process of which only its stacks are known: busy time a second of the wall clock, all threads."""
+    return Flame(recording, stacks, recording.a_look_s * 1e3 / max(recording.seconds, 1e-9), "ms a second")

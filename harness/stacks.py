@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 RUNNER: Final = ("timed_execute_model", "timed_sample_tokens")
-"""harness's own frames around the model runner's step (`instrument.instrument`): what is under them was timed."""
+"""harness's own frames around the model runner's step (`instrument.instrument`)."""
 SEAMS_FOLDER: Final = "harness/seams/"
 PLANTING: Final = "harness/instrument/planting.py"
 ERROR: Final = 0.05
@@ -103,10 +103,12 @@ def fold(stacks: Mapping[Stack, int]) -> str:
 
 
 def cut(stacks: Mapping[Stack, int], *functions: str) -> Stacks:
-    """Only what was seen inside one of these functions (names without class), from its outermost call in."""
+    """Only what was seen inside one of these functions (with or without its class), from its outermost call in."""
     inside: Counter[Stack] = Counter()
     for stack, count in stacks.items():
-        start = next((i for i, frame in enumerate(stack) if frame.function in functions), None)
+        start = next(
+            (i for i, frame in enumerate(stack) if frame.function in functions or frame.name in functions), None
+        )
         if start is not None:
             inside[stack[start:]] += count
     return dict(inside)
@@ -133,7 +135,9 @@ def _match(stack: Stack, function: str) -> Stack:
     for place, frame in enumerate(stack):
         inner = stack[place + 1 :]
         if frame.file == PLANTING:
-            return (*stack[:place], SEAM, *(_enter(*inner) if inner else (PLANTED,)))
+            bound = inner and (inner[0].function == function or _hands_over(inner[0]))
+            # Else it is the wait itself, with whatever native frames are in it.
+            return (*stack[:place], SEAM, *(_enter(*inner) if bound else (PLANTED, *inner)))
         # The host may pass the call on under the same name, and what is bound at the seam is the last of these.
         if frame.function == function and not (inner and (inner[0].function == function or inner[0].file == PLANTING)):
             return (*stack[:place], SEAM, *_enter(frame, *inner))
@@ -165,11 +169,6 @@ class Node:
     counts: list[int]
     own: list[int]
     children: dict[tuple[str, str], Node] = field(default_factory=dict)
-
-    @property
-    def depth(self) -> int:
-        """Rows that it and everything under it take."""
-        return 1 + max((child.depth for child in self.children.values()), default=0)
 
 
 def merge(*several: Mapping[Stack, int], root: str = "all") -> Node:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from harness.agreement import signature, signature_difference, token_difference
-from harness.errors import ArmError, HarnessError, RecordsError, SeamError, StepMismatchError
+from harness.errors import ArmError, HarnessError, ProfilerError, RecordsError, SeamError, StepMismatchError
 from harness.exposure import PLANTED_US, planted_name
 from harness.extras import Extras
+from harness.pyspy import Recorder
 from harness.schedule import complete_blocks
 from harness.seams import AA, NATIVE, SEAMS
 from harness.stopping import looks
@@ -34,6 +35,10 @@ MIN_PASSES: Final = 3
 
 class Observer(Protocol):
     """Is told how the run goes."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know now."""
+        ...
 
     def stage(self, name: str, passes: int) -> None:
         """A stage of so many passes begins."""
@@ -90,6 +95,8 @@ class Stages:
             experiment.scope,
         )
         self.facts["calibration"] = calibration.as_dict()
+        if self.flamegraphs:
+            self.flamegraphs = self._may_sample()
 
         steps = self._check(work)
         self._note_equality()
@@ -105,6 +112,16 @@ class Stages:
                 extras.trace(own, self.trace_steps)
             if self.flamegraphs:
                 extras.sample(own, self.host.admit_profiler, experiment.flamegraph, experiment.scope)
+
+    def _may_sample(self) -> bool:
+        """Whether py-spy may attach; told now, and not when everything else has been measured."""
+        try:
+            with Recorder(self.host.admit_profiler(), rate_hz=10):
+                return True
+        except ProfilerError as error:
+            self.facts["flamegraphs_missing"] = str(error)
+            self.observer.note(f"there will be no flamegraphs: {error}")
+            return False
 
     def _measurable(self) -> list[str]:
         """The config's arms in its order, the baseline once more, and the planted ones."""

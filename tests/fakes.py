@@ -214,6 +214,10 @@ class Silent:
     def __init__(self) -> None:
         self.stages: list[tuple[str, int]] = []
         self.advanced = 0
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def stage(self, name: str, passes: int) -> None:
         self.stages.append((name, passes))

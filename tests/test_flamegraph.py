@@ -34,8 +34,8 @@ GREY = "#{:02x}{:02x}{:02x}".format(*ALIKE)
 
 def recording(**changes) -> Recording:
     facts = {
-        "rate_hz": 200, "native": False, "nonblocking": False, "samples": 3000, "errors": 1, "behind_s": 0.0,
-        "seconds": 15.0, "passes": 80, "steps": 320, "step_us": 500.0, "sampled_step_us": 600.0, "step_samples": 1000,
+        "rate_hz": 200, "native": False, "nonblocking": False, "samples": 3000, "errors": 0, "behind_s": 0.0,
+        "seconds": 15.0, "passes": 80, "steps": 5000, "step_us": 500.0, "sampled_step_us": 1000.0, "step_samples": 1000,
         "scope_samples": 200, "whole": False,
     }  # fmt: skip
     return Recording(**{**facts, **changes})
@@ -65,7 +65,11 @@ def boxes(svg: str) -> list[dict]:
 def test_a_frame_is_as_wide_as_its_share_and_says_its_time() -> None:
     found = boxes(render_flamegraph(flame_of_arm(recording(), LIST), "list", "_prepare_inputs"))
     assert [(box["row"], box["width"], box["label"]) for box in found] == [
-        (0, 1.0, "GPUModelRunner._prepare_inputs 100 us"),  # 200 of 1,000 samples of a step of 500 us
+        (
+            0,
+            1.0,
+            "GPUModelRunner._prepare_inputs 100 us",
+        ),  # 200 looks of 5 ms, over 5,000 steps that took twice as long
         (1, 0.5, "MultiGroupBlockTable.compute_slot_mapping 50 us"),
         (2, 0.5, "Site.implement.<locals>.compute_slot_mapping 50 us"),
         (3, 0.5, "List.slots 50 us"),
@@ -78,6 +82,17 @@ def test_the_measured_step_gives_the_time_where_there_is_one() -> None:
     assert flame_of_arm(recording(), LIST).scope_time == 100.0
     assert flame_of_arm(recording(), LIST, step_us=250.0).scope_time == 50.0
     assert flame_of_process(recording(), LIST).scope_time == pytest.approx(1000 * 200 / 3000)
+
+
+def test_looks_at_an_idle_process_and_lost_ones_count_for_the_clock() -> None:
+    idle = recording(samples=300)  # nine looks of ten found no busy thread
+    assert flame_of_process(idle, LIST).scope_time == pytest.approx(1000 * 200 / 3000)
+    two_threads = recording(samples=6000)
+    assert flame_of_process(two_threads, LIST).scope_time == pytest.approx(1000 * 200 / 3000)
+    lost = recording(errors=1000, scope_samples=133)
+    assert flame_of_process(lost, LIST).scope_time == pytest.approx(1000 * 133 / 2000)
+    behind = recording(behind_s=7.5, scope_samples=100)
+    assert flame_of_arm(behind, LIST).scope_time == pytest.approx(100)
 
 
 @given(made.stacks)
@@ -118,7 +133,7 @@ def test_a_planted_delay_is_the_one_red_frame_and_its_callers() -> None:
 
 def test_half_as_many_samples_of_the_same_work_are_no_difference() -> None:
     halved = {stack: count // 2 for stack, count in LIST.items()}
-    other = flame_of_arm(recording(step_samples=500, scope_samples=100), halved)
+    other = flame_of_arm(recording(rate_hz=100, scope_samples=100), halved)
     svg = render_difference(
         flame_of_arm(recording(), LIST), other, ("list", "again"), "_prepare_inputs", "compute_slot_mapping"
     )
@@ -144,8 +159,8 @@ def test_what_a_recording_was_stands_beside_it() -> None:
     svg = render_flamegraph(slow, "list", "_prepare_inputs")
     for words in (
         "py-spy at 200 Hz for 15 s without stopping the process, so that stacks may be torn, native frames too",
-        "3,000 samples (200 in the scope), 1 errors, 1.5 s behind", "steps took 1.2 times as long meanwhile",
-        "a sample stands for 0.5 us a step",
+        "3,000 samples (200 in the scope), 0 errors, 1.5 s behind", "steps took 2 times as long meanwhile",
+        "a sample stands for 0.56 us a step",
     ):  # fmt: skip
         assert words in svg
     looked = recording(step_us=0.0, sampled_step_us=0.0)
@@ -191,14 +206,18 @@ def test_every_picture_lies_in_the_runs_folder_and_is_linked(folder) -> None:
     page, text = (folder / "report.html").read_text(), (folder / "report.md").read_text()
     for name in (
         "flamegraphs/array-against-list.svg", "flamegraphs/list.svg", "flamegraphs/array.svg",
-        "flamegraphs/list.speedscope.json", "plots/steps.svg", "summary.json", "run.json", "passes/",
+        "flamegraphs/list.speedscope.json", "plots/steps.svg", "summary.json", "run.json",
     ):  # fmt: skip
         assert (folder / name).exists()
-        assert f'href="{name}"' in page
-    assert "[flamegraphs/](flamegraphs/)" in text
+    for path in (path for path in folder.rglob("*") if path.is_file() and path.name != "report.html"):
+        name = path.relative_to(folder).as_posix()
+        assert f'href="{name}"' in page or name.startswith("passes/")
+    assert 'href="passes/"' in page
+    for name in ("flamegraphs/", "plots/", "run.json", "summary.json", "passes/"):
+        assert f"[{name}]({name})" in text
     assert page.count("data:image/svg+xml;base64,") == 3
     assert "flamegraphs of list, array only: there is no process 7" in text
-    assert json.loads((folder / "summary.json").read_text())["flamegraphs"]["list"]["slow_down"] == pytest.approx(1.2)
+    assert json.loads((folder / "summary.json").read_text())["flamegraphs"]["list"]["slow_down"] == pytest.approx(2)
     for picture in folder.glob("*/*.svg"):
         ET.parse(picture)
     # The bare steps of the measured passes take 520 and 512 us, and the recordings' own 500.

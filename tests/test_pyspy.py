@@ -17,7 +17,7 @@ import pytest
 from harness import pyspy
 from harness.attach import runner_process, sample_process, seen_most, title
 from harness.config import Flamegraph
-from harness.errors import ProfilerError
+from harness.errors import HostError, ProfilerError
 from harness.pyspy import Recorder, find_py_spy
 from harness.sampled import Recording
 from harness.stacks import cut, parse
@@ -122,8 +122,12 @@ SAMPLING = "echo 'py-spy> Sampling process 100 times a second. Press Control-C t
         ("echo 'Permission Denied: Try running again with elevated permissions' >&2; exit 1", "--cap-add SYS_PTRACE"),
         ("echo 'Error: Operation not permitted (os error 1)'; exit 1", "kernel.yama.ptrace_scope to 0"),
         ("echo 'Error: something else'; exit 1", "py-spy gave up on process 1: something else"),
-        ("exit 1", "it said nothing"),
-        (f"trap 'exit 0' INT; {SAMPLING}; while :; do sleep 0.05; done", "py-spy gave up on process 1"),
+        ("exit 1", "it ended without a reason"),
+        (
+            f"{SAMPLING}; echo 'Error: No space left on device'; sleep 0.3; exit 1",
+            "py-spy gave up on process 1: No space left on device",
+        ),
+        (f"trap 'exit 0' INT; {SAMPLING}; while :; do sleep 0.05; done", "process 1: it ended without a reason"),
     ],
 )
 def test_why_it_did_not_go_is_one_line_with_the_mend(script, message, monkeypatch, tmp_path) -> None:
@@ -207,7 +211,24 @@ def test_a_run_goes_on_without_py_spy_and_says_so(make_run_of_list, monkeypatch,
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("complete", 0)
     assert "--cap-add SYS_PTRACE" in run.facts["flamegraphs_missing"]
-    assert run.facts["flamegraphs"] == {}
+    assert "flamegraphs" not in run.facts
+    assert "there will be no flamegraphs: py-spy may not attach" in run.observer.notes[0]
+
+
+@attaches
+@pytest.mark.parametrize("fault", [HostError("the engine died"), ProfilerError("py-spy gave up")])
+def test_a_fault_while_sampling_keeps_what_was_measured_and_the_run_complete(make_run_of_list, fault) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        if host.passes.count("bare") > 9:  # the second arm's recording
+            raise fault
+
+    host = FakeHost(time.perf_counter_ns, Busy(), before_pass)
+    run = make_run_of_list(host, "arms=[list, numpy]", "protocol.passes=3", "flamegraph.seconds=0.2")
+    run.flamegraphs = True
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status) == ("complete", 0)
+    assert run.facts["flamegraphs_missing"] == str(fault)
+    assert run.facts["passes_done"] == run.facts["passes_planned"]
 
 
 def test_without_being_asked_for_nothing_is_sampled(make_run_of_list) -> None:
@@ -245,10 +266,17 @@ def test_a_running_process_is_sampled_until_it_ends() -> None:
     ends = f"{BUSY}until = time.monotonic() + 1.5\nwhile time.monotonic() < until: _prepare_inputs()"
     with running(ends) as pid:
         flame, _ = sample_process(pid, Flamegraph(seconds=60), "_prepare_inputs")
-    assert 0 < flame.scope_time <= 1000
+    assert 700 < flame.scope_time < 1300  # all the time; py-spy draws the intervals between its looks
     assert flame.unit == "ms a second"
     assert flame.recording.slow_down is None
     assert flame.recording.seconds < 30
+
+
+@attaches
+def test_a_mostly_idle_process_is_not_taken_for_a_busy_one() -> None:
+    with running(f"{BUSY}while True:\n    _prepare_inputs()\n    time.sleep(0.09)") as pid:
+        flame, _ = sample_process(pid, Flamegraph(seconds=3), "_prepare_inputs")
+    assert 30 < flame.scope_time < 300  # 100 ms a second, from some 60 of 600 looks
 
 
 @attaches
@@ -260,6 +288,32 @@ def test_flame_writes_a_picture_and_says_what_is_not_known(tmp_path) -> None:
     assert "How much it slowed the process is not known" in done.stdout
     names = {file.name for file in (tmp_path / "out").iterdir()}
     assert names == {"flame.svg", "flame.folded", "flame.speedscope.json", "flame.json"}
+
+
+def test_an_out_that_cannot_be_made_is_refused_before_anything_is_sampled(tmp_path) -> None:
+    (tmp_path / "out").write_text("a file")
+    done = harness("flame", "--pid", str(os.getpid()), "--seconds", "60", "--out", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "cannot be made" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@attaches
+def test_py_spy_ends_with_the_process_that_started_it(tmp_path) -> None:
+    with running(LOOP) as pid:
+        command = [sys.executable, "-m", "harness", "flame", "--pid", str(pid), "--out", str(tmp_path / "out")]
+        flame = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        spies: list[psutil.Process] = []
+        for _ in range(300):
+            spies = [child for child in psutil.Process(flame.pid).children() if "record" in child.cmdline()]
+            if spies:
+                break
+            time.sleep(0.05)
+        flame.kill()
+        flame.wait()
+        _, alive = psutil.wait_procs(spies, timeout=10)
+        assert spies
+        assert not alive
 
 
 @attaches

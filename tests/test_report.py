@@ -121,7 +121,8 @@ def test_a_run_is_rendered_again_from_its_folder_without_torch_or_vllm(tmp_path)
     done = subprocess.run([sys.executable, "-c", program, folder.path], capture_output=True, text=True, check=True)
     assert "imported: []" in done.stdout
     assert "_prepare_inputs" in done.stdout
-    assert (folder.path / "report.md").read_text() == render_markdown(expected, ["report.html", "plots/"])
+    beside = ["report.html", "plots/", "run.json", "summary.json", "passes/"]
+    assert (folder.path / "report.md").read_text() == render_markdown(expected, beside)
     assert (folder.path / "summary.json").is_file()
 
 

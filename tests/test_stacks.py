@@ -32,6 +32,7 @@ stacks = st.dictionaries(
 
 GENERATE = Frame("LLM.generate", "vllm/entrypoints/llm.py", 473)
 CALL = Frame("PyObject_Call", "python3.11")
+CLOCK = Frame("clock_gettime", "libc.so.6")
 
 
 def test_py_spys_lines_are_read() -> None:
@@ -62,6 +63,7 @@ def test_a_cut_begins_at_the_outermost_call_and_leaves_the_rest_out() -> None:
     assert cut(found, "_prepare_inputs") == {(SCOPE, GROUP, SCOPE): 2, (SCOPE,): 1}
     assert cut(found, "timed_execute_model", "nothing") == found
     assert cut(found, "prepare_inputs") == {}
+    assert cut(found, "GPUModelRunner._prepare_inputs") == cut(found, "_prepare_inputs")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,7 @@ def test_a_cut_begins_at_the_outermost_call_and_leaves_the_rest_out() -> None:
         ((SCOPE, GROUP, HAND_OVER, LISTS, DIFF), (SCOPE, GROUP, SEAM, LISTS, DIFF)),
         ((SCOPE, GROUP, HAND_OVER, CALL), (SCOPE, GROUP, SEAM, CALL)),
         ((SCOPE, GROUP, DELAYED), (SCOPE, GROUP, SEAM, PLANTED)),
+        ((SCOPE, GROUP, DELAYED, CLOCK, CALL), (SCOPE, GROUP, SEAM, PLANTED, CLOCK, CALL)),
         ((SCOPE, GROUP, DELAYED, HAND_OVER, SLOTS), (SCOPE, GROUP, SEAM, ENTRY)),
         ((SCOPE, GROUP, DELAYED, NATIVE, DIFF), (SCOPE, GROUP, SEAM, DIFF)),
         ((SCOPE, HAND_OVER, SLOTS), (SCOPE, SEAM, ENTRY)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 from pathlib import Path
 
 import click
@@ -37,7 +38,7 @@ def command(
 
     from harness.attach import runner_process, sample_process, seen_most, title
     from harness.config import Flamegraph
-    from harness.errors import ProfilerError
+    from harness.errors import ProfilerError, RecordsError
     from harness.records import RunFolder
     from harness.report.flamegraph import render_flamegraph, speedscope
     from harness.stacks import fold
@@ -46,17 +47,30 @@ def command(
     process = runner_process(pid)
     if process.pid != pid:
         click.echo(f"process {process.pid} below {pid} runs the model ({title(process)})", err=True)
-    click.echo(f"sampling process {process.pid} for {seconds:g} s", err=True)
-    flame, stacks = sample_process(process.pid, settings, scope)
     path = out or Path("reports") / f"flame-{pid}-{dt.datetime.now():%Y%m%d-%H%M%S}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordsError(f"{path}: the folder cannot be made: {error.strerror}") from error
     folder = RunFolder.existing(path)
-    path.mkdir(parents=True, exist_ok=True)
+    # A polite kill, or a terminal that goes away, ends it as Ctrl-C does: with what was seen.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
+    click.echo(f"sampling process {process.pid} for {seconds:g} s", err=True)
+    try:
+        flame, stacks = sample_process(process.pid, settings, scope)
+    except BaseException:
+        if not any(path.iterdir()):
+            path.rmdir()
+        raise
+    if not stacks:
+        raise ProfilerError(f"process {process.pid} was idle all the time: is it serving requests?")
     if not flame.stacks:
         folder.write_text("whole.folded", fold(stacks))
-        doing = f" (mostly in {', '.join(seen_most(stacks))})" if stacks else ""
         raise ProfilerError(
-            f"{flame.recording.samples:,} samples, none of them in {scope}{doing}: is it serving requests? --whole "
-            f"shows all, --scope names another function; what was seen is in {path}/whole.folded"
+            f"{flame.recording.samples:,} samples, none of them in {scope} (mostly in {', '.join(seen_most(stacks))}): "
+            f"is it serving requests? --whole shows all, --scope names another function; what was seen is in "
+            f"{path}/whole.folded"
         )
     name = f"process {process.pid}"
     folder.write_text("flame.folded", fold(flame.stacks))

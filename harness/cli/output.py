@@ -83,6 +83,10 @@ class Terminal:
         if not self._plain:
             self._progress.stop()
 
+    def note(self, text: str) -> None:
+        """Something that the user should know now."""
+        self._console.print(text, highlight=False)
+
     def stage(self, name: str, passes: int) -> None:
         """A stage of so many passes begins."""
         self._done, self._passes = 0, passes

@@ -12,6 +12,8 @@ import pandas as pd
 
 from harness import load_run
 
+__all__ = ["main"]
+
 
 def main(folder: str) -> None:
     """Print three small tables of the run in `folder`."""

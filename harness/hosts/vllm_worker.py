@@ -7,23 +7,19 @@ the way back from an engine process.
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import os
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_dummy" in this process)
 from harness.errors import HarnessError
 from harness.instrument.instrument import Instrument
+from harness.pyspy import admit_tracers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["WorkerExtension"]
-
-PR_SET_PTRACER: Final = 0x59616D61
-PR_SET_PTRACER_ANY: Final = 2**64 - 1
-"""Of linux/prctl.h."""
 
 
 def _answer(method: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
@@ -88,12 +84,8 @@ class WorkerExtension:
 
     @_answer
     def harness_admit_profiler(self) -> int:
-        """Let any process of this user trace this one; its id.
-
-        Where Linux' Yama lets a process be traced by its ancestors only, py-spy, which is a child or a cousin of this
-        process, would be refused (prctl(2), PR_SET_PTRACER). Elsewhere the call is refused, and nothing is lost.
-        """
-        ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(PR_SET_PTRACER_ANY), 0, 0, 0)
+        """Let any process of this user trace this one; its id."""
+        admit_tracers()
         return os.getpid()
 
     @_answer

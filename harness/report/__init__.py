@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.analysis import summarise
 from harness.records import RunFolder, read_run
@@ -20,6 +20,20 @@ if TYPE_CHECKING:
 __all__ = ["write_reports"]
 
 
+WHOLE: Final = ("passes", "launches")
+"""Folders that are linked as such: they hold one thing many times."""
+
+
+def _beside(folder: Path) -> list[str]:
+    """What lies in a run's folder, pictures first."""
+    names = [
+        path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in WHOLE and not path.name.startswith(".")
+    ]  # fmt: skip
+    whole = [f"{name}/" for name in WHOLE if (folder / name).is_dir() and any((folder / name).iterdir())]
+    return sorted(names, key=lambda name: ("/" not in name, not name.endswith(".svg"), name)) + whole
+
+
 def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
     """Make summary.json, report.md, report.html and all pictures from the records in `folder` (or their summary).
 
@@ -33,14 +47,11 @@ def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
         **{f"plots/{plot.name}.svg": plot.standalone for plot in plots},
         **{flame.name: flame.text for flame in flamegraphs},
     }
-    pictures = [name for name in texts if "/" in name]
-    folders = list(dict.fromkeys(f"{name.partition('/')[0]}/" for name in pictures))
-    trace = ["trace.json"] if (folder / "trace.json").exists() else []
-    records = [name for name in ("run.json", "counters.parquet", "passes/", "launches/") if (folder / name).exists()]
-    texts["report.md"] = render_markdown(summary, ["report.html", *folders, *trace])
-    beside = ["report.md", *pictures, *trace, "summary.json", *records]
-    texts["report.html"] = render_html(summary, plots, flamegraphs, beside)
     writer = RunFolder.existing(folder)
     for name, text in texts.items():
         writer.write_text(name, text)
+    beside = [name for name in _beside(folder) if name not in ("report.md", "report.html")]
+    in_folders = dict.fromkeys(f"{name.partition('/')[0]}/" if "/" in name else name for name in beside)
+    writer.write_text("report.md", render_markdown(summary, ["report.html", *in_folders]))
+    writer.write_text("report.html", render_html(summary, plots, flamegraphs, ["report.md", *beside]))
     return summary

@@ -20,6 +20,7 @@ __all__ = [
     "facts",
     "how_sure",
     "instrument_cost",
+    "machine_facts",
     "own_cost",
     "steadiness",
     "verdict_sentence",
@@ -30,7 +31,7 @@ __all__ = [
 def facts(summary: Summary) -> dict[str, str]:
     """What stands over the table, label by label; only what the run got to know."""
     run = summary.run
-    host, machine, work = run.get("host"), run["machine"], run.get("workload")
+    host, work = run.get("host"), run.get("workload")
     lines: dict[str, str] = {}
     if host is not None:
         details = host["details"]
@@ -67,14 +68,22 @@ def facts(summary: Summary) -> dict[str, str]:
             f"{_range(steps_ms, '.3g')} ms in the model runner, of which {run['config']['scope']} takes "
             f"{_range(shares, '.3g')} %, by arm"
         )
+    lines |= machine_facts(run)
+    return lines
+
+
+def machine_facts(run: dict[str, Any]) -> dict[str, str]:
+    """The machine, its selftest and the versions, label by label."""
+    machine, versions = run["machine"], run["versions"]
     after = f" before, {run['load_average_at_end'][0]} after" if "load_average_at_end" in run else ""
-    lines["machine"] = (
-        f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['memory_gib']} GiB, "
-        f"{machine['system']}, load {machine['load_average'][0]}{after}"
-    )
+    lines = {
+        "machine": (
+            f"{machine['cpu']}, {machine['usable_cores']} of {machine['cores']} cores, {machine['memory_gib']} GiB, "
+            f"{machine['system']}, load {machine['load_average'][0]}{after}"
+        )
+    }
     if run.get("selftest"):
         lines["selftest"] = run["selftest"]
-    versions = run["versions"]
     lines["versions"] = ", ".join(
         [
             f"Python {machine['python']}",

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
     from harness.summary import Summary
 
-__all__ = ["Plot", "course_plot", "draw_plots", "parts_plot", "shapes_plot", "steps_plot"]
+__all__ = [
+    "COLOURS",
+    "MARKERS",
+    "Plot",
+    "as_svg",
+    "course_plot",
+    "draw_plots",
+    "parts_plot",
+    "shapes_plot",
+    "steps_plot",
+]
 
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C8C00")
 MARKERS: Final = "osD^vPX"
@@ -99,7 +109,7 @@ def parts_plot(summary: Summary) -> str:
     axes.set_xlabel(f"us a step in {summary.run['config']['scope']}")
     axes.set_xlim(0, max(left) * 1.08)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(len(parts), 4))
-    return _svg(figure, "Time in the scope by arm and API")
+    return as_svg(figure, "Time in the scope by arm and API")
 
 
 def course_plot(summary: Summary) -> str:
@@ -129,7 +139,7 @@ def course_plot(summary: Summary) -> str:
     _zero(below)
     below.set(xlabel="pass", ylabel="%", title="Level relative to the usual; vertical: a shift of it")
     below.legend(ncols=3, loc="best")
-    return _svg(figure, "Differences and levels over the run")
+    return as_svg(figure, "Differences and levels over the run")
 
 
 def steps_plot(summary: Summary) -> str:
@@ -148,7 +158,7 @@ def steps_plot(summary: Summary) -> str:
     _zero(axes)
     axes.set(xlabel="step of the pass", ylabel="us", title=f"Difference to {summary.baseline}, median over passes")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return _svg(figure, "Differences by step of the pass")
+    return as_svg(figure, "Differences by step of the pass")
 
 
 def shapes_plot(summary: Summary) -> str:
@@ -170,7 +180,7 @@ def shapes_plot(summary: Summary) -> str:
         axes.invert_yaxis()
         axes.set_title(f"{shape} ({steps} step{'' if steps == 1 else 's'} a pass)")
     panels[-1].set_xlabel(f"us a step to {summary.baseline}")
-    return _svg(figure, "Differences by batch shape")
+    return as_svg(figure, "Differences by batch shape")
 
 
 def _style(summary: Summary, arm: str) -> dict[str, Any]:
@@ -184,7 +194,8 @@ def _zero(axes: Axes) -> None:
     axes.axhline(0, color=INK, linewidth=0.8, zorder=0)
 
 
-def _svg(figure: Figure, title: str) -> str:
+def as_svg(figure: Figure, title: str) -> str:
+    """SVG text that takes the page's colour, with ids of its own."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Title": title})
     text = buffer.getvalue()

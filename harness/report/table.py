@@ -33,6 +33,8 @@ COUNTED: Final = {
     "device_copy_bytes": "bytes copied to the device",
 }
 
+NONE_SEEN: Final = 3.0
+"""Where no sample was seen, up to so many may have been expected (95 %, Poisson)."""
 STRUCK: Final = "not equal"
 DAGGER: Final = "†"
 """Marks a figure that is smaller than the cost of timing it, which was subtracted from it."""
@@ -138,9 +140,10 @@ def build_sampling_table(summary: Summary) -> Table | None:
         found, arm = flame.recording, summary.arms[name]
         # Counts of samples are taken as Poisson variables; 1.96 standard deviations.
         half_width_us = 1.96 * math.sqrt(found.scope_samples) * flame.a_sample
+        none = f"< {NONE_SEEN * flame.a_sample:.2g}"
         cells.append(
             [
-                f"{flame.scope_time:.0f} +-{half_width_us:.0f}",
+                f"{flame.scope_time:.0f} +-{half_width_us:.0f}" if found.scope_samples else none,
                 f"{arm.corrected_scope_ns / arm.steps / 1e3:.0f}" if arm.measured else "",
                 f"{found.samples:,} / {found.scope_samples:,}",
                 f"{found.errors:,}",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.report.table import Column, Table
     from harness.summary import Summary
 
-__all__ = ["print_summary", "whole_table"]
+__all__ = ["print_summary", "table_parts", "whole_table"]
 
 EDGES = 3
 """Characters that a column costs besides its own width: its padding, and the rule between."""
@@ -38,7 +38,7 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         console.print("No arm was measured, so there is no table.")
     else:
         console.print("\nAccumulated self time and calls in one pass, mean over passes", style="dim")
-        for part in _parts(table, console.width):
+        for part in table_parts(table, console.width):
             console.print(part, crop=False)  # a line that wraps is better than a figure cut off
         for line in (
             *table.footnotes,
@@ -52,7 +52,7 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
                 console.print(Text(line, style="dim"))
     if (shapes := build_shape_table(summary)) is not None:
         console.print(f"\nBy the shape of the batch, the difference of {summary.run['config']['scope']}", style="dim")
-        for part in _parts(shapes, console.width):
+        for part in table_parts(shapes, console.width):
             console.print(part, crop=False)
     for title, of_arms in (
         ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),
@@ -61,7 +61,7 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         if of_arms is None:
             continue
         console.print(f"\n{title}", style="dim")
-        for part in _parts(of_arms, console.width):
+        for part in table_parts(of_arms, console.width):
             console.print(part, crop=False)
         for footnote in of_arms.footnotes:
             console.print(Text(footnote, style="dim"))
@@ -82,7 +82,7 @@ def whole_table(table: Table) -> RichTable:
     return _rich(table, table.columns)
 
 
-def _parts(table: Table, width: int) -> list[RichTable]:
+def table_parts(table: Table, width: int) -> list[RichTable]:
     """As few tables as fit the width: each has the row titles, the baseline and some arms with their diffs."""
     baseline, others = table.columns[0], table.columns[1:]
     pairs: list[list[Column]] = []

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from harness.config_file import load
+from harness.pyspy import PERMISSION
 from harness.records import read_run
 from harness.usual_way import _latency_spec
 from tests.test_pyspy import REFUSED
@@ -88,8 +89,9 @@ def test_a_run_on_an_engine_in_processes_of_its_own(tmp_path, workers) -> None:
     assert records.run["host"]["details"]["pid"] not in (os.getpid(), None)
     assert records.run["host"]["world_size"] == workers
     assert len(records.frame) == 3 * (3 + 1) * 2 * records.run["steps"]["count"]
-    if REFUSED:
-        assert records.run["flamegraphs_missing"] == REFUSED
+    if "flamegraphs_missing" in records.run:
+        assert REFUSED  # here py-spy may not attach to anything
+        assert PERMISSION in records.run["flamegraphs_missing"]
         return
     assert list(records.folded) == ["list", "numpy", "native"]  # the baseline is among them
     for facts in records.run["flamegraphs"].values():
