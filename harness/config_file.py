@@ -7,20 +7,27 @@ import os
 import types
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 
 from harness.config import Experiment, TraceWorkload
 from harness.errors import ConfigError
+from harness.micro.config import Concat, Include, Micro, Operations, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["Loaded", "load"]
+__all__ = ["Loaded", "kind_of", "load", "load_micro"]
+
+KINDS: Final = ("ablation", "micro")
+TAGS: Final = ("synthetic", "trace", *get_args(Sizes.model_fields["benchmark"].annotation), "operations", "concat")
+"""Of unions of models: pydantic has them in a fault's place, and the user's file does not."""
+
+Model = typing.TypeVar("Model", bound=BaseModel)
 
 
 class Loaded(typing.NamedTuple):
@@ -66,6 +73,56 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
     Raises:
         ConfigError: one line a fault: file, line, key, and what to write instead.
     """
+    raw, tree, sources = _read(path, overrides)
+    if arms:
+        _choose_arms(raw, [_arm_from_here(arm, path.parent) for arm in arms])
+        sources["arms"] = f"--arms {','.join(arms)}"
+    experiment = _validate(Experiment, raw, path, tree, sources)
+    for location, file in _files(experiment):
+        if not (path.parent / file).is_file():
+            raise ConfigError(_located(f"there is no file {path.parent / file}", location, path, tree, sources))
+    return Loaded(experiment, path)
+
+
+def kind_of(path: Path) -> str:
+    """What a config's `kind` says; `ablation` where it says nothing.
+
+    Raises:
+        ConfigError: it cannot be read, or is of a kind that is not there.
+    """
+    raw, tree, _ = _read(path, ())
+    kind = raw.get("kind", "ablation")
+    if kind not in KINDS:
+        message = f"there is no kind {kind!r}; there are {', '.join(KINDS)}"
+        raise ConfigError(_located(message, ["kind"], path, tree, {}))
+    return str(kind)
+
+
+def load_micro(path: Path, overrides: Sequence[str] = ()) -> tuple[str, list[Sizes | Operations | Concat]]:
+    """Read and validate a config of kind `micro`, with those that it includes.
+
+    Returns:
+        Its title, and its benchmarks.
+
+    Raises:
+        ConfigError: one line a fault.
+    """
+    raw, tree, sources = _read(path, overrides)
+    if "include" not in raw:
+        benchmark = _validate(Micro, raw, path, tree, sources).root
+        return benchmark.title or benchmark.benchmark, [benchmark]
+    include = _validate(Include, raw, path, tree, sources)
+    found = []
+    for index, name in enumerate(include.include):
+        if not (path.parent / name).is_file():
+            message = f"there is no file {path.parent / name}"
+            raise ConfigError(_located(message, ["include", index], path, tree, sources))
+        found += load_micro(path.parent / name)[1]
+    return include.title or path.stem, found
+
+
+def _read(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], yaml.Node | None, dict[str, str]]:
+    """The file's content with overrides applied, its nodes, and which option gave which key."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -74,18 +131,17 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
     sources: dict[str, str] = {}
     for override in overrides:
         _apply(raw, override, sources, path.parent)
-    if arms:
-        _choose_arms(raw, [_arm_from_here(arm, path.parent) for arm in arms])
-        sources["arms"] = f"--arms {','.join(arms)}"
+    return raw, tree, sources
+
+
+def _validate(
+    model: type[Model], raw: dict[str, Any], path: Path, tree: yaml.Node | None, sources: dict[str, str]
+) -> Model:
     try:
-        experiment = Experiment.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        lines = [_describe(detail, path, tree, sources) for detail in error.errors()]
+        lines = [_describe(detail, path, tree, sources, model) for detail in error.errors()]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
-    for location, file in _files(experiment):
-        if not (path.parent / file).is_file():
-            raise ConfigError(_located(f"there is no file {path.parent / file}", location, path, tree, sources))
-    return Loaded(experiment, path)
 
 
 def _files(experiment: Experiment) -> Iterator[tuple[list[str | int], Path]]:
@@ -163,15 +219,17 @@ def _name(entry: Any) -> str:
     return str(entry).rpartition(":")[2]
 
 
-def _describe(detail: ErrorDetails, path: Path, tree: yaml.Node | None, sources: dict[str, str]) -> str:
+def _describe(
+    detail: ErrorDetails, path: Path, tree: yaml.Node | None, sources: dict[str, str], model: type[BaseModel]
+) -> str:
     """One line for one fault: where it stands, its key, what is wrong and how to mend it."""
-    location = [part for part in detail["loc"] if part not in ("synthetic", "trace")]
+    location = [part for part in detail["loc"] if part not in TAGS]
     message = detail["msg"].removeprefix("Value error, ")
     if not location and (key := message.partition(":")[0]).isidentifier():  # a check across keys names its own
         location, message = [key], message.partition(": ")[2]
     key = ".".join(str(part) for part in location)
     if detail["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1], detail["loc"])
+        known = _known_keys(model, location[:-1], detail["loc"])
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         message = f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
     elif detail["type"] == "missing":
@@ -208,9 +266,12 @@ def _line(tree: yaml.Node | None, location: Iterable[Any]) -> int:
     return line
 
 
-def _known_keys(location: Sequence[Any], full: Sequence[Any]) -> list[str]:
+def _known_keys(root: type[BaseModel], location: Sequence[Any], full: Sequence[Any]) -> list[str]:
     """The keys that the model at `location` has; the tag of a union picks its member."""
-    models: list[type[BaseModel]] = [Experiment]
+    models: list[type[BaseModel]] = [root]
+    if issubclass(root, RootModel):
+        members = _models_in(root.model_fields["root"].annotation)
+        models = [model for model in members if full[0] in get_args(model.model_fields["benchmark"].annotation)]
     for part in location:
         models = [
             inner for model in models if part in model.model_fields

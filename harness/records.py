@@ -38,19 +38,21 @@ class RunFolder:
 
     Args:
         path: the folder; made if it is not there.
+        passes: whether passes will be written into it.
 
     Raises:
         RecordsError: the folder cannot be made.
         ConfigError: it already holds a run that measured something.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, passes: bool = True) -> None:
         self.path = path
         try:
-            (path / "passes").mkdir(parents=True, exist_ok=True)
+            (path / "passes" if passes else path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
-        if any((path / "passes").iterdir()) or (path / "launches").exists():
+        held = (path / "launches", path / "micro.json")
+        if any((path / "passes").glob("*")) or any(each.exists() for each in held):
             raise ConfigError(f"{path} already holds a run; name another folder with --out")
 
     @classmethod
@@ -139,6 +141,8 @@ def read_run(path: Path) -> Records:
     if not isinstance(run, dict) or run.get("schema") != RUN_SCHEMA:
         found = run.get("schema") if isinstance(run, dict) else None
         raise RecordsError(f"{path / 'run.json'}: schema {found!r}; this version of harness reads {RUN_SCHEMA}")
+    if run.get("kind") == "micro":
+        raise RecordsError(f"{path} holds micro-benchmarks; `harness report` shows them, and there is no more to them")
     if missing := [key for key in REQUIRED if key not in run]:
         raise RecordsError(f"{path / 'run.json'}: it lacks {', '.join(missing)}, so it is not from a run")
     frames, unreadable, partial = [], {}, []

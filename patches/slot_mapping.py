@@ -1,6 +1,7 @@
 """Arms at the seam `slot_mapping`. The contract is `harness.seams.slot_mapping.SlotMappingArm`.
 
-What differs from arm to arm is only the container that slots are gathered in, and how it becomes a tensor.
+What differs from arm to arm is only the container that slots are gathered in, and how it becomes a tensor
+(`patches.conversions`).
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ from array import array
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
+
+from patches.conversions import INT64, from_array, from_list, from_list_with_array, from_numpy, joined_frombuffers
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence, Sequence
+
+    import torch
 
     BlockLists: TypeAlias = Sequence[Sequence[int]]
     Ints: TypeAlias = Sequence[int]
     IntArray: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
 __all__ = ["Array", "CatFrombuffers", "List", "ListWithArray", "Numpy"]
-
-INT64 = "q"  # not "l": that is 8 bytes here and 4 bytes elsewhere
 
 
 def append_slots(
@@ -33,13 +35,6 @@ def append_slots(
         slot_mapping.append(block_number * block_size + block_offset)
 
 
-def frombuffer(slot_mapping: array[int]) -> torch.Tensor:
-    """A tensor over the array's own memory, so the array must not grow after this (torch does not notice)."""
-    if not slot_mapping:  # torch.frombuffer refuses an empty buffer
-        return torch.empty(0, dtype=torch.int64)
-    return torch.frombuffer(slot_mapping, dtype=torch.int64)
-
-
 class List:
     """One Python list for the batch, then torch.tensor(list): vLLM 0.5.4's way, the issue's `list`."""
 
@@ -49,7 +44,7 @@ class List:
         slot_mapping: list[int] = []
         for block_table, first, count in zip(block_tables, first_positions, counts, strict=True):
             append_slots(slot_mapping, block_table, first, count, block_size)
-        return torch.tensor(slot_mapping, dtype=torch.int64)
+        return from_list(slot_mapping)
 
 
 class Array:
@@ -61,7 +56,7 @@ class Array:
         slot_mapping = array(INT64)
         for block_table, first, count in zip(block_tables, first_positions, counts, strict=True):
             append_slots(slot_mapping, block_table, first, count, block_size)
-        return frombuffer(slot_mapping)
+        return from_array(slot_mapping)
 
 
 class ListWithArray:
@@ -73,7 +68,7 @@ class ListWithArray:
         slot_mapping: list[int] = []
         for block_table, first, count in zip(block_tables, first_positions, counts, strict=True):
             append_slots(slot_mapping, block_table, first, count, block_size)
-        return frombuffer(array(INT64, slot_mapping))
+        return from_list_with_array(slot_mapping)
 
 
 class CatFrombuffers:
@@ -82,12 +77,12 @@ class CatFrombuffers:
     takes: Literal["lists"] = "lists"
 
     def slots(self, block_tables: BlockLists, first_positions: Ints, counts: Ints, block_size: int) -> torch.Tensor:
-        pieces: list[torch.Tensor] = []
+        pieces: list[array[int]] = []
         for block_table, first, count in zip(block_tables, first_positions, counts, strict=True):
             slot_mapping = array(INT64)
             append_slots(slot_mapping, block_table, first, count, block_size)
-            pieces.append(frombuffer(slot_mapping))
-        return torch.cat(pieces) if pieces else torch.empty(0, dtype=torch.int64)
+            pieces.append(slot_mapping)
+        return joined_frombuffers(pieces)
 
 
 class Numpy:
@@ -102,4 +97,4 @@ class Numpy:
         starts = np.cumsum(counts) - counts  # index of each sequence's first token in the batch
         position = np.arange(len(sequence)) + (first_positions - starts)[sequence]
         block_number = block_tables[sequence, position // block_size].astype(np.int64)
-        return torch.from_numpy(block_number * block_size + position % block_size)
+        return from_numpy(block_number * block_size + position % block_size)

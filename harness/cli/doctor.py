@@ -43,7 +43,7 @@ def command(config: Path) -> int:
 
 
 def _examine(config: Path) -> Iterator[Finding]:
-    from harness.config_file import load
+    from harness.config_file import kind_of, load, load_micro
     from harness.doctor import Finding, examine_config, examine_engine, examine_machine
     from harness.errors import ConfigError
 
@@ -51,6 +51,10 @@ def _examine(config: Path) -> Iterator[Finding]:
     engine = list(examine_engine())
     yield from engine
     try:
+        if kind_of(config) == "micro":
+            load_micro(config)
+            yield Finding("ok", "config", f"{config} is of kind micro, which starts no engine and has no targets")
+            return
         loaded = load(config)
     except ConfigError as error:
         for line in str(error).splitlines():

@@ -56,8 +56,9 @@ class Terminal:
     run Python inside the very steps that are timed.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, unit: str = "pass") -> None:
         self._console = console
+        self._unit, self._units = unit, f"{unit}es" if unit.endswith("s") else f"{unit}s"
         self._plain = not console.is_terminal
         self._done = self._passes = 0
         self._progress = Progress(
@@ -91,7 +92,7 @@ class Terminal:
         """A stage of so many passes begins."""
         self._done, self._passes = 0, passes
         if self._plain:
-            count = f" ({passes} pass{'es' if passes > 1 else ''})" if passes else " (some tens of seconds)"
+            count = f" ({passes} {self._units if passes > 1 else self._unit})" if passes else " (some tens of seconds)"
             self._console.print(f"{name}{count}", highlight=False)
             return
         for task in self._progress.task_ids:
@@ -106,4 +107,4 @@ class Terminal:
             self._progress.advance(self._progress.task_ids[-1])
             self._progress.refresh()
         elif self._passes >= 8 and self._done * 4 // self._passes > (self._done - 1) * 4 // self._passes:
-            self._console.print(f"  {self._done} of {self._passes} passes", highlight=False)
+            self._console.print(f"  {self._done} of {self._passes} {self._units}", highlight=False)

@@ -19,9 +19,12 @@ def command(folder: Path, shape: str) -> int:
     """Render the run in DIR again from its records: report.md, report.html and summary.json; and print it."""
     from rich.console import Console
 
+    from harness.cli.micro import report_micro
     from harness.report import write_reports
     from harness.report.terminal import print_summary
 
+    if (folder / "micro.json").exists():
+        return report_micro(folder, shape)
     summary = write_reports(folder)
     if shape == "terminal":
         print_summary(summary, Console())

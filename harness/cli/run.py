@@ -52,13 +52,21 @@ def command(
     from rich.console import Console
 
     from harness.analysis import summarise
-    from harness.config_file import load
+    from harness.cli.micro import run_micro
+    from harness.config_file import kind_of, load
     from harness.errors import ConfigError
     from harness.hosts.vllm import resolve_model
     from harness.records import RunFolder, read_run
     from harness.report import write_reports
     from harness.report.terminal import print_summary
 
+    path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
+    if kind_of(config) == "micro":
+        options = {"--arms": arms is not None, "--trace": trace, "--flamegraph": flamegraph, "--whole": whole,
+                 "--native": native}  # fmt: skip
+        if unfit := [option for option, wanted in options.items() if wanted]:
+            raise ConfigError(f"{unfit[0]}: {config} is of kind micro, which starts no engine; leave it out")
+        return run_micro(config, overrides, path)
     chosen = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else []
     if arms is not None and not chosen:
         raise ConfigError("--arms: name at least one arm, as in --arms list,numpy")
@@ -68,7 +76,7 @@ def command(
     overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
     loaded = load(config, overrides, chosen)
     resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
-    folder = RunFolder(out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}")
+    folder = RunFolder(path)
     # As typed, and not sys.argv[0], which is a path of this machine.
     typed = ["python", "-m", "harness", *sys.argv[1:]]
     if loaded.experiment.protocol.launches > 1:

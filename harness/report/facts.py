@@ -11,6 +11,8 @@ from harness.seams import AA, SEAMS
 from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.drift import LevelShift
     from harness.summary import Summary
 
@@ -25,6 +27,7 @@ __all__ = [
     "steadiness",
     "verdict_sentence",
     "withheld",
+    "without_out",
 ]
 
 
@@ -266,11 +269,16 @@ def how_sure(summary: Summary) -> str:
 
 def command_line(summary: Summary) -> str:
     """How to run it again, into a new folder."""
-    arguments = list(summary.run["command"])
+    return shlex.join(without_out(summary.run["command"]))
+
+
+def without_out(command: Sequence[str]) -> list[str]:
+    """A command line without its --out."""
+    arguments = list(command)
     if "--out" in arguments:
         place = arguments.index("--out")
         del arguments[place : place + 2]
-    return shlex.join(argument for argument in arguments if not argument.startswith("--out="))
+    return [argument for argument in arguments if not argument.startswith("--out=")]
 
 
 def _range(values: list[float], spec: str) -> str:

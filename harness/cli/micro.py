@@ -1,0 +1,62 @@
+"""`harness run` and `harness report` on micro-benchmarks."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = ["report_micro", "run_micro"]
+
+SHAPES = {"markdown": "report.md", "html": "report.html", "json": "micro.json"}
+
+
+def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
+    """Run a config of kind `micro`; the exit status."""
+    from rich.console import Console
+
+    from harness.cli.output import Terminal
+    from harness.config_file import load_micro
+    from harness.micro.report import print_micro, write_micro_reports
+    from harness.micro.run import MicroRun
+    from harness.records import RunFolder
+    from harness.report.facts import without_out
+
+    title, benchmarks = load_micro(config, overrides)
+    folder = RunFolder(path, passes=False)
+    typed = ["python", "-m", "harness", *sys.argv[1:]]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Terminal(Console(stderr=True), unit="row") as terminal:
+        again = shlex.join(without_out(typed))
+        outcome = MicroRun(title, config.name, benchmarks, folder, terminal, typed, again).execute()
+    if outcome.message:
+        click.echo(f"harness: {outcome.message}", err=True)
+    write_micro_reports(path)
+    print_micro(path, Console())
+    click.echo(f"\n{path}/report.md")
+    return outcome.exit_status
+
+
+def report_micro(folder: Path, shape: str) -> int:
+    """Render micro-benchmarks again; the exit status."""
+    from rich.console import Console
+
+    from harness.errors import ConfigError
+    from harness.micro.report import print_micro, write_micro_reports
+
+    write_micro_reports(folder)
+    if shape == "terminal":
+        print_micro(folder, Console())
+        click.echo(f"\n{folder}/report.md")
+    elif shape in SHAPES:
+        click.echo((folder / SHAPES[shape]).read_text(encoding="utf-8"), nl=False)
+    else:
+        raise ConfigError(f"--format {shape}: micro-benchmarks have {', '.join(['terminal', *SHAPES])}")
+    return 0

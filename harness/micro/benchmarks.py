@@ -1,0 +1,175 @@
+"""The issue's five micro-benchmarks as rows. The conversions are those that the arms in `patches` use."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from harness.errors import ConfigError
+from harness.micro.claims import AS_PUBLISHED
+from harness.micro.rows import Row
+from patches import conversions
+from patches.conversions import INT64
+
+if TYPE_CHECKING:
+    from harness.micro.config import Concat, Operations, Sizes
+
+__all__ = ["build_rows", "choose_device"]
+
+CONVERSIONS: dict[str, Any] = {name: getattr(conversions, name) for name in conversions.__all__}
+THOUSAND = 1000
+"""Repeats of operations, as in the issue."""
+
+
+def choose_device(wanted: str) -> str:
+    """The device of `to_gpu`.
+
+    Raises:
+        ConfigError: CUDA is asked for and PyTorch has none here.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device: cuda was asked for, and PyTorch has none here; write auto, or cpu")
+    return "cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda"
+
+
+def build_rows(benchmark: Sizes | Operations | Concat) -> list[Row]:
+    """All rows of a benchmark, in the table's order."""
+    builders: dict[str, Any] = {
+        "to_cpu": _to_cpu, "to_gpu": _to_gpu, "operations": _operations, "concat": _concat, "incremental": _incremental,
+    }  # fmt: skip
+    rows: list[Row] = builders[benchmark.benchmark](benchmark)
+    return rows
+
+
+def _to_cpu(benchmark: Sizes) -> list[Row]:
+    """list, list_with_array, array, array2 and numpy to a CPU tensor."""
+    rows = []
+    for size in benchmark.sizes:
+        items = list(range(size))
+        names = {**CONVERSIONS, "items": items, "items_array": array(INT64, items), "items_numpy": np.arange(size)}
+        columns = {
+            "list": "from_list(items)",
+            "list_with_array": "from_list_with_array(items)",
+            "array": "from_array(items_array)",
+            "array2": "from_list_or_array(items)",
+            "numpy": "from_numpy(items_numpy)",
+        }
+        rows.append(Row(f"{size:,}", columns, names, size=size))
+    return rows
+
+
+def _to_gpu(benchmark: Sizes) -> list[Row]:
+    """List and array to a device tensor; `array('l') as int` is the thread's, whose items are 8 bytes and read as 4."""
+    device = choose_device(benchmark.device)
+    # Each call waits for the device, as in the thread.
+    wait = "; synchronize()" if device == "cuda" else ""
+    rows = []
+    for size in benchmark.sizes:
+        items = list(range(size))
+        names = {
+            "torch": torch, "device": device, "items": items, "long_array": array("l", items),
+            "int_array": array("i", items), "synchronize": torch.cuda.synchronize,
+        }  # fmt: skip
+        columns = {
+            "list": f"tensor = torch.tensor(items, dtype=torch.int, device=device){wait}",
+            "array": f"tensor = torch.frombuffer(int_array, dtype=torch.int).to(device){wait}",
+            AS_PUBLISHED: f"tensor = torch.frombuffer(long_array, dtype=torch.int).to(device){wait}",
+        }
+        rows.append(Row(f"{size:,}", columns, names, outcome=dict.fromkeys(columns, "tensor"), size=size))
+    return rows
+
+
+def _operations(benchmark: Operations) -> list[Row]:
+    """Containers of `items` each, and `added` more; blocks of 1,000 repeats, each from a fresh start."""
+    items, added = benchmark.items, benchmark.added
+    names = {**CONVERSIONS, "array": array, "np": np, "INT64": INT64, "ITEMS": items, "ADDED": added}
+    setup = (
+        "lst, lst2 = list(range(ITEMS)), list(range(ADDED)); "
+        "arr, arr2 = array(INT64, lst), array(INT64, lst2); "
+        "nd, nd2 = np.arange(ITEMS), np.arange(ADDED)"
+    )
+    grown = {"list": "lst", "array": "arr"}
+    changed = {**grown, "numpy": "nd"}
+
+    def row(label: str, statements: tuple[str, str, str], outcome: dict[str, str], note: str = "") -> Row:
+        columns = dict(zip(("list", "array", "numpy"), statements, strict=True))
+        return Row(label, columns, names, setup, outcome, repeats=THOUSAND, note=note)
+
+    return [
+        row(f"init ({added:,})", ("list(lst2)", "array(INT64, lst2)", "np.array(lst2)"), {}),
+        row(
+            f"pre-allocate ({added:,})",
+            ("[0] * ADDED", "array(INT64, bytes(8 * ADDED))", "np.zeros(ADDED, dtype=np.int64)"),
+            {},
+        ),
+        row("append (1)", ("lst.append(7)", "arr.append(7)", "nd = np.append(nd, 7)"), changed),
+        row(
+            "extend, as published",
+            ("lst.extend(lst2)", "arr.extend(lst)", "np.concatenate((nd, lst))"),
+            grown,
+            f"the list takes {added:,} more items, the array {items:,}, and from a list, which unboxes each",
+        ),
+        row(
+            f"extend, from a list ({added:,})",
+            ("lst.extend(lst2)", "arr.extend(lst2)", "np.concatenate((nd, lst2))"),
+            grown,
+        ),
+        row(
+            f"extend, same type ({added:,})",
+            ("lst.extend(lst2)", "arr.extend(arr2)", "np.concatenate((nd, nd2))"),
+            grown,
+        ),
+        row(f"slice ({added:,})", ("lst[:ADDED]", "arr[:ADDED]", "nd[:ADDED]"), {}),
+        row("assign (1)", ("lst[1] = 2", "arr[1] = 2", "nd[1] = 2"), changed),
+        row("index (1)", ("lst[1]", "arr[1]", "nd[1]"), {}),
+        row(f"to_torch ({items:,})", ("from_list(lst)", "from_array(arr)", "from_numpy(nd)"), {}),
+    ]
+
+
+def _concat(benchmark: Concat) -> list[Row]:
+    """Pieces, one a sequence, to one tensor."""
+    rows = []
+    for length in benchmark.lengths:
+        for count in benchmark.pieces:
+            lists = [list(range(start, start + length)) for start in range(count)]
+            names = {
+                **CONVERSIONS, "array": array, "np": np, "INT64": INT64, "lists": lists,
+                "arrays": [array(INT64, piece) for piece in lists], "numpys": [np.array(piece) for piece in lists],
+            }  # fmt: skip
+            columns = {
+                "list.extend": "out = []\nfor piece in lists: out.extend(piece)\ntensor = from_list(out)",
+                "array.extend(array)": (
+                    "out = array(INT64)\nfor piece in arrays: out.extend(piece)\ntensor = from_array(out)"
+                ),
+                "array.extend(list)": (
+                    "out = array(INT64)\nfor piece in lists: out.extend(piece)\ntensor = from_array(out)"
+                ),
+                "np.concatenate": "tensor = from_numpy(np.concatenate(numpys))",
+                "cat of frombuffers": "tensor = joined_frombuffers(arrays)",
+            }
+            label = f"{count:,} of {length:,}"
+            rows.append(Row(label, columns, names, outcome=dict.fromkeys(columns, "tensor"), size=count))
+    return rows
+
+
+def _incremental(benchmark: Sizes) -> list[Row]:
+    """A tensor after each append.
+
+    The thread's form, `array.append` and then `torch.frombuffer`, keeps the last tensor while the array grows, and so
+    ends on freed memory. Here the tensor holds the array's buffer, and is let go of before the array grows.
+    """
+    rows = []
+    for size in benchmark.sizes:
+        columns = {
+            "list": "items = []\nfor i in range(size):\n    items.append(i)\n    tensor = from_list(items)",
+            "array": (
+                "tensor = None\nitems = array(INT64)\nfor i in range(size):\n    tensor = None\n    items.append(i)\n"
+                "    tensor = guarded_from_array(items)"
+            ),
+        }
+        names = {**CONVERSIONS, "array": array, "INT64": INT64, "size": size}
+        rows.append(Row(f"{size:,}", columns, names, outcome=dict.fromkeys(columns, "tensor"), size=size))
+    return rows

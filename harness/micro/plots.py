@@ -1,0 +1,66 @@
+"""A log-log plot for each sweep, published figures dashed beside ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from harness.micro.published import published_ms
+from harness.micro.results import growth_exponent
+from harness.report.plots import COLOURS, MARKERS, Plot, as_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from harness.micro.results import Results
+    from harness.micro.timing import MeasuredRow
+
+__all__ = ["sweep_plot"]
+
+
+def sweep_plot(results: Results) -> Plot | None:
+    """Time against size, both by their logarithms; None for what is no sweep, or has fewer than two sizes."""
+    if len({row.size for row in results.rows if row.size is not None}) < 2:
+        return None
+    panels = _panels(results)
+    figure = Figure(figsize=(7.5, 3.6 if len(panels) > 1 else 4.2), layout="constrained")
+    for axes, (title, rows) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
+        _draw(axes, results, rows)
+        axes.set_title(title)
+        axes.set_xlabel("pieces" if results.benchmark == "concat" else "items")
+    figure.axes[0].set_ylabel("ms in all" if results.benchmark == "incremental" else "ms a call")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return Plot(results.benchmark, results.title, as_svg(figure, results.title))
+
+
+def _panels(results: Results) -> list[tuple[str, list[MeasuredRow]]]:
+    """One panel; of `concat` one a length of its pieces."""
+    if results.benchmark != "concat":
+        return [("", results.rows)]
+    lengths = dict.fromkeys(row.label.partition(" of ")[2] for row in results.rows)
+    return [
+        (f"pieces of {length}", [row for row in results.rows if row.label.partition(" of ")[2] == length])
+        for length in lengths
+    ]
+
+
+def _draw(axes: Axes, results: Results, rows: list[MeasuredRow]) -> None:
+    published = published_ms(results.benchmark)
+    sizes = [row.size for row in rows if row.size is not None]
+    for index, column in enumerate(results.columns):
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        seconds = [row.timings[column].median_s for row in rows]
+        label = column
+        if results.benchmark == "incremental" and (exponent := growth_exponent(sizes, seconds)):
+            label = f"{column}: as N to the {exponent.value:.2f}"
+        axes.errorbar(
+            sizes, [1e3 * each for each in seconds], yerr=[1e3 * row.timings[column].spread_s for row in rows],
+            label=label, color=colour, marker=marker, markersize=5, linewidth=1.2,
+        )  # fmt: skip
+        theirs = [(row.size, published[row.label][column]) for row in rows if column in published.get(row.label, {})]
+        if theirs:
+            axes.plot(*zip(*theirs, strict=True), linestyle="--", linewidth=1, color=colour, marker=marker,
+                      markersize=4, markerfacecolor="none", label=f"{column}, published")  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")

@@ -1,0 +1,90 @@
+"""Reports of micro-benchmarks: on a terminal, as Markdown and as a page, from the run's folder alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from rich.text import Text
+
+from harness.micro.claims import claims
+from harness.micro.plots import sweep_plot
+from harness.micro.results import read_micro
+from harness.micro.tables import build_micro_table
+from harness.records import RunFolder
+from harness.report.facts import machine_facts
+from harness.report.markdown import table_lines
+from harness.report.terminal import table_parts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from harness.micro.claims import Claim
+    from harness.micro.results import Results
+    from harness.report.plots import Plot
+    from harness.report.table import Table
+
+__all__ = ["print_micro", "write_micro_reports"]
+
+
+class _Section:
+    """One benchmark as it is shown."""
+
+    def __init__(self, results: Results) -> None:
+        self.title = results.title
+        self.device = results.device
+        self.table: Table | None = build_micro_table(results) if results.rows else None
+        self.lines = "\n".join(table_lines(self.table)) if self.table else ""
+        self.claims: list[Claim] = claims(results)
+        self.plot: Plot | None = sweep_plot(results)
+        self.svg = Markup(self.plot.svg) if self.plot else ""  # noqa: S704 (made by matplotlib)
+        missing = results.planned - len(results.rows)
+        self.missing = f"{missing} of {results.planned} rows were not measured." if missing else ""
+
+
+def write_micro_reports(folder: Path) -> None:
+    """Make report.md, report.html and the plots from micro.json.
+
+    Raises:
+        RecordsError: the folder holds no micro-benchmarks, or cannot be written.
+    """
+    run, results = read_micro(folder)
+    sections = [_Section(each) for each in results]
+    writer = RunFolder.existing(folder)
+    plots = [section.plot for section in sections if section.plot]
+    for plot in plots:
+        writer.write_text(f"plots/{plot.name}.svg", plot.standalone)
+    content: dict[str, Any] = {
+        "title": run["title"], "facts": machine_facts(run), "sections": sections, "message": run.get("message", ""),
+        "command": run["again"], "files": [f"plots/{plot.name}.svg" for plot in plots],
+    }  # fmt: skip
+    for name, escape in (("report.md", False), ("report.html", True)):
+        environment = Environment(
+            loader=PackageLoader("harness.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+            keep_trailing_newline=True, autoescape=escape,  # noqa: S701 (Markdown is for people)
+        )  # fmt: skip
+        template = environment.get_template(f"micro_{name}.j2")
+        writer.write_text(name, template.render(**content))
+
+
+def print_micro(folder: Path, console: Console) -> None:
+    """Print every table with what holds of the thread's claims."""
+    run, results = read_micro(folder)
+    console.print(Text(run["title"], style="bold"))
+    for label, text in machine_facts(run).items():
+        console.print(Text(f"{label:<9} {text}"))
+    for each in results:
+        section = _Section(each)
+        console.print(Text(f"\n{section.title} ({section.device})", style="bold"))
+        if section.table is not None:
+            for part in table_parts(section.table, console.width):
+                console.print(part, crop=False)
+            for footnote in section.table.footnotes:
+                console.print(Text(footnote, style="dim"))
+        for claim in section.claims:
+            console.print(Text(f"{claim.verdict}: ", style="bold") + Text(f"{claim.said}: {claim.measured}"))
+        if section.missing:
+            console.print(Text(section.missing, style="bold yellow"))

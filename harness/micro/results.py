@@ -1,0 +1,85 @@
+"""What a micro run measured, as data: read and written, and what follows from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from scipy import stats
+
+from harness.errors import RecordsError
+from harness.micro.timing import MeasuredRow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["MICRO_SCHEMA", "Exponent", "Results", "growth_exponent", "read_micro"]
+
+MICRO_SCHEMA: Final = 1
+
+
+@dataclass(frozen=True)
+class Results:
+    """One benchmark's rows; `planned` is how many there were to be."""
+
+    benchmark: str
+    title: str
+    device: str
+    planned: int
+    rows: list[MeasuredRow]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns, in their order; the first is what the others are held against."""
+        return list(self.rows[0].timings) if self.rows else []
+
+    def row(self, beginning: str) -> MeasuredRow | None:
+        """The first row whose label begins so."""
+        return next((row for row in self.rows if row.label.startswith(beginning)), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For micro.json."""
+        return {**vars(self), "rows": [row.as_dict() for row in self.rows]}
+
+
+def read_micro(folder: Path) -> tuple[dict[str, Any], list[Results]]:
+    """Read run.json and micro.json.
+
+    Raises:
+        RecordsError: they are not there, or of another version.
+    """
+    try:
+        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        content = json.loads((folder / "micro.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordsError(f"{folder} holds no micro-benchmarks that can be read: {error}") from error
+    if content.get("schema") != MICRO_SCHEMA:
+        found = content.get("schema")
+        raise RecordsError(f"{folder / 'micro.json'}: schema {found!r}; this version reads {MICRO_SCHEMA}")
+    results = [
+        Results(**{**each, "rows": [MeasuredRow.from_dict(row) for row in each["rows"]]})
+        for each in content["benchmarks"]
+    ]
+    return run, results
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """Time grows as N to this power; `error` is the 95 % half-width of the fit."""
+
+    value: float
+    error: float
+
+
+def growth_exponent(sizes: list[int], seconds: list[float]) -> Exponent | None:
+    """Least squares on logarithms over the larger half of the sizes (small ones are all overhead); None below three.
+
+    The half-width is Student's t on the residuals.
+    """
+    kept = max(3, (len(sizes) + 1) // 2)
+    if len(sizes) < 3:
+        return None
+    fit = stats.linregress(np.log(sizes[-kept:]), np.log(seconds[-kept:]))
+    return Exponent(float(fit.slope), float(stats.t.ppf(0.975, kept - 2) * fit.stderr))
