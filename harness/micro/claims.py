@@ -54,7 +54,7 @@ def _to_gpu(results: Results) -> Iterable[Claim | None]:
         yield Claim("the published columns make the same tensor", "does not hold", told)
     if results.device == "cpu":
         yield Claim(
-            "so much is won on a GPU",
+            "the same is won on a GPU",
             "not measured",
             "there is no GPU here: the device is the CPU, to which an array's tensor need not be copied at all",
         )
@@ -79,7 +79,7 @@ def _operations(results: Results) -> Iterable[Claim | None]:
     if published := extend["as published"]:
         ratio = _range([1 / ratio for ratio in published.ratios("array")])
         yield Claim(
-            "extend is super expensive on an array, by 88",
+            "extend is 88 times as expensive on an array",
             "not like for like",
             f"as published {ratio} times as slow, but {published.note}",
         )
@@ -137,7 +137,7 @@ def _faster(said: str, rows: list[MeasuredRow], column: str, to: str = "", expec
     if faster or slower or alike:
         verdict = "holds" if faster == expected else "does not hold"
     medians = [statistics.median(row.ratios(column, to)) for row in rows if column not in row.unequal]
-    against = f" that of {to}" if to else ""
+    against = f" of {to}" if to else ""
     return Claim(said, verdict, f"{_range(medians)} times the speed{against}{'' if len(rows) == 1 else ', by row'}")
 
 
