@@ -77,6 +77,8 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
     if arms:
         _choose_arms(raw, [_arm_from_here(arm, path.parent) for arm in arms])
         sources["arms"] = f"--arms {','.join(arms)}"
+    if raw.get("kind") == "ablation":
+        del raw["kind"]
     experiment = _validate(Experiment, raw, path, tree, sources)
     for location, file in _files(experiment):
         if not (path.parent / file).is_file():
@@ -98,8 +100,10 @@ def kind_of(path: Path) -> str:
     return str(kind)
 
 
-def load_micro(path: Path, overrides: Sequence[str] = ()) -> tuple[str, list[Sizes | Operations | Concat]]:
-    """Read and validate a config of kind `micro`, with those that it includes.
+def load_micro(
+    path: Path, overrides: Sequence[str] = (), within: tuple[Path, ...] = ()
+) -> tuple[str, list[Sizes | Operations | Concat]]:
+    """Read and validate a config of kind `micro`, with those that it includes; `within` are those that include it.
 
     Returns:
         Its title, and its benchmarks.
@@ -112,12 +116,14 @@ def load_micro(path: Path, overrides: Sequence[str] = ()) -> tuple[str, list[Siz
         benchmark = _validate(Micro, raw, path, tree, sources).root
         return benchmark.title or benchmark.benchmark, [benchmark]
     include = _validate(Include, raw, path, tree, sources)
+    handed_on = [f"{key}={raw[key]}" for key in ("seconds", "seed") if key in raw]
     found = []
     for index, name in enumerate(include.include):
-        if not (path.parent / name).is_file():
-            message = f"there is no file {path.parent / name}"
-            raise ConfigError(_located(message, ["include", index], path, tree, sources))
-        found += load_micro(path.parent / name)[1]
+        file = path.parent / name
+        if not file.is_file() or file.resolve() in (*within, path.resolve()):
+            why = "it includes itself" if file.is_file() else f"there is no file {file}"
+            raise ConfigError(_located(why, ["include", index], path, tree, sources))
+        found += load_micro(file, handed_on, (*within, path.resolve()))[1]
     return include.title or path.stem, found
 
 

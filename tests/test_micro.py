@@ -24,7 +24,7 @@ from harness.micro.claims import AS_PUBLISHED, claims
 from harness.micro.config import Concat, Operations, Sizes
 from harness.micro.measure import ROUNDS, measure_row
 from harness.micro.plots import sweep_plot
-from harness.micro.published import published_ms
+from harness.micro.published import published_tables
 from harness.micro.report import write_micro_reports
 from harness.micro.results import Results, growth_exponent, read_micro
 from harness.micro.rows import Row, differences
@@ -124,6 +124,14 @@ def test_other_values_are_seen() -> None:
     assert differences(row) == {"b": "other values, beginning [1, 3] instead of [1, 2]"}
 
 
+def test_tensors_must_be_alike_in_type_and_no_fraction_is_cut_off() -> None:
+    columns = {"a": "torch.tensor([1])", "b": "torch.tensor([1], dtype=torch.int8)", "c": "torch.tensor([1.9])",
+               "d": "[1.9]", "e": "torch.tensor([1])"}  # fmt: skip
+    found = differences(Row("r", columns, {"torch": torch}))
+    assert found == {"b": "int8 instead of int64", "c": "float32 instead of int64",
+                     "d": "other values, beginning [1.899999976158142] instead of [1]"}  # fmt: skip
+
+
 def test_a_row_is_timed_in_rounds_and_checked() -> None:
     row = Row("r", {"a": "x = 1", "b": "x = 2"}, outcome={"a": "x", "b": "x"}, setup="y = 0")
     found = measure_row(row, seconds=0.006, rng=np.random.default_rng(0))
@@ -134,13 +142,44 @@ def test_a_row_is_timed_in_rounds_and_checked() -> None:
     assert list(found.unequal) == ["b"]
 
 
-def test_a_statement_that_changes_its_container_begins_each_block_afresh() -> None:
+def test_a_container_that_grows_is_made_afresh_before_it_has_grown_much() -> None:
     lengths: list[int] = []
-    row = Row("r", {"a": "items.append(1)"}, {"lengths": lengths}, "items = []; lengths.append(0)",
-              {"a": "items"}, repeats=10)  # fmt: skip
+    row = Row("r", {"a": "items.append(1); seen(items)"}, {"seen": lambda items: lengths.append(len(items))},
+              "items = [0] * 50", {"a": "items"}, repeats=10)  # fmt: skip
     found = measure_row(row, seconds=0.001, rng=np.random.default_rng(0))
-    assert found.timings["a"].calls == 10 * ROUNDS
-    assert len(lengths) > ROUNDS  # the check, and each round
+    assert max(lengths) == 60
+    assert found.timings["a"].calls >= 10 * ROUNDS
+
+
+def test_the_columns_of_a_row_take_turns_in_an_order_drawn_anew() -> None:
+    order: list[str] = []
+    names = {name: (lambda name=name: order.append(name)) for name in ("a", "b", "c")}
+    row = Row("r", {name: f"{name}()" for name in names}, names, outcome=dict.fromkeys(names, "0"), repeats=1)
+    measure_row(row, seconds=0.0001, rng=np.random.default_rng(1))
+    turns = [name for i, name in enumerate(order[3:]) if i == 0 or order[3:][i - 1] != name]
+    rounds = [tuple(turns[i : i + 3]) for i in range(0, 3 * ROUNDS, 3)]
+    assert len(set(rounds)) > 1
+
+
+def test_statements_to_a_gpu_wait_for_it(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    on_gpu = SMALL["to_gpu"].model_copy(update={"device": "auto"})
+    for row in build_rows(on_gpu):
+        assert row.names["device"] == "cuda"
+        assert all(statement.endswith("; synchronize()") for statement in row.columns.values())
+        assert row.names["synchronize"] is torch.cuda.synchronize
+    assert not any(
+        "synchronize" in statement for row in build_rows(SMALL["to_gpu"]) for statement in row.columns.values()
+    )
+
+
+def test_index_takes_an_item_that_python_does_not_have_already() -> None:
+    row = next(row for row in build_rows(Operations(kind="micro", benchmark="operations")) if row.label[:5] == "index")
+    assert row.comes_to("array") == row.comes_to("list") == 9999
+    for row in build_rows(SMALL["concat"]):
+        items = [item for piece in row.names["lists"] for item in piece]
+        assert min(items) > 256
+        assert len(set(items)) == len(items)
 
 
 def test_cuda_is_refused_where_there_is_none(monkeypatch) -> None:
@@ -158,7 +197,7 @@ def timing(*rounds_s: float) -> Timing:
 
 
 def made(benchmark: str, *rows: MeasuredRow, device: str = "cpu", planned: int | None = None) -> Results:
-    return Results(benchmark, "A title", device, len(rows) if planned is None else planned, list(rows))
+    return Results(benchmark, "A title", device, False, len(rows) if planned is None else planned, list(rows))
 
 
 def row_of(
@@ -192,22 +231,70 @@ def test_published_figures_stand_beside_ours_as_printed() -> None:
     ):  # fmt: skip
         row = MeasuredRow(label, None, {"list": timing(1, 1), column: timing(1, 1)}, {})
         table = build_micro_table(made(benchmark, row))
-        published = {found.title: found.cells for found in table.columns if found.subtitle == "published, ms"}
-        assert published[column] == [printed]
-    assert published_ms("concat") == {}
+        published = [(found.title, *found.cells) for found in table.columns if found.subtitle.startswith("published")]
+        assert (column, printed) in published
+    assert published_tables("concat") == []
 
 
-def test_a_claim_holds_does_not_or_is_not_resolved() -> None:
-    def verdict(*rounds: float) -> str:
-        row = row_of("100", list=timing(1, 1, 1), array=timing(*rounds), list_with_array=timing(1, 1, 1),
-                     array2=timing(1, 1, 1))  # fmt: skip
-        wanted = "an array becomes a device tensor"
-        return next(claim.verdict for claim in claims(made("to_gpu", row)) if claim.said.startswith(wanted))
+def test_published_tables_that_were_measured_apart_stay_apart() -> None:
+    first, second = published_tables("to_cpu")
+    assert (first["1,000"]["list"], second["1,000"]["list"]) == (0.030, 0.055)
+    assert second["1,000"]["array2"] == second["1,000"]["list_with_array"] == 0.027
+    (operations,) = published_tables("operations")
+    assert len(operations) == 8
+    columns = {name: timing(1, 1) for name in ("list", "list_with_array", "array", "array2", "numpy")}
+    table = build_micro_table(made("to_cpu", MeasuredRow("1,000", 1000, columns, {})))
+    assert [(c.title, c.cells) for c in table.columns if c.subtitle == "published later, ms"] == [
+        ("list", ["0.055"]), ("list_with_array", ["0.027"]), ("array", ["0.002"]), ("array2", ["0.027"]),
+    ]  # fmt: skip
 
-    assert verdict(0.5, 0.6, 0.5) == "holds"
-    assert verdict(2, 2, 2) == "does not hold"
-    assert verdict(1, 1.01, 0.99) == "does not hold"  # neither is faster
-    assert verdict(0.5, 2, 1) == "not resolved"
+
+@pytest.mark.parametrize(
+    ("benchmark", "claim", "rounds", "verdict"),
+    [
+        ("to_gpu", "an array becomes a device tensor", (0.5, 0.6, 0.5), "holds"),
+        ("to_gpu", "an array becomes a device tensor", (2, 2, 2), "does not hold"),
+        ("to_gpu", "an array becomes a device tensor", (1, 1.01, 0.99), "does not hold"),  # neither is faster
+        ("to_gpu", "an array becomes a device tensor", (0.5, 2, 1), "not resolved"),
+        ("operations", "append is slower", (2, 2, 2), "holds"),
+        ("operations", "append is slower", (1, 1, 1), "does not hold"),  # alike is not slower
+        ("operations", "append is slower", (0.5, 0.5, 0.5), "does not hold"),
+        ("operations", "append is slower", (1, 2, 0.5), "not resolved"),
+    ],
+)
+def test_a_claim_holds_does_not_or_is_not_resolved(benchmark, claim, rounds, verdict) -> None:
+    row = row_of("append (100 times)", list=timing(1, 1, 1), array=timing(*rounds))
+    assert next(found.verdict for found in claims(made(benchmark, row)) if found.said.startswith(claim)) == verdict
+
+
+def test_a_time_that_grows_with_the_size_is_no_constant_one() -> None:
+    def verdict(*array_s: float) -> list[str]:
+        rows = [
+            row_of(str(i), list=timing(9, 9), list_with_array=timing(1, 1), array2=timing(1, 1), array=timing(t, t))
+            for i, t in enumerate(array_s)
+        ]
+        return [found.verdict for found in claims(made("to_cpu", *rows)) if "whatever its size" in found.said]
+
+    assert verdict(1, 1.2) == ["holds"]
+    assert verdict(1, 2) == ["does not hold"]
+    assert verdict(1) == []  # one size says nothing
+
+
+def test_what_was_not_measured_on_a_gpu_is_said_with_the_reason() -> None:
+    row = row_of("100", list=timing(1, 1), array=timing(1, 1))
+    for has_gpu, why in ((False, "PyTorch has no GPU here"), (True, "the config asks for the CPU")):
+        found = claims(replace(made("to_gpu", row), has_gpu=has_gpu))
+        assert [claim.measured.startswith(why) for claim in found if claim.verdict == "not measured"] == [True]
+    assert all(claim.verdict != "not measured" for claim in claims(replace(made("to_gpu", row), device="cuda")))
+
+
+def test_no_figure_is_told_of_columns_that_are_unequal() -> None:
+    row = MeasuredRow(
+        "extend, as published", None, {"list": timing(1, 1), "array": timing(99, 99)}, {"array": "more"}, "why"
+    )
+    assert [(claim.verdict, claim.measured) for claim in claims(made("operations", row))] == [
+        ("not like for like", "why")
+    ]
 
 
 def test_array2_gains_nothing_where_it_is_alike_or_slower() -> None:
@@ -275,7 +362,7 @@ def test_a_run_measures_every_row_and_is_reported(make_run) -> None:
     ]  # fmt: skip
     write_micro_reports(run.folder.path)
     text = (run.folder.path / "report.md").read_text()
-    for words in ("does not hold**: the published columns make the same tensor", "there is no GPU here", "unequal",
+    for words in ("does not hold**: asked here: both published columns make the same tensor", "no GPU here", "unequal",
                   "published, ms", "harness run all.yaml"):  # fmt: skip
         assert words in text
     assert {path.stem for path in (run.folder.path / "plots").iterdir()} == {
@@ -341,6 +428,8 @@ def test_every_micro_config_can_be_read_and_all_includes_the_others() -> None:
     _, together = load_micro(Path("configs/micro/all.yaml"))
     assert {benchmark.benchmark for benchmark in together} == {benchmark.benchmark for (benchmark,) in each}
     assert len(together) == len(each) == 5
+    _, quick = load_micro(Path("configs/micro/all.yaml"), ["seconds=0.01", "seed=7"])
+    assert {(benchmark.seconds, benchmark.seed) for benchmark in quick} == {(0.01, 7)}
 
 
 @pytest.mark.parametrize(
@@ -351,7 +440,10 @@ def test_every_micro_config_can_be_read_and_all_includes_the_others() -> None:
         ("kind: micro\nbenchmark: to_cpu\nsizes: [0]\n", "sizes.0: input should be greater than 0"),
         ("kind: micro\nbenchmark: to_cpu\nsizes: []\n", "sizes: list should have at least 1 item"),
         ("kind: micro\nbenchmark: operations\nitems: 5\nadded: 6\n", "added: 6 are more than the 5 items"),
+        ("kind: micro\nbenchmark: to_cpu\nsizes: [2, 1]\n", "sizes: write each once, from the smallest to the largest"),
         ("kind: micro\ninclude: [none.yaml]\n", "include.0: there is no file"),
+        ("kind: micro\ninclude: [c.yaml]\n", "include.0: it includes itself"),
+        ("kind: micro\ninclude: [c.yaml]\nsises: 2\n", "sises: unknown key"),
         ("kind: macro\n", "c.yaml:1: kind: there is no kind 'macro'; there are ablation, micro"),
     ],
 )

@@ -17,11 +17,19 @@ from patches.conversions import INT64
 if TYPE_CHECKING:
     from harness.micro.config import Concat, Operations, Sizes
 
-__all__ = ["build_rows", "choose_device"]
+__all__ = ["build_rows", "choose_device", "has_gpu"]
 
 CONVERSIONS: dict[str, Any] = {name: getattr(conversions, name) for name in conversions.__all__}
-THOUSAND = 1000
-"""Repeats of operations, as in the issue."""
+LARGE = 1_000_000
+AFRESH = 20
+"""Repeats before a container that grows is made afresh, so that it hardly changes meanwhile."""
+MANY = 100
+"""How often an operation on one item stands in its statement: alone it would take no longer than the timing loop."""
+
+
+def has_gpu() -> bool:
+    """Whether PyTorch has a GPU here."""
+    return torch.cuda.is_available()
 
 
 def choose_device(wanted: str) -> str:
@@ -30,9 +38,9 @@ def choose_device(wanted: str) -> str:
     Raises:
         ConfigError: CUDA is asked for and PyTorch has none here.
     """
-    if wanted == "cuda" and not torch.cuda.is_available():
+    if wanted == "cuda" and not has_gpu():
         raise ConfigError("device: cuda was asked for, and PyTorch has none here; write auto, or cpu")
-    return "cpu" if wanted == "cpu" or not torch.cuda.is_available() else "cuda"
+    return "cpu" if wanted == "cpu" or not has_gpu() else "cuda"
 
 
 def build_rows(benchmark: Sizes | Operations | Concat) -> list[Row]:
@@ -83,7 +91,7 @@ def _to_gpu(benchmark: Sizes) -> list[Row]:
 
 
 def _operations(benchmark: Operations) -> list[Row]:
-    """Containers of `items` each, and `added` more; blocks of 1,000 repeats, each from a fresh start."""
+    """Containers of `items` each, and `added` more; where one grows it is made afresh after a few repeats."""
     items, added = benchmark.items, benchmark.added
     names = {**CONVERSIONS, "array": array, "np": np, "INT64": INT64, "ITEMS": items, "ADDED": added}
     setup = (
@@ -93,19 +101,27 @@ def _operations(benchmark: Operations) -> list[Row]:
     )
     grown = {"list": "lst", "array": "arr"}
     changed = {**grown, "numpy": "nd"}
+    indexed = dict.fromkeys(changed, "x")
 
-    def row(label: str, statements: tuple[str, str, str], outcome: dict[str, str], note: str = "") -> Row:
+    def row(label: str, statements: tuple[str, str, str], outcome: dict[str, str] | None = None, note: str = "") -> Row:
         columns = dict(zip(("list", "array", "numpy"), statements, strict=True))
-        return Row(label, columns, names, setup, outcome, repeats=THOUSAND, note=note)
+        return Row(label, columns, names, setup, outcome or {}, repeats=AFRESH if outcome else None, note=note)
 
+    def many(statement: str) -> str:
+        return "; ".join([statement] * MANY)
+
+    copied = "numpy makes a new array each time, so it never grows"
     return [
-        row(f"init ({added:,})", ("list(lst2)", "array(INT64, lst2)", "np.array(lst2)"), {}),
+        row(f"init ({added:,})", ("list(lst2)", "array(INT64, lst2)", "np.array(lst2)")),
         row(
             f"pre-allocate ({added:,})",
             ("[0] * ADDED", "array(INT64, bytes(8 * ADDED))", "np.zeros(ADDED, dtype=np.int64)"),
-            {},
         ),
-        row("append (1)", ("lst.append(7)", "arr.append(7)", "nd = np.append(nd, 7)"), changed),
+        row(
+            f"append ({MANY} times)",
+            (many("lst.append(7)"), many("arr.append(7)"), many("nd = np.append(nd, 7)")),
+            changed,
+        ),
         row(
             "extend, as published",
             ("lst.extend(lst2)", "arr.extend(lst)", "np.concatenate((nd, lst))"),
@@ -116,16 +132,19 @@ def _operations(benchmark: Operations) -> list[Row]:
             f"extend, from a list ({added:,})",
             ("lst.extend(lst2)", "arr.extend(lst2)", "np.concatenate((nd, lst2))"),
             grown,
+            copied,
         ),
         row(
             f"extend, same type ({added:,})",
             ("lst.extend(lst2)", "arr.extend(arr2)", "np.concatenate((nd, nd2))"),
             grown,
+            copied,
         ),
-        row(f"slice ({added:,})", ("lst[:ADDED]", "arr[:ADDED]", "nd[:ADDED]"), {}),
-        row("assign (1)", ("lst[1] = 2", "arr[1] = 2", "nd[1] = 2"), changed),
-        row("index (1)", ("lst[1]", "arr[1]", "nd[1]"), {}),
-        row(f"to_torch ({items:,})", ("from_list(lst)", "from_array(arr)", "from_numpy(nd)"), {}),
+        row(f"slice ({added:,})", ("lst[:ADDED]", "arr[:ADDED]", "nd[:ADDED]")),
+        row(f"assign ({MANY} times)", (many("lst[1] = 2"), many("arr[1] = 2"), many("nd[1] = 2")), changed),
+        # The last item: small integers are there already, and need not be boxed.
+        row(f"index ({MANY} times)", (many("x = lst[-1]"), many("x = arr[-1]"), many("x = nd[-1]")), indexed),
+        row(f"to_torch ({items:,})", ("from_list(lst)", "from_array(arr)", "from_numpy(nd)")),
     ]
 
 
@@ -134,7 +153,8 @@ def _concat(benchmark: Concat) -> list[Row]:
     rows = []
     for length in benchmark.lengths:
         for count in benchmark.pieces:
-            lists = [list(range(start, start + length)) for start in range(count)]
+            # Other integers in each piece, and none so small that Python has it already.
+            lists = [list(range(start, start + length)) for start in range(LARGE, LARGE + count * length, length)]
             names = {
                 **CONVERSIONS, "array": array, "np": np, "INT64": INT64, "lists": lists,
                 "arrays": [array(INT64, piece) for piece in lists], "numpys": [np.array(piece) for piece in lists],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,6 +42,12 @@ class Sizes(_Micro):
     sizes: Annotated[list[PositiveInt], Field(min_length=1)]
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
+    @model_validator(mode="after")
+    def _ascending(self) -> Sizes:
+        if any(first >= second for first, second in itertools.pairwise(self.sizes)):
+            raise ValueError("sizes: write each once, from the smallest to the largest")
+        return self
+
 
 class Operations(_Micro):
     """Operations of containers.
@@ -75,9 +82,11 @@ class Concat(_Micro):
 
 
 class Include(_Micro):
-    """Several micro configs, one after the other; paths from this file's folder."""
+    """Several micro configs, one after the other; paths from this file's folder. `seconds` and `seed` are for all."""
 
     include: Annotated[list[Path], Field(min_length=1)]
+    seconds: PositiveFloat | None = None  # type: ignore[assignment]
+    seed: int | None = None  # type: ignore[assignment]
 
 
 Benchmark = Annotated[Sizes | Operations | Concat, Field(discriminator="benchmark")]

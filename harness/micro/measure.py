@@ -5,6 +5,7 @@ The columns of a row take turns in rounds, in an order drawn anew for each, so t
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = ["ROUNDS", "measure_row"]
 
 ROUNDS: Final = 6
 """How often the columns of a row take turns; each round has its own median."""
+FEWEST: Final = 5
+"""Blocks of a round, at least."""
 
 
 def measure_row(row: Row, seconds: float, rng: np.random.Generator) -> MeasuredRow:
@@ -46,4 +49,8 @@ def _time(timer: Timer, repeats: int | None, seconds: float) -> tuple[Sequence[f
     if repeats is None:
         measured = timer.blocked_autorange(min_run_time=seconds)
         return measured.times, measured.number_per_run
-    return timer.timeit(repeats).times, repeats
+    times: list[float] = []
+    began = time.monotonic()
+    while len(times) < FEWEST or time.monotonic() - began < seconds:
+        times += timer.timeit(repeats).times
+    return times, repeats

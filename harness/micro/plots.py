@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from harness.micro.published import published_ms
+from harness.micro.published import published_tables
 from harness.micro.results import growth_exponent
 from harness.report.plots import COLOURS, MARKERS, Plot, as_svg
 
@@ -46,7 +46,7 @@ def _panels(results: Results) -> list[tuple[str, list[MeasuredRow]]]:
 
 
 def _draw(axes: Axes, results: Results, rows: list[MeasuredRow]) -> None:
-    published = published_ms(results.benchmark)
+    tables = published_tables(results.benchmark)
     sizes = [row.size for row in rows if row.size is not None]
     for index, column in enumerate(results.columns):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
@@ -58,6 +58,7 @@ def _draw(axes: Axes, results: Results, rows: list[MeasuredRow]) -> None:
             sizes, [1e3 * each for each in seconds], yerr=[1e3 * row.timings[column].spread_s for row in rows],
             label=label, color=colour, marker=marker, markersize=5, linewidth=1.2,
         )  # fmt: skip
+        published = next((table for table in tables if any(column in of for of in table.values())), {})
         theirs = [(row.size, published[row.label][column]) for row in rows if column in published.get(row.label, {})]
         if theirs:
             axes.plot(*zip(*theirs, strict=True), linestyle="--", linewidth=1, color=colour, marker=marker,

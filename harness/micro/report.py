@@ -85,6 +85,6 @@ def print_micro(folder: Path, console: Console) -> None:
             for footnote in section.table.footnotes:
                 console.print(Text(footnote, style="dim"))
         for claim in section.claims:
-            console.print(Text(f"{claim.verdict}: ", style="bold") + Text(f"{claim.said}: {claim.measured}"))
+            console.print(Text(f"{claim.verdict}: ", style="bold") + Text(str(claim)))
         if section.missing:
             console.print(Text(section.missing, style="bold yellow"))

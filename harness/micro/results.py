@@ -22,11 +22,12 @@ MICRO_SCHEMA: Final = 1
 
 @dataclass(frozen=True)
 class Results:
-    """One benchmark's rows; `planned` is how many there were to be."""
+    """One benchmark's rows; `planned` is how many there were to be, `has_gpu` whether PyTorch had one."""
 
     benchmark: str
     title: str
     device: str
+    has_gpu: bool
     planned: int
     rows: list[MeasuredRow]
 

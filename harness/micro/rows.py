@@ -6,7 +6,6 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 
 __all__ = ["Row", "differences"]
@@ -40,15 +39,15 @@ class Row:
     repeats: int | None = None
     note: str = ""
 
-    def comes_to(self, column: str) -> torch.Tensor:
-        """Run a column's statement once, and give what it came to as a tensor on the CPU."""
+    def comes_to(self, column: str) -> Any:
+        """Run a column's statement once, and give what it came to: a tensor, a container or a number."""
         # The statements are this package's own.
         namespace = dict(self.names)
         exec(self.setup, namespace)  # noqa: S102
         if column in self.outcome:
             exec(self.columns[column], namespace)  # noqa: S102
-            return _tensor(eval(self.outcome[column], namespace))  # noqa: S307
-        return _tensor(eval(self.columns[column], namespace))  # noqa: S307
+            return eval(self.outcome[column], namespace)  # noqa: S307
+        return eval(self.columns[column], namespace)  # noqa: S307
 
 
 def differences(row: Row) -> dict[str, str]:
@@ -57,13 +56,23 @@ def differences(row: Row) -> dict[str, str]:
     expected = row.comes_to(first)
     found = {}
     for column in others:
-        outcome = row.comes_to(column)
-        if outcome.shape != expected.shape:
-            counts = f"{outcome.numel():,} items instead of {expected.numel():,}"
-            found[column] = f"{counts}, beginning {_shown(outcome)} instead of {_shown(expected)}"
-        elif not torch.equal(outcome, expected):
-            found[column] = f"other values, beginning {_shown(outcome)} instead of {_shown(expected)}"
+        if why := _difference(expected, row.comes_to(column)):
+            found[column] = why
     return found
+
+
+def _difference(expected: Any, outcome: Any) -> str:
+    """In what one differs from the other; tensors in their type and place too, containers have none in common."""
+    if isinstance(expected, torch.Tensor) and isinstance(outcome, torch.Tensor):
+        for attribute in ("dtype", "device"):
+            ours, theirs = getattr(outcome, attribute), getattr(expected, attribute)
+            if ours != theirs:
+                return f"{str(ours).removeprefix('torch.')} instead of {str(theirs).removeprefix('torch.')}"
+    expected, outcome = _values(expected), _values(outcome)
+    beginning = f"beginning {_shown(outcome)} instead of {_shown(expected)}"
+    if outcome.shape != expected.shape:
+        return f"{outcome.numel():,} items instead of {expected.numel():,}, {beginning}"
+    return "" if torch.equal(outcome, expected) else f"other values, {beginning}"
 
 
 def _shown(tensor: torch.Tensor) -> str:
@@ -71,10 +80,9 @@ def _shown(tensor: torch.Tensor) -> str:
     return f"[{items}{', ..' if tensor.numel() > SHOWN else ''}]"
 
 
-def _tensor(value: Any) -> torch.Tensor:
-    """Values alone: containers have no common type. A copy, since what it came from may be let go of."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().cpu().to(torch.int64).clone()
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(value.astype(np.int64))
-    return torch.tensor(list(value) if isinstance(value, array) else value, dtype=torch.int64)
+def _values(value: Any) -> torch.Tensor:
+    """As a tensor on the CPU; integers as int64. A copy, since what it came from may be let go of."""
+    if isinstance(value, array):
+        value = list(value)
+    tensor = torch.as_tensor(value).detach().cpu().clone()
+    return tensor if tensor.is_floating_point() else tensor.to(torch.int64)

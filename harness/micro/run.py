@@ -11,7 +11,7 @@ import numpy as np
 from harness import machine
 from harness.errors import HarnessError
 from harness.experiment import INTERRUPTED, Outcome, facts_at_end, now
-from harness.micro.benchmarks import build_rows, choose_device
+from harness.micro.benchmarks import build_rows, choose_device, has_gpu
 from harness.micro.config import Sizes
 from harness.micro.measure import measure_row
 from harness.micro.results import MICRO_SCHEMA, Results
@@ -73,7 +73,7 @@ class MicroRun:
             device = "cpu"
         rows, rng = build_rows(benchmark), np.random.default_rng(benchmark.seed)
         title = benchmark.title or benchmark.benchmark
-        self._done.append(Results(benchmark.benchmark, title, device, len(rows), []))
+        self._done.append(Results(benchmark.benchmark, title, device, has_gpu(), len(rows), []))
         self.observer.stage(title, len(rows))
         for row in rows:
             measured = measure_row(row, benchmark.seconds, rng)

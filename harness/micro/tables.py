@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Final
 
-from harness.micro.published import published_ms
+from harness.micro.published import Rows, published_tables
 from harness.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -25,18 +25,20 @@ def build_micro_table(results: Results) -> Table:
     """One row a size or operation; for each column its time with its spread, and its speed relative to the first."""
     unit = UNITS.get(results.benchmark, "ms")
     first, *others = results.columns
-    published = published_ms(results.benchmark)
+    published = published_tables(results.benchmark)
     columns = [Column(first, unit, [_time(row, first, unit) for row in results.rows])]
     for name in others:
         columns += [
             Column(name, unit, [_time(row, name, unit) for row in results.rows]),
             Column("speed", f"{first} / this", [_ratio(row, name) for row in results.rows], difference=True),
         ]
-    columns += [
-        Column(name, "published, ms", [_published(published, row, name) for row in results.rows])
-        for name in results.columns
-        if any(name in row for row in published.values())
-    ]
+    for number, rows in enumerate(published):
+        subtitle = "published, ms" if not number else "published later, ms"
+        columns += [
+            Column(name, subtitle, [_published(rows, row, name) for row in results.rows])
+            for name in results.columns
+            if any(name in row for row in rows.values())
+        ]
     footnotes = [
         f"{row.label}: {name} is not equal to {first}, so its ratio is struck: {why}"
         for row in results.rows[-1:]
@@ -48,7 +50,10 @@ def build_micro_table(results: Results) -> Table:
     if published:
         footnotes.append("published figures are as printed in the issue, from another machine")
     if results.benchmark == "operations":
-        footnotes.append("how many items the issue's init, pre-allocate, append and slice are of is not known here")
+        footnotes.append(
+            "how many items the published init, pre-allocate, append, slice and to_torch are of is not known here, so "
+            "they cannot be held against ours"
+        )
     corner = CORNERS.get(results.benchmark, "N")
     return Table(unit, [row.label for row in results.rows], columns, footnotes, 0, corner)
 
@@ -71,7 +76,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _published(published: dict[str, dict[str, float]], row: MeasuredRow, column: str) -> str:
+def _published(published: Rows, row: MeasuredRow, column: str) -> str:
     """Rows have what they are of in parentheses, published ones do not."""
     found = published.get(row.label) or published.get(row.label.partition(" (")[0], {})
     return f"{found[column]:g}" if column in found else ""
