@@ -66,20 +66,9 @@ def sample_process(pid: int, settings: Flamegraph, scope: str) -> tuple[Flame, S
         with contextlib.suppress(KeyboardInterrupt):  # what has been seen by then is worth having
             while time.monotonic() < until and recorder.sampling:
                 time.sleep(POLL_S)
-    found = recorder.sampled
-    stacks = parse(found.folded)
+    stacks = parse(recorder.sampled.folded)
     inside = cut(stacks, scope)
-    recording = Recording(
-        rate_hz=settings.rate,
-        native=settings.native,
-        nonblocking=settings.nonblocking,
-        samples=found.samples,
-        errors=found.errors,
-        behind_s=found.behind_s,
-        seconds=found.seconds,
-        scope_samples=sum(inside.values()),
-        whole=settings.whole,
-    )
+    recording = Recording.of(settings, recorder.sampled, sum(inside.values()))
     return flame_of_process(recording, stacks if settings.whole else inside), stacks
 
 

@@ -61,21 +61,15 @@ def record(pid: int, settings: Flamegraph, scope: str, serve: Callable[[], PassR
         raise ProfilerError(f"py-spy saw nothing of process {pid}: sample for longer, or more often")
     stacks = parse(found.folded)
     inside = cut(stacks, scope)
-    recording = Recording(
-        rate_hz=settings.rate,
-        native=settings.native,
-        nonblocking=settings.nonblocking,
-        samples=found.samples,
-        errors=found.errors,
-        behind_s=found.behind_s,
-        seconds=found.seconds,
+    recording = Recording.of(
+        settings,
+        found,
+        sum(inside.values()),
+        step_samples=sum(cut(stacks, *RUNNER).values()),
         passes=len(sampled_us),
         steps=steps,
         step_us=statistics.median(plain_us),
         sampled_step_us=statistics.median(sampled_us),
-        step_samples=sum(cut(stacks, *RUNNER).values()),
-        scope_samples=sum(inside.values()),
-        whole=settings.whole,
     )
     return recording, stacks if settings.whole else inside
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.config import Flamegraph
+    from harness.pyspy import Sampled
     from harness.stacks import Stacks
 
 __all__ = ["Flame", "Recording", "flame_of_arm", "flame_of_process"]
@@ -46,6 +48,22 @@ class Recording:
     steps: int = 0
     step_us: float = 0.0
     sampled_step_us: float = 0.0
+
+    @classmethod
+    def of(cls, settings: Flamegraph, sampled: Sampled, scope_samples: int, **steps: Any) -> Recording:
+        """What py-spy was asked for and what it saw; `steps` are the facts on steps, where they are known."""
+        return cls(
+            rate_hz=settings.rate,
+            native=settings.native,
+            nonblocking=settings.nonblocking,
+            samples=sampled.samples,
+            errors=sampled.errors,
+            behind_s=sampled.behind_s,
+            seconds=sampled.seconds,
+            scope_samples=scope_samples,
+            whole=settings.whole,
+            **steps,
+        )
 
     @property
     def a_look_s(self) -> float:

@@ -14,13 +14,8 @@ from hypothesis import given
 from harness.analysis import summarise
 from harness.records import Records, RunFolder
 from harness.report import write_reports
-from harness.report.flamegraph import (
-    ALIKE,
-    flamegraph_files,
-    render_difference,
-    render_flamegraph,
-    speedscope,
-)
+from harness.report.flamegraph import ALIKE, flamegraph_files, render_difference, render_flamegraph
+from harness.report.speedscope import speedscope
 from harness.report.table import build_sampling_table
 from harness.sampled import Recording, flame_of_arm, flame_of_process
 from harness.stacks import fold

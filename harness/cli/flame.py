@@ -40,7 +40,8 @@ def command(
     from harness.config import Flamegraph
     from harness.errors import ProfilerError, RecordsError
     from harness.records import RunFolder
-    from harness.report.flamegraph import render_flamegraph, speedscope
+    from harness.report.flamegraph import render_flamegraph
+    from harness.report.speedscope import speedscope
     from harness.stacks import fold
 
     settings = Flamegraph(seconds=seconds, rate_hz=rate_hz, native=native, whole=whole, nonblocking=nonblocking)

@@ -1,4 +1,4 @@
-"""Flamegraphs as SVG: one arm's, and the difference of two; and the same stacks for speedscope.
+"""Flamegraphs as SVG: one arm's, and the difference of two.
 
 Drawn here since no kept-up Python package draws differential ones; after Brendan Gregg, "The flame graph" (CACM 2016)
 and "Differential flame graphs" (2014). The outermost function is on top. Where two arms are held against each other, a
@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.report.speedscope import speedscope
 from harness.seams import SEAMS
 from harness.stacks import ENTRY, SEAM, change, match, merge
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from harness.stacks import Change, Node
     from harness.summary import Summary
 
-__all__ = ["FlameFile", "flamegraph_files", "render_difference", "render_flamegraph", "speedscope"]
+__all__ = ["FlameFile", "flamegraph_files", "render_difference", "render_flamegraph"]
 
 WIDTH: Final = 1200
 MARGIN: Final = 12
@@ -45,8 +46,6 @@ GROUPS: Final = {
     "other": "#e8dc8a",
 }
 """Tints of Okabe & Ito's colours, dark text on all of them, by what a frame belongs to."""
-UNITS: Final = {"us a step": "microseconds", "ms a second": "milliseconds"}
-"""What speedscope calls them."""
 MORE, LESS, ALIKE = (206, 62, 47), (52, 116, 190), (226, 226, 226)
 
 _ENVIRONMENT = Environment(
@@ -187,35 +186,6 @@ def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], sco
         _Entry("no difference, or none that these samples resolve (95 %, all frames together)", _blend(0)),
     ]
     return _svg(title, lines, boxes, legend)
-
-
-def speedscope(flame: Flame, arm: str, scope: str) -> dict[str, Any]:
-    """The stacks in speedscope's file format (speedscope.app), lines included; weights are times a step or a second."""
-    frames: dict[Any, int] = {}
-    samples = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack in flame.stacks]
-    weights = [count * flame.a_sample for count in flame.stacks.values()]
-    name = f"{arm}: {'whole process' if flame.recording.whole else scope}, {flame.unit}"
-    described = [
-        {
-            "name": frame.name,
-            **({"file": frame.file} if frame.file else {}),
-            **({"line": frame.line} if frame.line else {}),
-        }
-        for frame in frames
-    ]
-    return {
-        "$schema": "https://www.speedscope.app/file-format-schema.json",
-        "name": name,
-        "exporter": "harness",
-        "activeProfileIndex": 0,
-        "shared": {"frames": described},
-        "profiles": [
-            {
-                "type": "sampled", "name": name, "unit": UNITS[flame.unit], "startValue": 0, "endValue": sum(weights),
-                "samples": samples, "weights": weights,
-            }
-        ],
-    }  # fmt: skip
 
 
 def _without_root(tree: Node) -> Node:
