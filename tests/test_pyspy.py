@@ -302,7 +302,8 @@ def test_an_out_that_cannot_be_made_is_refused_before_anything_is_sampled(tmp_pa
 def test_py_spy_ends_with_the_process_that_started_it(tmp_path) -> None:
     with running(LOOP) as pid:
         command = [sys.executable, "-m", "harness", "flame", "--pid", str(pid), "--out", str(tmp_path / "out")]
-        flame = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}  # killed, it cannot clear away after itself
+        flame = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         spies: list[psutil.Process] = []
         for _ in range(300):
             spies = [child for child in psutil.Process(flame.pid).children() if "record" in child.cmdline()]
