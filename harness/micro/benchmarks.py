@@ -1,4 +1,7 @@
-"""The issue's five micro-benchmarks as rows. The conversions are those that the arms in `patches` use."""
+"""The issue's five micro-benchmarks as rows.
+
+Conversions to a CPU tensor are those of `patches.conversions`, which the arms use; those to a device are the thread's.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ __all__ = ["build_rows", "choose_device", "has_gpu"]
 
 CONVERSIONS: dict[str, Any] = {name: getattr(conversions, name) for name in conversions.__all__}
 LARGE = 1_000_000
+"""Where the integers of pieces begin."""
 AFRESH = 20
 """Repeats before a container that grows is made afresh, so that it hardly changes meanwhile."""
 MANY = 100

@@ -79,8 +79,8 @@ def growth_exponent(sizes: list[int], seconds: list[float]) -> Exponent | None:
 
     The half-width is Student's t on the residuals.
     """
-    kept = max(3, (len(sizes) + 1) // 2)
     if len(sizes) < 3:
         return None
+    kept = max(3, (len(sizes) + 1) // 2)
     fit = stats.linregress(np.log(sizes[-kept:]), np.log(seconds[-kept:]))
     return Exponent(float(fit.slope), float(stats.t.ppf(0.975, kept - 2) * fit.stderr))
