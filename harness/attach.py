@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from harness.errors import ProfilerError
+from harness.instrument.scopes import parts
 from harness.pyspy import Recorder
 from harness.sampled import Flame, Recording, flame_of_process
 from harness.stacks import cut, parse
@@ -67,7 +68,7 @@ def sample_process(pid: int, settings: Flamegraph, scope: str) -> tuple[Flame, S
             while time.monotonic() < until and recorder.sampling:
                 time.sleep(POLL_S)
     stacks = parse(recorder.sampled.folded)
-    inside = cut(stacks, scope)
+    inside = cut(stacks, *parts(scope))
     recording = Recording.of(settings, recorder.sampled, sum(inside.values()))
     return flame_of_process(recording, stacks if settings.whole else inside), stacks
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from harness.seams import NATIVE, SEAMS
+from harness.config_workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
+from harness.instrument.scopes import JOIN, parts
+from harness.seams import NATIVE, SEAMS, Place
 
 __all__ = [
     "Arm",
@@ -21,13 +22,8 @@ __all__ = [
     "TraceWorkload",
     "Until",
     "Workload",
+    "place_of",
 ]
-
-
-class Strict(BaseModel):
-    """Immutable, and refuses keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Host(Strict):
@@ -48,76 +44,12 @@ class Host(Strict):
     process: Literal["in_process", "subprocess"] = "in_process"
     model_runner: Literal["auto", "v1", "v2"] = "auto"
     threads: PositiveInt | None = 1
-    env: dict[str, str] = {}
+    env: dict[str, str] = Field(default_factory=dict)
 
-
-class Uniform(Strict):
-    """Each whole number from `low` to `high`, both included, equally often."""
-
-    low: PositiveInt
-    high: PositiveInt
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Uniform:
-        if self.low > self.high:
-            raise ValueError(f"low ({self.low}) must not exceed high ({self.high})")
-        return self
-
-
-class Lognormal(Strict):
-    """exp of a normal variable with the given median and standard deviation `sigma` of the logarithm."""
-
-    median: PositiveFloat
-    sigma: PositiveFloat
-
-
-class Length(Strict):
-    """A number of tokens: a plain number, or one distribution."""
-
-    constant: PositiveInt | None = None
-    uniform: Uniform | None = None
-    lognormal: Lognormal | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_number(cls, value: Any) -> Any:
-        return {"constant": value} if isinstance(value, int | float | str) else value
-
-    @model_validator(mode="after")
-    def _one_of_three(self) -> Length:
-        if sum(part is not None for part in (self.constant, self.uniform, self.lognormal)) != 1:
-            raise ValueError(
-                "write a number, or {uniform: {low: .., high: ..}}, or {lognormal: {median: .., sigma: ..}}"
-            )
-        return self
-
-
-class SyntheticWorkload(Strict):
-    """Requests drawn at random from a seed; all are there when a pass begins."""
-
-    kind: Literal["synthetic"] = "synthetic"
-    requests: PositiveInt
-    prompt_tokens: Length
-    output_tokens: Length
-    seed: NonNegativeInt = 0
-
-
-class TraceWorkload(Strict):
-    """Request lengths from a file.
-
-    CSV with TIMESTAMP,ContextTokens,GeneratedTokens, or JSONL with timestamp, input_length, output_length.
-
-    `requests` caps how many are taken, from the first on. Timestamps are not replayed: all requests are
-    there when a pass begins, so that step i is the same work in every pass.
-    """
-
-    kind: Literal["trace"]
-    file: Path
-    requests: PositiveInt | None = None
-    seed: NonNegativeInt = 0
-
-
-Workload = Annotated[SyntheticWorkload | TraceWorkload, Field(discriminator="kind")]
+    @property
+    def generation(self) -> str:
+        """Of the model runner, as seams tell them apart; where vLLM chooses, V1, which an install then holds true."""
+        return "v1" if self.model_runner == "auto" else self.model_runner
 
 
 class Arm(Strict):
@@ -223,7 +155,11 @@ class Flamegraph(Strict):
 
 
 class Experiment(Strict):
-    """One config, whole."""
+    """One config, whole.
+
+    `scope` names the runner's methods inside which time counts, joined by `+` where there are several (a list in YAML
+    is joined); left out, it is where the seam is.
+    """
 
     title: str = ""
     host: Host = Host()
@@ -232,8 +168,8 @@ class Experiment(Strict):
     seam: str
     arms: Annotated[list[Arm], Field(min_length=1)]
     baseline: str
-    scope: str = "_prepare_inputs"
-    probes: list[str] = []
+    scope: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*( \+ [A-Za-z_]\w*)*$")] = ""
+    probes: list[str] = Field(default_factory=list)
     protocol: Protocol = Protocol()
     flamegraph: Flamegraph = Flamegraph()
 
@@ -245,18 +181,25 @@ class Experiment(Strict):
         value = dict(value)
         if isinstance(value.get("workload"), dict):
             value["workload"] = {"kind": "synthetic", **value["workload"]}
+        place = place_of(value)
         if isinstance(value.get("arms"), list):
-            value["arms"] = [_arm(entry, value.get("seam")) for entry in value["arms"]]
+            value["arms"] = [_arm(entry, place) for entry in value["arms"]]
             first = next(iter(value["arms"]), None)
             if "baseline" not in value and isinstance(first, dict) and "name" in first:
                 value["baseline"] = first["name"]
+        scope = value.get("scope") or (place.scope if place is not None else "_prepare_inputs")
+        value["scope"] = JOIN.join(map(str, scope) if isinstance(scope, list) else parts(str(scope)))
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         if self.seam not in SEAMS:
             raise ValueError(f"seam: there is no seam {self.seam!r}; there are {', '.join(SEAMS)}")
-        known = [NATIVE, *SEAMS[self.seam].arms]
+        places = SEAMS[self.seam].places
+        if self.host.generation not in places:
+            where, first = " and ".join(places), next(iter(places))
+            raise ValueError(f"seam: {self.seam!r} lives on {where} runners: set host.model_runner: {first}")
+        known = [NATIVE, *places[self.host.generation].arms]
         names = [arm.name for arm in self.arms]
         for arm in self.arms:
             if arm.delay_us is not None:
@@ -285,14 +228,22 @@ class Experiment(Strict):
         return self
 
 
-def _arm(entry: Any, seam: Any) -> Any:
+def place_of(experiment: dict[str, Any]) -> Place | None:
+    """Where the seam of a config is, as YAML or run.json has it; None where that does not say seam and host well."""
+    seam, host = experiment.get("seam"), experiment.get("host", {})
+    try:
+        return SEAMS[str(seam)].places[Host.model_validate(host).generation]
+    except (KeyError, ValidationError):
+        return None  # the error comes with the field
+
+
+def _arm(entry: Any, place: Place | None) -> Any:
     """An entry of `arms`: a name of the seam's own, a reference, or {name: reference}."""
-    own = SEAMS[seam].arms if isinstance(seam, str) and seam in SEAMS else {}
     if isinstance(entry, dict) and len(entry) == 1 and "name" not in entry:
         ((name, reference),) = entry.items()
         return {"name": str(name), "reference": str(reference)}
     if isinstance(entry, str) and ":" in entry:
         return {"name": entry.rpartition(":")[2], "reference": entry}
     if isinstance(entry, str):
-        return {"name": entry, "reference": own.get(entry, "")}
+        return {"name": entry, "reference": place.arms.get(entry, "") if place is not None else ""}
     return entry

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from harness import machine
 from harness.errors import HarnessError, ProfilerError
 from harness.instrument.arms import load_arm, load_object
+from harness.instrument.scopes import parts
 from harness.instrument.targets import resolve
 from harness.pyspy import PERMISSION, Recorder
 from harness.seams import NATIVE, SEAMS
@@ -152,7 +153,7 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
     environment = engine_environment(host, {**experiment.engine, "model": model})
     yield Finding("ok", "environment", " ".join(f"{key}={value}" for key, value in sorted(environment.items())))
 
-    generation = host.model_runner if host.model_runner != "auto" else ("v2" if installed == "cuda" else "v1")
+    generation = host.generation
     runner_path = RUNNERS.get((installed, generation))
     if runner_path is None:
         yield Finding(
@@ -161,22 +162,18 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
         return
     yield check("runner", lambda: f"{load_object(runner_path).__module__}.{load_object(runner_path).__name__}")
     seam = SEAMS[experiment.seam]
-    if generation != seam.runner:
-        yield Finding(
-            "fault", "seam", f"{seam.name} lives on {seam.runner} runners, this is {generation}",
-            f"set host.model_runner: {seam.runner}",
-        )  # fmt: skip
-    else:
-        yield check("seam", lambda: f"{seam.name}: {seam.probe}({', '.join(_signature(seam.module, seam.target))})")
+    place = seam.places[generation]  # the config would not have been loaded without one
+    function = place.target.rpartition(".")[2]
+    yield check("seam", lambda: f"{seam.name}: {function}({', '.join(_signature(place.module, place.target))})")
     yield check("scope", lambda: _scope(runner_path, experiment.scope))
     for probe in experiment.probes:
         if probe == seam.probe:
-            yield Finding("ok", "probe", f"{probe}: {seam.target}")
+            yield Finding("ok", "probe", f"{probe}: {place.target}")
         else:
             yield check("probe", lambda probe=probe: f"{probe}: {_held(probe)}")
     for arm in experiment.arms:
         if arm.name != NATIVE:
-            yield check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm, seam.module, loaded.folder)}")
+            yield check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm, place.module, loaded.folder)}")
 
 
 def _signature(module: str, target: str) -> tuple[str, ...]:
@@ -185,9 +182,10 @@ def _signature(module: str, target: str) -> tuple[str, ...]:
 
 def _scope(runner_path: str, scope: str) -> str:
     runner = load_object(runner_path)
-    if not callable(getattr(runner, scope, None)):
-        raise HarnessError(f"{runner.__name__} has no method {scope!r}")
-    return f"{runner.__name__}.{scope}"
+    for method in parts(scope):
+        if not callable(getattr(runner, method, None)):
+            raise HarnessError(f"{runner.__name__} has no method {method!r}")
+    return f"{scope} of {runner.__name__}"
 
 
 def _held(probe: str) -> str:

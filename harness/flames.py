@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from harness.errors import ProfilerError
+from harness.instrument.scopes import parts
 from harness.pyspy import Recorder
 from harness.sampled import Recording
 from harness.stacks import RUNNER, cut, parse
@@ -60,7 +61,7 @@ def record(pid: int, settings: Flamegraph, scope: str, serve: Callable[[], PassR
     if not found.samples:
         raise ProfilerError(f"py-spy saw nothing of process {pid}: sample for longer, or more often")
     stacks = parse(found.folded)
-    inside = cut(stacks, scope)
+    inside = cut(stacks, *parts(scope))
     recording = Recording.of(
         settings,
         found,

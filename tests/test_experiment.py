@@ -293,4 +293,4 @@ def test_run_json_holds_no_path_of_this_machine(make) -> None:
     text = (run.folder.path / "run.json").read_text()
     assert str(Path.home()) not in text
     assert str(run.folder.path.parent) not in text
-    assert json.loads(text)["config"]["arms"][0]["reference"] == SEAMS["slot_mapping"].arms["list"]
+    assert json.loads(text)["config"]["arms"][0]["reference"] == SEAMS["slot_mapping"].places["v1"].arms["list"]

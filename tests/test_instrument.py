@@ -17,7 +17,7 @@ from tests.fakes import Runner, VirtualClock
 
 SEAM = SEAMS["slot_mapping"]
 PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
-ARMS = [("native", "", None), *((name, reference, None) for name, reference in SEAM.arms.items())]
+ARMS = [("native", "", None), *((name, reference, None) for name, reference in SEAM.places["v1"].arms.items())]
 LENGTHS = [(5, 4), (3, 4), (8, 4)]
 STEPS = 4
 
@@ -259,7 +259,7 @@ def test_a_mixed_pass_probes_the_steps_that_it_says_and_leaves_the_others_bare()
     assert snapshot(runner) == before
 
 
-@pytest.mark.parametrize("reference", ["", SEAM.arms["numpy"]])
+@pytest.mark.parametrize("reference", ["", SEAM.places["v1"].arms["numpy"]])
 def test_a_planted_delay_is_at_least_as_long_as_asked_for(reference) -> None:
     clock = VirtualClock(reading_ns=1)
     runner = Runner()

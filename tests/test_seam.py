@@ -12,7 +12,7 @@ from harness.seams import SEAMS
 from harness.seams.slot_mapping import DEVICE_SIGNATURE, NUMPY_SIGNATURE, check_signature, sites
 from tests.fakes import BlockTable, OldBlockTable, Runner, UnknownBlockTable
 
-ARMS = SEAMS["slot_mapping"].arms
+ARMS = SEAMS["slot_mapping"].places["v1"].arms
 LENGTHS = [(9, 3), (1, 2), (4, 5), (17, 1)]
 
 

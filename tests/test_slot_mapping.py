@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harness.instrument.arms import load_object
 from harness.seams import SEAMS
 
-ARMS = SEAMS["slot_mapping"].arms
+ARMS = SEAMS["slot_mapping"].places["v1"].arms
 
 
 def reference(block_tables, firsts, counts, block_size) -> list[int]:

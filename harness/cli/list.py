@@ -42,11 +42,13 @@ def command(configs: Path) -> None:
 
     section("Seams", [(seam.name, seam.summary) for seam in SEAMS.values()])
     for seam in SEAMS.values():
-        arms = [(name, first_line(reference)) for name, reference in seam.arms.items()]
+        references = {name: reference for place in seam.places.values() for name, reference in place.arms.items()}
+        arms = [(name, first_line(reference)) for name, reference in references.items()]
         section(f"Arms of {seam.name}", [(NATIVE, "the host's own implementation"), *arms])
+        targets = ", ".join(f"{place.target} ({name} runners)" for name, place in seam.places.items())
         section(
             "Probes",
-            [(seam.probe, f"{seam.target}, whichever arm is in"), *PROBES.items(),
+            [(seam.probe, f"{targets}, whichever arm is in"), *PROBES.items(),
              ("package.module.function", "any other function or method, by dotted name")],
         )  # fmt: skip
     rows = []

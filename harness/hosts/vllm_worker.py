@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_dummy" in this process)
 from harness.errors import HarnessError
 from harness.instrument.instrument import Instrument
+from harness.instrument.loops import loop_of
 from harness.pyspy import admit_tracers
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ class WorkerExtension:
         runner, config = self.model_runner, self.vllm_config
         device = runner.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-        tables = getattr(getattr(runner, "input_batch", None), "block_table", None)
         return {
             "pid": os.getpid(),
             "rank": self.rank,
             "runner": type(runner).__name__,
             "runner_module": type(runner).__module__,
+            "generation": loop_of(runner).generation,
             "device": f"{device.type} ({name})" if name else device.type,
             "torch_threads": torch.get_num_threads(),
             "cpus": sorted(os.sched_getaffinity(0)),
@@ -61,7 +62,7 @@ class WorkerExtension:
             "dtype": str(config.model_config.dtype).removeprefix("torch."),
             "max_model_len": config.model_config.max_model_len,
             "vocab_size": config.model_config.get_vocab_size(),
-            "block_size": [table.block_size for table in tables.block_tables] if tables is not None else [],
+            "block_size": _block_sizes(runner),
             "max_num_batched_tokens": config.scheduler_config.max_num_batched_tokens,
             "max_num_seqs": config.scheduler_config.max_num_seqs,
             "async_scheduling": bool(config.scheduler_config.async_scheduling),
@@ -93,3 +94,10 @@ class WorkerExtension:
         """Put everything back and give the pass's records; None where no pass is under way."""
         instrument = getattr(self, "_harness", None)
         return instrument.end() if instrument is not None and instrument.under_way else None
+
+
+def _block_sizes(runner: Any) -> list[int]:
+    """Of each KV-cache group, where a V1 or a V2 runner keeps them."""
+    if hasattr(runner, "input_batch"):
+        return [table.block_size for table in runner.input_batch.block_table.block_tables]
+    return list(runner.block_tables.block_sizes)

@@ -66,14 +66,14 @@ class Checker:
         taken, self._seam_calls = self._seam_calls, []
         return taken
 
-    def _compare(self, group: int) -> Callable[..., None]:
+    def _compare(self, group: int) -> Callable[..., Any]:
         site, calls = self._sites[group], self._calls[group]
 
-        def compare(*args: Any, **kwargs: Any) -> None:
+        def compare(*args: Any, **kwargs: Any) -> Any:
             self._seam_calls[-1] += 1
             output = site.output
             output.fill_(POISON)
-            site.native(*args, **kwargs)
+            result = site.native(*args, **kwargs)
             expected = output.clone()
             for name, call in calls.items():
                 if name in self._mismatches:
@@ -89,6 +89,7 @@ class Checker:
                     continue
                 self._note_difference(name, group, expected, output)
             output.copy_(expected)
+            return result
 
         return compare
 

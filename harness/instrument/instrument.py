@@ -6,20 +6,23 @@ as it was found.
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.errors import ConfigError
 from harness.instrument.arms import load_arm
 from harness.instrument.bindings import Bindings
 from harness.instrument.calibration import Calibration, calibrate
 from harness.instrument.checking import Checker
 from harness.instrument.counting import Counter
+from harness.instrument.events import freeze_heap
 from harness.instrument.ledger import Ledger
+from harness.instrument.loops import Loop, loop_of
 from harness.instrument.planting import plant
+from harness.instrument.scopes import JOIN, Scopes
 from harness.instrument.spans import Spans
 from harness.instrument.steps import StepRows
 from harness.instrument.targets import Target, resolve
@@ -54,7 +57,8 @@ class Instrument:
         arms: (name, reference, planted delay in nanoseconds or None); an empty reference stands for the host's
             own implementation.
         probes: dotted names, and the seam's own short name.
-        scope: name of the runner's method inside which time counts.
+        scope: the runner's methods inside which time counts, joined by `+`.
+        loop: how the runner goes through a step; found by itself for vLLM's V1 and V2 runners.
     """
 
     def __init__(
@@ -65,15 +69,13 @@ class Instrument:
         probes: Sequence[str],
         scope: str,
         clock: Callable[[], int] = time.perf_counter_ns,
+        loop: Loop | None = None,
     ) -> None:
-        self._runner = runner
+        self._loop = loop or loop_of(runner)
         self._clock = clock
-        self._scope = scope
-        if not callable(getattr(runner, scope, None)):
-            methods = sorted(name for name in dir(type(runner)) if "prepare" in name and not name.startswith("__"))
-            raise ConfigError(f"scope {scope!r}: {type(runner).__name__} has no such method; it has {methods}")
+        self._scopes = Scopes(runner, scope)
         spec = SEAMS[seam]
-        self._sites = importlib.import_module(spec.module).sites(runner)
+        self._sites = importlib.import_module(spec.place(self._loop.generation, type(runner)).module).sites(runner)
         self.arm_names = [name for name, *_ in arms]
         implementations = [load_arm(name, reference) if reference else None for name, reference, _ in arms]
         delays = [delay_ns for *_, delay_ns in arms]
@@ -95,7 +97,7 @@ class Instrument:
         self._probed = [
             [self._ledger.probe(seam_slot, call) for call in calls] if seam_slot else calls for calls in self._bare
         ]
-        _freeze_heap()
+        freeze_heap()
         self._checker = Checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
         self._counter = Counter()
         self._spans = Spans(clock)
@@ -142,14 +144,20 @@ class Instrument:
         self._kind, self._schedule = kind, list(schedule)
         self._probing = list(probed) if kind == "mixed" else [kind in ("probed", "trace")]
         gc.collect()  # every pass starts from the same heap; collections inside it are counted
-        runner, bind = self._runner, self._bindings.bind
+        bind = self._bindings.bind
+        for site in self._sites:
+            for owner, method, watched in site.watches():
+                bind(owner, method, watched(getattr(owner, method)))
         through = self._counter.counted if kind == "count" else _unchanged
-        bind(runner, "execute_model", self._timed_execute(through(runner.execute_model)))
-        if hasattr(runner, "sample_tokens"):
-            bind(runner, "sample_tokens", self._timed_sample(through(runner.sample_tokens)))
-        self._plain_scope = self._timed_scope = getattr(runner, self._scope)
+        owner, method = self._loop.execute
+        bind(owner, method, self._timed_execute(through(getattr(owner, method))))
+        if self._loop.sample is not None:
+            owner, method = self._loop.sample
+            bind(owner, method, self._timed_sample(through(getattr(owner, method))))
+        self._scopes.reset()
         if kind == "count":
-            bind(runner, self._scope, self._counter.counted(self._plain_scope, scope=True))
+            counted = functools.partial(self._counter.counted, scope=True)
+            self._scopes.wrap(self._bindings, [counted], switched=False)
         if any(self._probing):
             module_slots = []
             for slot, target in self._targets:
@@ -167,8 +175,8 @@ class Instrument:
                 for namespace, key, _, original in module_slots:
                     namespace[key] = original
 
-            self._timed_scope = self._ledger.scope(self._plain_scope, open_scope, close_scope)
-            bind(runner, self._scope, self._timed_scope)
+            timed = functools.partial(self._ledger.scope, bind=open_scope, unbind=close_scope)
+            self._scopes.wrap(self._bindings, [timed], switched=True)
         for site, calls in zip(self._sites, self._bare, strict=True):
             bind(site.owner, site.attribute, calls[0])
         if kind == "trace":
@@ -181,7 +189,7 @@ class Instrument:
         if any(self._probing):
             names = ["scope", *self.probe_names]
             if self._kind == "trace":
-                self._spans.add_calls(self._ledger.calls(marks), [self._scope, *self.probe_names])
+                self._spans.add_calls(self._ledger.calls(marks), [JOIN.join(self._scopes.names), *self.probe_names])
             settled = self._ledger.accounts(marks, slots=len(names))
             for slot, name in enumerate(names):
                 for key in asdict(settled[0][slot]) if settled else ():
@@ -206,7 +214,7 @@ class Instrument:
     def _reset(self) -> None:
         self._step = -1
         self._failure = None
-        self._steps = StepRows(self._runner, self._ledger)
+        self._steps = StepRows(self._loop, self._ledger)
         self._wrappers: list[Any] = []
         self._counter.take()
 
@@ -221,16 +229,16 @@ class Instrument:
     # The step: arms are swapped before its clock starts, its signature is read after the clock stopped.
 
     def _timed_execute(self, execute_model: Callable[..., Any]) -> Callable[..., Any]:
-        clock = self._clock
+        clock, is_step = self._clock, self._loop.is_step
 
-        def timed_execute_model(scheduler_output: Any, *args: Any, **kwargs: Any) -> Any:
-            if not scheduler_output.total_num_scheduled_tokens:
-                return execute_model(scheduler_output, *args, **kwargs)
+        def timed_execute_model(work: Any, *args: Any, **kwargs: Any) -> Any:
+            if not is_step(work):
+                return execute_model(work, *args, **kwargs)
             self._before_step()
             start = clock()
-            result = execute_model(scheduler_output, *args, **kwargs)
+            result = execute_model(work, *args, **kwargs)
             stop = clock()
-            self._steps.executed(self._arm, self._probing_now, scheduler_output, stop - start)
+            self._steps.executed(self._arm, self._probing_now, work, stop - start)
             if self._kind == "trace":
                 self._spans.add("execute_model", start, stop)
             return result
@@ -260,8 +268,7 @@ class Instrument:
             self._checker.bind(self._step)
             return
         self._probing_now = self._probing[min(self._step, len(self._probing) - 1)]
-        if self._timed_scope is not self._plain_scope:
-            setattr(self._runner, self._scope, self._timed_scope if self._probing_now else self._plain_scope)
+        self._scopes.switch(self._probing_now)
         for site, calls in zip(self._sites, self._probed if self._probing_now else self._bare, strict=True):
             setattr(site.owner, site.attribute, calls[arm])
         if self._kind == "count":
@@ -272,18 +279,6 @@ class Instrument:
         if self._failure is None:
             message = " ".join(str(error).split()) or "no message"
             self._failure = Failure(self.arm_names[self._arm], self._step, f"{type(error).__name__}: {message}")
-
-
-def _freeze_heap() -> None:
-    """Keep what the engine made when it started out of collections, if vLLM did not do so itself.
-
-    Its GPU workers and its engine core freeze their heaps, its CPU workers in processes of their own do not (0.32.0):
-    there the collection with which each pass begins went through all of torch's objects and took 0.4 s, five times as
-    long as the pass.
-    """
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
 
 
 def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:

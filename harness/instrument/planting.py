@@ -13,7 +13,7 @@ PLANT_BASE_NS: Final = 2000
 """What every planted delay waits besides, long against a cold round of the waiting loop."""
 
 
-def plant(call: Callable[..., None], delay_ns: int | None, clock: Callable[[], int]) -> Callable[..., None]:
+def plant(call: Callable[..., Any], delay_ns: int | None, clock: Callable[[], int]) -> Callable[..., Any]:
     """A busy wait behind each call, `PLANT_BASE_NS` + `delay_ns` long; None leaves the call as it is.
 
     A delay of 0 is not None: it is what longer delays are to be held against. It waits as well, because a wait
@@ -24,10 +24,11 @@ def plant(call: Callable[..., None], delay_ns: int | None, clock: Callable[[], i
         return call
     wait_ns = PLANT_BASE_NS + delay_ns
 
-    def delayed(*args: Any, **kwargs: Any) -> None:
-        call(*args, **kwargs)
+    def delayed(*args: Any, **kwargs: Any) -> Any:
+        result = call(*args, **kwargs)
         end = clock() + wait_ns
         while clock() < end:
             pass
+        return result
 
     return delayed

@@ -8,6 +8,7 @@ from harness.instrument.events import EVENTS, read_events
 
 if TYPE_CHECKING:
     from harness.instrument.ledger import Ledger
+    from harness.instrument.loops import Loop
 
 __all__ = ["STEP_COLUMNS", "StepRows"]
 
@@ -23,8 +24,8 @@ FIRST_EVENT: Final = STEP_COLUMNS.index(EVENTS[0])
 class StepRows:
     """The rows of one pass. All of it happens while the step's clock stands still."""
 
-    def __init__(self, runner: Any, ledger: Ledger) -> None:
-        self._runner, self._ledger = runner, ledger
+    def __init__(self, loop: Loop, ledger: Ledger) -> None:
+        self._loop, self._ledger = loop, ledger
         self.rows: list[list[int]] = []
         self._marks: list[int] = []
         self.about_to_begin()
@@ -38,19 +39,14 @@ class StepRows:
         """A step is about to begin: what happens from now on happens in it."""
         self._events_before = read_events()
 
-    def executed(self, arm: int, probed: bool, scheduler_output: Any, elapsed_ns: int) -> None:
+    def executed(self, arm: int, probed: bool, work: Any, elapsed_ns: int) -> None:
         """The model was executed for a step; `elapsed_ns` as timed, the instrument's own work included."""
         mark, bookkeeping_ns = self._ledger.mark()
         self._marks.append(mark)
-        batch = self._runner.input_batch
-        count = batch.num_reqs
-        prefills = batch.num_computed_tokens_cpu[:count] < batch.num_prompt_tokens[:count]
         row = [
             arm,
             int(probed),
-            len(scheduler_output.num_scheduled_tokens),
-            int(scheduler_output.total_num_scheduled_tokens),
-            int(prefills.sum()),
+            *self._loop.batch(work),
             elapsed_ns - bookkeeping_ns,
             0,
             bookkeeping_ns,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.config import place_of
 from harness.report.speedscope import speedscope
-from harness.seams import SEAMS
 from harness.stacks import ENTRY, SEAM, change, match, merge
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class FlameFile:
 def flamegraph_files(summary: Summary) -> list[FlameFile]:
     """Every arm's difference to the baseline, then every arm's own graph, as a picture and for speedscope."""
     config, flames = summary.run["config"], summary.flames
-    scope, baseline = config["scope"], summary.baseline
+    scope, baseline, place = config["scope"], summary.baseline, place_of(config)
     differences, own = [], []
     for arm, flame in flames.items():
         own += [
@@ -102,8 +102,8 @@ def flamegraph_files(summary: Summary) -> list[FlameFile]:
             FlameFile(f"flamegraphs/{arm}.speedscope.json", arm, json.dumps(speedscope(flame, arm, scope))),
         ]
         if baseline in flames and arm != baseline:
-            names, probe = (baseline, arm), SEAMS[config["seam"]].probe
-            picture = render_difference(flames[baseline], flame, names, scope, probe)
+            names, swapped = (baseline, arm), place.target.rpartition(".")[2] if place is not None else ""
+            picture = render_difference(flames[baseline], flame, names, scope, swapped)
             name = f"flamegraphs/{arm}-against-{baseline}.svg"
             differences.append(FlameFile(name, f"{arm} against {baseline}", picture, difference=True))
     return differences + own

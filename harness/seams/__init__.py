@@ -9,12 +9,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["AA", "NATIVE", "SEAMS", "Seam"]
+from harness.errors import SeamError
+
+__all__ = ["AA", "NATIVE", "SEAMS", "Place", "Seam"]
 
 NATIVE: Final = "native"
 """The arm that is the host's own implementation; it exists at every seam."""
 AA: Final = "A/A"
 """The baseline once more, as an arm of its own: what it differs by from itself is the floor under every claim."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one generation of model runners has a seam.
+
+    Attributes:
+        module: where `sites(runner)` and `check_signature(function)` live.
+        target: dotted name of the host's function that is swapped.
+        scope: the runner's methods inside which that happens, as a config's `scope` names them.
+        arms: the project's own arms, as `module:Class` by name.
+    """
+
+    module: str
+    target: str
+    scope: str
+    arms: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -24,21 +43,36 @@ class Seam:
     Attributes:
         name: as written in a config.
         summary: one line for `harness list`.
-        module: where `sites(runner)` lives.
-        target: dotted name of the host's function that is swapped.
-        probe: the short name under which tables show that function.
-        runner: the model runner that has it.
-        arms: the project's own arms, as `module:Class` by name.
+        probe: the short name under which configs and tables show the function that is swapped.
+        places: where it is, by generation of model runners (`config.Host.generation`).
     """
 
     name: str
     summary: str
-    module: str
-    target: str
     probe: str
-    runner: str
-    arms: dict[str, str]
+    places: dict[str, Place]
 
+    def place(self, generation: str, runner: type) -> Place:
+        """Where runners of this generation have the seam; `runner` is for the error.
+
+        Raises:
+            SeamError: nowhere.
+        """
+        if generation not in self.places:
+            raise SeamError(
+                f"seam {self.name} lives on {' and '.join(self.places)} runners, this is {runner.__module__}."
+                f"{runner.__name__}; set host.model_runner: {next(iter(self.places))}"
+            )
+        return self.places[generation]
+
+
+_SLOT_ARMS: Final = {
+    "list": "patches.slot_mapping:List",
+    "array": "patches.slot_mapping:Array",
+    "list_with_array": "patches.slot_mapping:ListWithArray",
+    "cat_frombuffers": "patches.slot_mapping:CatFrombuffers",
+    "numpy": "patches.slot_mapping:Numpy",
+}
 
 SEAMS: Final[dict[str, Seam]] = {
     seam.name: seam
@@ -46,16 +80,20 @@ SEAMS: Final[dict[str, Seam]] = {
         Seam(
             name="slot_mapping",
             summary="block ids and positions of a batch -> the KV-cache slot of each token (vllm issue #6879)",
-            module="harness.seams.slot_mapping",
-            target="vllm.v1.worker.block_table.BlockTable.compute_slot_mapping",
             probe="compute_slot_mapping",
-            runner="v1",
-            arms={
-                "list": "patches.slot_mapping:List",
-                "array": "patches.slot_mapping:Array",
-                "list_with_array": "patches.slot_mapping:ListWithArray",
-                "cat_frombuffers": "patches.slot_mapping:CatFrombuffers",
-                "numpy": "patches.slot_mapping:Numpy",
+            places={
+                "v1": Place(
+                    module="harness.seams.slot_mapping",
+                    target="vllm.v1.worker.block_table.BlockTable.compute_slot_mapping",
+                    scope="_prepare_inputs",
+                    arms=_SLOT_ARMS,
+                ),
+                "v2": Place(
+                    module="harness.seams.slot_mapping_v2",
+                    target="vllm.v1.worker.gpu.block_table.BlockTables.compute_slot_mappings",
+                    scope="prepare_inputs + prepare_attn",
+                    arms=_SLOT_ARMS,
+                ),
             },
         ),
     )

@@ -27,7 +27,7 @@ from tests.test_pyspy import attaches
 pytestmark = pytest.mark.engine
 
 NATIVE_ARM = ("native", "", None)
-ARMS = [NATIVE_ARM, *((name, reference, None) for name, reference in SEAMS["slot_mapping"].arms.items())]
+ARMS = [NATIVE_ARM, *((name, reference, None) for name, reference in SEAMS["slot_mapping"].places["v1"].arms.items())]
 PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
 SCOPE = "_prepare_inputs"
 
@@ -176,7 +176,7 @@ def test_any_function_can_be_probed_by_its_dotted_name(host, untouched) -> None:
         "torch.index_select",
         "vllm.v1.worker.gpu_input_batch.InputBatch.condense",
         "vllm.v1.worker.gpu_model_runner.GPUModelRunner._prepare_input_ids",
-        SEAMS["slot_mapping"].target,
+        SEAMS["slot_mapping"].places["v1"].target,
     ]
     install(host, probes=probes)
     columns = host.run_pass("probed", [0], MIXED).columns

@@ -1,0 +1,89 @@
+"""How each generation of model runners goes through a step: which calls are timed, and what was in the batch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+from harness.errors import SeamError
+
+__all__ = ["Batch", "Loop", "V1Loop", "V2Loop", "loop_of"]
+
+
+class Batch(NamedTuple):
+    """A step's signature: what makes step i of two passes the same work."""
+
+    num_reqs: int
+    num_tokens: int
+    num_prefills: int
+
+
+class Loop(Protocol):
+    """What the instrument must know of a host's loop.
+
+    Attributes:
+        generation: of the runner, as in `harness.seams.Seam.places`.
+        runner: the object whose methods are the scope, and which seams are found on.
+        execute: (object, method) of the call that executes the model for one step.
+        sample: (object, method) of the call that ends the same step, where that is another one.
+    """
+
+    generation: str
+    runner: Any
+    execute: tuple[Any, str]
+    sample: tuple[Any, str] | None
+
+    def is_step(self, work: Any) -> bool:
+        """Whether `execute`, called with `work` first, will run the model (it also comes to tell that requests end)."""
+        ...
+
+    def batch(self, work: Any) -> Batch:
+        """What was in the step, once `execute` has returned."""
+        ...
+
+
+class V1Loop:
+    """vllm/v1/worker/gpu_model_runner.py, and cpu_model_runner.py below it."""
+
+    generation = "v1"
+
+    def __init__(self, runner: Any) -> None:
+        self.runner = runner
+        self.execute = (runner, "execute_model")
+        self.sample = (runner, "sample_tokens") if hasattr(runner, "sample_tokens") else None
+
+    def is_step(self, work: Any) -> bool:
+        """`work` is vLLM's SchedulerOutput."""
+        return bool(work.total_num_scheduled_tokens)
+
+    def batch(self, work: Any) -> Batch:
+        """From the persistent batch, which `execute_model` has brought up to date."""
+        batch = self.runner.input_batch
+        count = batch.num_reqs
+        prefills = batch.num_computed_tokens_cpu[:count] < batch.num_prompt_tokens[:count]
+        return Batch(len(work.num_scheduled_tokens), int(work.total_num_scheduled_tokens), int(prefills.sum()))
+
+
+class V2Loop(V1Loop):
+    """vllm/v1/worker/gpu/model_runner.py, which keeps its requests in rows of `req_states`."""
+
+    generation = "v2"
+
+    def batch(self, work: Any) -> Batch:
+        """From the requests' rows: a request prefills until its whole prompt has been computed."""
+        states = self.runner.req_states
+        rows = [states.req_id_to_index[req_id] for req_id in work.num_scheduled_tokens]
+        prefills = states.num_computed_prefill_tokens[rows] < states.prefill_len.np[rows]
+        return Batch(len(rows), int(work.total_num_scheduled_tokens), int(prefills.sum()))
+
+
+def loop_of(runner: Any) -> Loop:
+    """The loop of a vLLM runner, told by what it keeps its requests in.
+
+    Raises:
+        SeamError: neither a V1 nor a V2 runner.
+    """
+    if hasattr(runner, "input_batch"):
+        return V1Loop(runner)
+    if hasattr(runner, "req_states"):
+        return V2Loop(runner)
+    raise SeamError(f"{type(runner).__module__}.{type(runner).__name__} is neither a V1 nor a V2 model runner of vLLM")

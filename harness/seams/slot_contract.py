@@ -1,0 +1,123 @@
+"""The contract of arms that map slots, the same for every host, and the checks that hold an arm to it.
+
+Where the seam is in a host, and how its state is handed over, is in the module of that host's generation
+(`slot_mapping`, `slot_mapping_v2`).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from harness.errors import SeamError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import torch
+
+    IntArray: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+
+__all__ = ["PAD_SLOT_ID", "ArraysArm", "ListsArm", "SlotMappingArm", "check_arm", "checked", "guarded"]
+
+PAD_SLOT_ID: Final = -1
+"""What the kernel on a device writes behind the last token's slot (vllm/v1/attention/backends/utils.py)."""
+
+
+class ListsArm(Protocol):
+    """The contract of an arm that takes the batch as Python lists.
+
+    The lists are what vLLM's runner keeps of each request anyway (`requests[...].block_ids`).
+    """
+
+    takes: Literal["lists"]
+
+    def slots(
+        self,
+        block_tables: Sequence[Sequence[int]],
+        first_positions: Sequence[int],
+        counts: Sequence[int],
+        block_size: int,
+    ) -> torch.Tensor:
+        """Compute the KV-cache slot of every token that is scheduled in this step.
+
+        Args:
+            block_tables: the block ids of each sequence.
+            first_positions: position in its sequence of each sequence's first scheduled token.
+            counts: how many tokens of each sequence are scheduled.
+            block_size: tokens a block.
+
+        Returns:
+            int64 tensor on the CPU, shape [sum of counts], sequence after sequence: for a token at
+            position p of a sequence with block table b, `b[p // block_size] * block_size + p % block_size`.
+
+        The inputs are the engine's own state and must not be changed.
+        """
+        ...
+
+
+class ArraysArm(Protocol):
+    """The same contract with the batch as numpy arrays: views of what vLLM keeps in its block table."""
+
+    takes: Literal["arrays"]
+
+    def slots(
+        self, block_tables: IntArray, first_positions: IntArray, counts: IntArray, block_size: int
+    ) -> torch.Tensor:
+        """As `ListsArm.slots`; `block_tables` is int32 [sequences, blocks], its rows padded with anything."""
+        ...
+
+
+SlotMappingArm: TypeAlias = ListsArm | ArraysArm
+
+
+def check_arm(arm: Any) -> None:
+    """Whether an arm has what the contract names.
+
+    Raises:
+        SeamError: it has not.
+    """
+    takes = getattr(arm, "takes", None)
+    if takes not in ("lists", "arrays") or not callable(getattr(arm, "slots", None)):
+        raise SeamError(
+            f"arm {type(arm).__name__}: an arm at slot_mapping has `takes`, which is 'lists' or 'arrays' "
+            f"(found {takes!r}), and a method `slots`"
+        )
+
+
+class _Guarded:
+    """An arm that works on copies, and is told when it changed them: they are the engine's own state."""
+
+    def __init__(self, arm: SlotMappingArm) -> None:
+        check_arm(arm)
+        self.takes, self._slots = arm.takes, arm.slots
+
+    def slots(self, block_tables: Any, first_positions: Any, counts: Any, block_size: int) -> torch.Tensor:
+        given = copy.deepcopy((block_tables, first_positions, counts))
+        slots = self._slots(*given, block_size)
+        for name, mine, original in zip(
+            ("block_tables", "first_positions", "counts"), given, (block_tables, first_positions, counts), strict=True
+        ):
+            same = np.array_equal(mine, original) if isinstance(original, np.ndarray) else mine == original
+            if not same:
+                raise ValueError(f"the arm changed its input {name}, which is the engine's own state")
+        return slots
+
+
+def guarded(arm: SlotMappingArm) -> Any:
+    """The same arm, which raises where it changes what it is handed."""
+    return _Guarded(arm)
+
+
+def checked(write: Callable[[torch.Tensor], None]) -> Callable[[torch.Tensor], None]:
+    """`write`, which raises where the slots are not of the contract's type and shape."""
+
+    def checked_write(slots: torch.Tensor) -> None:
+        found = f"{str(slots.dtype).removeprefix('torch.')} {list(slots.shape)} on {slots.device.type}"
+        if not found.startswith("int64 ") or slots.dim() != 1 or slots.device.type != "cpu":
+            raise TypeError(f"slots must be int64 [tokens] on cpu, not {found}")
+        write(slots)
+
+    return checked_write
