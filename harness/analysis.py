@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.changepoint import MIN_LENGTH
 from harness.course import find_course
+from harness.device_times import device_times, waiting_notes
 from harness.drift import find_drift
 from harness.exposure import PLANTED_US, exposure, planted_name
 from harness.measured import complete_groups, launch_values
 from harness.outliers import find_outliers
+from harness.run_notes import run_notes
 from harness.sampled import Recording, flame_of_arm
 from harness.seams import AA, SEAMS
 from harness.shapes import steps_by_shape
@@ -52,7 +54,7 @@ WITHHELD = "withheld"
 
 def summarise(records: Records) -> Summary:
     """Work out a run's summary; an unfinished group is left out and noted."""
-    run, notes = records.run, _notes(records)
+    run, notes = records.run, run_notes(records)
     config = run["config"]
     probes, protocol = list(config["probes"]), config["protocol"]
     equality = run.get("equality", {})
@@ -62,14 +64,16 @@ def summarise(records: Records) -> Summary:
         for name in (*configured, AA)
     }
     for number, launch in enumerate(records.launches, start=1):
-        notes += [f"launch {number}: {note}" for note in _notes(launch)]
+        notes += [f"launch {number}: {note}" for note in run_notes(launch)]
     values, launches = launch_values(records, notes)
     planted = {name: values.pop(name) for name in map(planted_name, PLANTED_US) if name in values}
     for name, found in values.items():
         arms[name] = _arm_summary(arms[name], found, probes)
+    counters = _counters(records)
+    notes += waiting_notes(counters)
     summary = Summary(
-        run, arms, [], probes, notes, counters=_counters(records), launches=max(len(records.launches), 1),
-        flames=_flames(records, arms),
+        run, arms, [], probes, notes, counters=counters, launches=max(len(records.launches), 1),
+        flames=_flames(records, arms), device=device_times(_each(records)[0].device),
     )  # fmt: skip
     baseline = config["baseline"]
     if baseline not in values:
@@ -238,25 +242,6 @@ def _flames(records: Records, arms: dict[str, ArmSummary]) -> dict[str, Flame]:
         step_us = arm.bare_step_ns / arm.steps / 1e3 if alone and arm.bare_step_ns else None
         found[name] = flame_of_arm(Recording(**first.run["flamegraphs"][name]), parse(folded), step_us)
     return found
-
-
-def _notes(records: Records) -> list[str]:
-    run = records.run
-    notes = []
-    if run["status"] == "running":
-        notes.append("this run never ended by itself: its process was killed, or is still at work")
-    elif run["status"] != "complete" or run.get("message"):
-        notes.append(run.get("message") or f"this run is {run['status']}")
-    clipped, cap = run.get("workload", {}).get("clipped"), run.get("host", {}).get("max_model_len")
-    if clipped:
-        notes.append(f"{clipped} requests were clipped to the model's {cap} tokens")
-    if missing := run.get("flamegraphs_missing"):
-        got = ", ".join(run.get("flamegraphs", {}))
-        notes.append(f"{f'flamegraphs of {got} only' if got else 'no flamegraphs'}: {missing}")
-    if records.partial:
-        notes.append(f"cut short, kept but not counted: {', '.join(records.partial)}")
-    notes += [f"left out, it cannot be read: {name} ({why})" for name, why in records.unreadable.items()]
-    return notes
 
 
 def _arm_summary(arm: ArmSummary, values: Values, probes: list[str]) -> ArmSummary:

@@ -98,6 +98,9 @@ class Protocol(Strict):
             scope's share of the step (the machine's own wandering cancels in it), or of the scope itself.
         counters: also count what each arm makes PyTorch do, in a pass of its own for each.
         exposed: also plant delays behind the baseline, to see how much of the seam's time shows up in the step.
+        sync: have each probed call wait for the device before its clock stops: the issue's own way of timing, which
+            adds the device's time and changes what is measured. Without it no timer ever waits for a device.
+        nvtx: put NVTX ranges around the scope and each arm's function, for Nsight; their cost is in every arm alike.
         bare: measure as many passes again in which only the step is timed; the end-to-end verdict comes from them.
     """
 
@@ -115,6 +118,8 @@ class Protocol(Strict):
     drift: Literal["share", "level"] = "share"
     counters: bool = True
     exposed: bool = False
+    sync: bool = False
+    nvtx: bool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import HostError, ProfilerError
 from harness.flames import record
 from harness.instrument.counters import COUNTERS
+from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.stacks import fold
 from harness.trace import chrome_trace
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from harness.records import RunFolder
     from harness.stages import Observer
 
-__all__ = ["Extras"]
+__all__ = ["DEVICE_PASSES", "Extras"]
+
+DEVICE_PASSES: Final = 6
+"""Of each arm, one after the other; their spread gives the interval."""
 
 
 @dataclass
@@ -51,6 +55,23 @@ class Extras:
                 table.setdefault(column, []).extend(values)
             self.observer.advance()
         self.folder.write_counters(table)
+
+    def device(self, arms: Sequence[str]) -> None:
+        """The device's own clock at the ends of scope and step; the host's clock is not looked at meanwhile."""
+        self.observer.stage("reading the device's clock", DEVICE_PASSES * len(arms))
+        table: dict[str, list[Any]] = {}
+        for index in range(DEVICE_PASSES):
+            for name in arms:
+                result = self.alone("device", name, f"a pass of arm {name!r} by the device's clock")
+                steps = result.columns["step"]
+                columns: dict[str, list[Any]] = {
+                    "arm": [name] * len(steps), "pass": [index] * len(steps), "step": steps,
+                    **{column: result.columns[column] for column in DEVICE_COLUMNS},
+                }  # fmt: skip
+                for column, values in columns.items():
+                    table.setdefault(column, []).extend(values)
+                self.observer.advance()
+        self.folder.write_device(table)
 
     def trace(self, arms: Sequence[str], steps: int) -> None:
         """The first steps of each arm as they went."""

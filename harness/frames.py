@@ -43,6 +43,8 @@ class LoadedRun:
             and the verdict.
         shapes: the same for the scope by batch shape.
         counters: one row an arm: counts a step (ATen dispatches, copies to the device and their bytes).
+        device: on a GPU one row a (arm, pass, step) by its own clock: `device_gap_ns`, `device_scope_ns`,
+            `device_step_ns` (`instrument.device.DeviceClock.take`); empty without one.
     """
 
     run: dict[str, Any]
@@ -52,6 +54,7 @@ class LoadedRun:
     comparisons: pd.DataFrame
     shapes: pd.DataFrame
     counters: pd.DataFrame
+    device: pd.DataFrame
 
 
 def load_run(folder: str | Path) -> LoadedRun:
@@ -75,6 +78,7 @@ def load_run(folder: str | Path) -> LoadedRun:
             ]
         ),
         counters=pd.DataFrame.from_dict(summary.counters, orient="index").rename_axis("arm").reset_index(),
+        device=(records.launches or [records])[0].device,
     )
 
 

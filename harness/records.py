@@ -4,6 +4,7 @@ run.json                 everything needed to run it again, and how the run went
 passes/0007.parquet      pass 7: one row a step
 passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
+device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
 launches/02/             of a run with several launches: the second one, a run's folder itself
 trace.json               where it was asked for: a few steps of each arm, for Perfetto
 flamegraphs/ARM.folded   where they were asked for: the stacks that py-spy saw; the graphs beside it are made from them
@@ -77,6 +78,11 @@ class RunFolder:
         frame = pd.DataFrame(columns)
         self._write("counters.parquet", lambda temporary: frame.to_parquet(temporary, index=False))
 
+    def write_device(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write what the device's clock said: one row a (pass, arm, step)."""
+        frame = pd.DataFrame(columns)
+        self._write("device.parquet", lambda temporary: frame.to_parquet(temporary, index=False))
+
     def launch(self, number: int) -> Path:
         """Folder of one of several launches."""
         return self.path / "launches" / f"{number:02d}"
@@ -113,6 +119,7 @@ class Records:
         unreadable: pass files that are torn or of another format, by name, with the reason.
         partial: pass files of passes that were cut short, by name.
         counters: one row a (arm, step) of the counting pass; empty without one.
+        device: one row a (pass, arm, step) by the device's clock; empty without a GPU.
         folded: by arm, the folded stacks of its flamegraph.
         launches: of a run with several launches, the records of each; `frame` is then empty.
     """
@@ -122,6 +129,7 @@ class Records:
     unreadable: dict[str, str] = field(default_factory=dict)
     partial: list[str] = field(default_factory=list)
     counters: pd.DataFrame = field(default_factory=pd.DataFrame)
+    device: pd.DataFrame = field(default_factory=pd.DataFrame)
     folded: dict[str, str] = field(default_factory=dict)
     launches: list[Records] = field(default_factory=list)
 
@@ -154,12 +162,14 @@ def read_run(path: Path) -> Records:
                 frames.append(pd.read_parquet(file))
             except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
                 unreadable[f"passes/{file.name}"] = " ".join(str(error).split())[:200]
-    counters = pd.DataFrame()
-    if (path / "counters.parquet").exists():
-        try:
-            counters = pd.read_parquet(path / "counters.parquet")
-        except (OSError, ValueError) as error:
-            unreadable["counters.parquet"] = " ".join(str(error).split())[:200]
+    beside = {}
+    for name in ("counters.parquet", "device.parquet"):
+        beside[name] = pd.DataFrame()
+        if (path / name).exists():
+            try:
+                beside[name] = pd.read_parquet(path / name)
+            except (OSError, ValueError) as error:
+                unreadable[name] = " ".join(str(error).split())[:200]
     folded = {}
     for arm in run.get("flamegraphs", {}):
         try:
@@ -168,4 +178,5 @@ def read_run(path: Path) -> Records:
             unreadable[f"flamegraphs/{arm}.folded"] = " ".join(str(error).split())[:200]
     frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     launches = [read_run(file.parent) for file in sorted((path / "launches").glob("*/run.json"))]
-    return Records(run, frame, unreadable, partial, counters, folded, launches)
+    counters, device = beside.values()
+    return Records(run, frame, unreadable, partial, counters, device, folded, launches)

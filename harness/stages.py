@@ -93,6 +93,8 @@ class Stages:
             [(name, *spec) for name, spec in installed.items()],
             experiment.probes,
             experiment.scope,
+            experiment.protocol.sync,
+            experiment.protocol.nvtx,
         )
         self.facts["calibration"] = calibration.as_dict()
         if self.flamegraphs:
@@ -108,6 +110,8 @@ class Stages:
             if experiment.protocol.counters:
                 extras.count(own)
             self._measure(work, arms, steps)
+            if info.device.startswith("cuda"):
+                extras.device(own)
             if self.trace_steps:
                 extras.trace(own, self.trace_steps)
             if self.flamegraphs:

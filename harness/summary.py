@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from harness.course import Course
+    from harness.device_times import DeviceTimes
     from harness.drift import LevelShift
     from harness.exposure import Exposure
     from harness.outliers import Outliers
@@ -29,7 +30,7 @@ __all__ = [
     "Throughput",
 ]
 
-SUMMARY_SCHEMA: Final = 3
+SUMMARY_SCHEMA: Final = 4
 
 SCOPE: Final = "scope"
 STEP: Final = "step"
@@ -129,8 +130,9 @@ class Summary:
     """All that a report shows.
 
     `confidence_each` is the confidence of each interval that makes all of them hold together; `margin_us` what is as
-    good as no difference, a step. `counters` gives each arm's counts a step, by the names of
-    `instrument.counters`. `drift_tested` is false where a launch had too few passes to look for a level shift.
+    good as no difference, a step. `counters` gives each arm's counts a step, by the names of `instrument.counters`,
+    `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few passes to look for a
+    level shift.
     """
 
     run: dict[str, Any]
@@ -148,6 +150,7 @@ class Summary:
     drift_tested: bool = False
     outliers: Outliers | None = None
     counters: dict[str, dict[str, float]] = field(default_factory=dict)
+    device: dict[str, DeviceTimes] = field(default_factory=dict)
     launches: int = 1
     course: Course | None = None
     flames: dict[str, Flame] = field(default_factory=dict)
@@ -187,6 +190,7 @@ class Summary:
             "drift_tested": self.drift_tested,
             "outliers": None if self.outliers is None else asdict(self.outliers),
             "counters": self.counters,
+            "device": {name: asdict(times) for name, times in self.device.items()},
             "flamegraphs": {name: flame.as_json() for name, flame in self.flames.items()},
             "launches": self.launches,
             "notes": self.notes,

@@ -184,8 +184,10 @@ class FakeHost:
         details = {"process": "in_process", "torch_threads": 1, "dtype": "float32", "block_size": [BLOCK_SIZE]}
         return HostInfo("fake", "1.0", "Runner", "cpu", "NoModel", VOCABULARY, 100, 1, details)
 
-    def install(self, seam: str, arms: Any, probes: Any, scope: str) -> Calibration:
-        self.instrument = Instrument(self.runner, seam, arms, probes, scope, clock=self.clock)
+    def install(
+        self, seam: str, arms: Any, probes: Any, scope: str, sync: bool = False, nvtx: bool = False
+    ) -> Calibration:
+        self.instrument = Instrument(self.runner, seam, arms, probes, scope, clock=self.clock, sync=sync, nvtx=nvtx)
         return Calibration(inside_ns=0.0, outside_ns=0.0, spread_ns=0.0)
 
     def run_pass(self, kind: Any, schedule: Any, requests: Any, probed: Any = ()) -> PassResult:

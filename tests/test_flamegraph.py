@@ -15,8 +15,8 @@ from harness.analysis import summarise
 from harness.records import Records, RunFolder
 from harness.report import write_reports
 from harness.report.flamegraph import ALIKE, flamegraph_files, render_difference, render_flamegraph
+from harness.report.side_tables import build_sampling_table
 from harness.report.speedscope import speedscope
-from harness.report.table import build_sampling_table
 from harness.sampled import Recording, flame_of_arm, flame_of_process
 from harness.stacks import fold
 from tests import test_stacks as made

@@ -18,7 +18,8 @@ from harness.outliers import Cause, Outliers
 from harness.records import Records, RunFolder
 from harness.report import write_reports
 from harness.report.markdown import render_markdown, table_lines
-from harness.report.table import build_counter_table, build_table, format_interval
+from harness.report.side_tables import build_counter_table
+from harness.report.table import build_table, format_interval
 from harness.report.terminal import print_summary
 from harness.statistics import Interval
 from tests.test_summary import make_counters, make_frame, make_run

@@ -32,6 +32,7 @@ TRACE_STEPS = 8
 @click.option("--flamegraph", is_flag=True, help="Also sample each arm with py-spy, in passes of its own.")
 @click.option("--whole", is_flag=True, help="Flamegraphs of all that the process does, not of the scope alone.")
 @click.option("--native", is_flag=True, help="Flamegraphs with frames of C and C++.")
+@click.option("--nvtx", is_flag=True, help="NVTX ranges around scope and arms, for Nsight (on a GPU).")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 def command(
     config: Path,
@@ -42,6 +43,7 @@ def command(
     flamegraph: bool,
     whole: bool,
     native: bool,
+    nvtx: bool,
     verbose: bool,
 ) -> int:
     """Run CONFIG: check that all arms compute the same, measure them, print and write the table.
@@ -63,7 +65,7 @@ def command(
     path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
     if kind_of(config) == "micro":
         options = {"--arms": arms is not None, "--trace": trace, "--flamegraph": flamegraph, "--whole": whole,
-                 "--native": native}  # fmt: skip
+                 "--native": native, "--nvtx": nvtx}  # fmt: skip
         if unfit := [option for option, wanted in options.items() if wanted]:
             raise ConfigError(f"{unfit[0]}: {config} is of kind micro, which starts no engine; leave it out")
         return run_micro(config, overrides, path)
@@ -73,6 +75,7 @@ def command(
     if (whole or native) and not flamegraph:
         raise ConfigError(f"--{'whole' if whole else 'native'} is of flamegraphs: give --flamegraph as well")
     asked = {"whole": whole, "native": native}
+    overrides += ("protocol.nvtx=true",) if nvtx else ()
     overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
     loaded = load(config, overrides, chosen)
     resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder

@@ -72,8 +72,19 @@ class Host(Protocol):
         """Start the engine."""
         ...
 
-    def install(self, seam: str, arms: Sequence[ArmSpec], probes: Sequence[str], scope: str) -> Calibration:
-        """Find every target and load every arm, and measure what a probe costs there."""
+    def install(
+        self,
+        seam: str,
+        arms: Sequence[ArmSpec],
+        probes: Sequence[str],
+        scope: str,
+        sync: bool = False,
+        nvtx: bool = False,
+    ) -> Calibration:
+        """Find every target and load every arm, and measure what a probe costs there.
+
+        `sync` has each probed call wait for the device; `nvtx` puts ranges around scope and arms.
+        """
         ...
 
     def run_pass(

@@ -155,9 +155,17 @@ class VllmHost:
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise errors.ConfigError(f"engine.{name}: vLLM {version} has no such engine argument{hint}")
 
-    def install(self, seam: str, arms: Sequence[ArmSpec], probes: Sequence[str], scope: str) -> Calibration:
+    def install(
+        self,
+        seam: str,
+        arms: Sequence[ArmSpec],
+        probes: Sequence[str],
+        scope: str,
+        sync: bool = False,
+        nvtx: bool = False,
+    ) -> Calibration:
         """Find every target and load every arm in each worker; the first worker's probe cost."""
-        costs = self._rpc("harness_install", seam, [list(arm) for arm in arms], list(probes), scope)
+        costs = self._rpc("harness_install", seam, [list(arm) for arm in arms], list(probes), scope, sync, nvtx)
         return Calibration(**costs[0])
 
     def run_pass(

@@ -7,6 +7,7 @@ the way back from an engine process.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ class WorkerExtension:
             "runner_module": type(runner).__module__,
             "generation": loop_of(runner).generation,
             "device": f"{device.type} ({name})" if name else device.type,
+            **_cuda_facts(device),
             "torch_threads": torch.get_num_threads(),
             "cpus": sorted(os.sched_getaffinity(0)),
             "model": type(runner.get_model()).__name__,
@@ -71,11 +73,17 @@ class WorkerExtension:
 
     @_answer
     def harness_install(
-        self, seam: str, arms: Sequence[Sequence[Any]], probes: Sequence[str], scope: str
+        self,
+        seam: str,
+        arms: Sequence[Sequence[Any]],
+        probes: Sequence[str],
+        scope: str,
+        sync: bool = False,
+        nvtx: bool = False,
     ) -> dict[str, Any]:
         """Find every target and load every arm; nothing is replaced yet. Gives the cost of a probe."""
         triples = [(name, reference, delay_ns) for name, reference, delay_ns in arms]
-        self._harness = Instrument(self.model_runner, seam, triples, probes, scope)
+        self._harness = Instrument(self.model_runner, seam, triples, probes, scope, sync=sync, nvtx=nvtx)
         return self._harness.calibrate().as_dict()
 
     @_answer
@@ -94,6 +102,25 @@ class WorkerExtension:
         """Put everything back and give the pass's records; None where no pass is under way."""
         instrument = getattr(self, "_harness", None)
         return instrument.end() if instrument is not None and instrument.under_way else None
+
+
+def _cuda_facts(device: Any) -> dict[str, Any]:
+    """Driver, capability and CUDA version of the device, where it is one of CUDA's."""
+    import torch
+
+    if device.type != "cuda":
+        return {}
+    driver = ""
+    with contextlib.suppress(Exception):  # vLLM's copy, which raises whatever NVML has to say; the fact is then missing
+        from vllm.third_party import pynvml
+
+        pynvml.nvmlInit()
+        driver = str(pynvml.nvmlSystemGetDriverVersion())
+    return {
+        "cuda": torch.version.cuda,
+        "compute_capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
+        "driver": driver,
+    }
 
 
 def _block_sizes(runner: Any) -> list[int]:

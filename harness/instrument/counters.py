@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-__all__ = ["COUNTERS", "Counts"]
+__all__ = ["COUNTERS", "SYNCHRONISATIONS", "Counts"]
 
 
 @dataclass(slots=True)
@@ -14,15 +14,18 @@ class Counts:
 
     `scope_` counts inside the scope, `step_` in the whole step (execute_model and sample_tokens). A dispatch is a
     call of an ATen operator below autograd, in eager code; what a compiled or captured graph does inside is not seen.
-    Copies are those from host memory to another device, with their bytes.
+    Copies are those from host memory to another device, with their bytes. Synchronisations are what PyTorch's sync
+    debug mode sees of the host waiting for a CUDA device.
     """
 
     scope_aten_dispatches: int = 0
     scope_device_copies: int = 0
     scope_device_copy_bytes: int = 0
+    scope_synchronisations: int = 0
     step_aten_dispatches: int = 0
     step_device_copies: int = 0
     step_device_copy_bytes: int = 0
 
 
+SYNCHRONISATIONS: Final = "scope_synchronisations"
 COUNTERS: Final = tuple(field.name for field in fields(Counts))

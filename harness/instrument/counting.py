@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,8 @@ from harness.instrument.counters import COUNTERS, Counts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.instrument.device import Synchronisations
+
 __all__ = ["Counter"]
 
 _COPYING: Final = frozenset({"to", "_to_copy", "copy_", "lift_fresh"})
@@ -21,10 +24,15 @@ as `lift_fresh` of a tensor that is on the device already (torch/csrc/utils/tens
 
 
 class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts while it is entered, into the counts of the current step."""
+    """Counts while it is entered, into the counts of the current step.
 
-    def __init__(self) -> None:
+    Args:
+        synchronisations: watched inside the scope, where there is a device to wait for.
+    """
+
+    def __init__(self, synchronisations: Synchronisations | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._synchronisations = synchronisations
         self._steps: list[Counts] = []
         self._in_scope = False
 
@@ -43,15 +51,23 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             if scope:
-                self._in_scope = True
-                try:
-                    return function(*args, **kwargs)
-                finally:
-                    self._in_scope = False
+                return self._scope(function, *args, **kwargs)
             with self:
                 return function(*args, **kwargs)
 
         return counting
+
+    def _scope(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        watch = self._synchronisations
+        before = watch.count if watch is not None else 0
+        self._in_scope = True
+        try:
+            with watch.watching() if watch is not None else nullcontext():
+                return function(*args, **kwargs)
+        finally:
+            self._in_scope = False
+            if watch is not None and self._steps:
+                self._steps[-1].scope_synchronisations += watch.count - before
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Count the operator, then let it do its work."""

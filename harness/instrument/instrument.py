@@ -10,7 +10,7 @@ import functools
 import gc
 import importlib
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.instrument.arms import load_arm
@@ -18,13 +18,14 @@ from harness.instrument.bindings import Bindings
 from harness.instrument.calibration import Calibration, calibrate
 from harness.instrument.checking import Checker
 from harness.instrument.counting import Counter
+from harness.instrument.device import DeviceClock, Synchronisations, on_cuda, ranged, synchronizer
 from harness.instrument.events import freeze_heap
 from harness.instrument.ledger import Ledger
 from harness.instrument.loops import Loop, loop_of
-from harness.instrument.planting import plant
 from harness.instrument.scopes import JOIN, Scopes
 from harness.instrument.spans import Spans
 from harness.instrument.steps import StepRows
+from harness.instrument.swaps import Swaps
 from harness.instrument.targets import Target, resolve
 from harness.seams import SEAMS
 
@@ -33,19 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrument", "PassKind"]
 
-PassKind = Literal["probed", "bare", "mixed", "check", "count", "trace"]
+PassKind = Literal["probed", "bare", "mixed", "check", "count", "device", "trace"]
 """probed: scope and probes timed. bare: only the step timed. mixed: one or the other, step by step.
-check: every arm compared with native. count: PyTorch's work counted, times are worth nothing. trace: probed, and when
-everything began and ended is given too."""
-
-
-@dataclass
-class Failure:
-    """An arm that raised: where, and what it said."""
-
-    arm: str
-    step: int
-    error: str
+check: every arm compared with native. count: PyTorch's work counted, times are worth nothing. device: a CUDA device's
+own clock read, the host's times are worth nothing. trace: probed, and when everything began and ended is given too."""
 
 
 class Instrument:
@@ -59,6 +51,8 @@ class Instrument:
         probes: dotted names, and the seam's own short name.
         scope: the runner's methods inside which time counts, joined by `+`.
         loop: how the runner goes through a step; found by itself for vLLM's V1 and V2 runners.
+        sync: wait for the device at the end of each probed call, before its clock stops.
+        nvtx: put NVTX ranges around the scope and each arm's function, in every pass.
     """
 
     def __init__(
@@ -70,6 +64,8 @@ class Instrument:
         scope: str,
         clock: Callable[[], int] = time.perf_counter_ns,
         loop: Loop | None = None,
+        sync: bool = False,
+        nvtx: bool = False,
     ) -> None:
         self._loop = loop or loop_of(runner)
         self._clock = clock
@@ -78,28 +74,24 @@ class Instrument:
         self._sites = importlib.import_module(spec.place(self._loop.generation, type(runner)).module).sites(runner)
         self.arm_names = [name for name, *_ in arms]
         implementations = [load_arm(name, reference) if reference else None for name, reference, _ in arms]
-        delays = [delay_ns for *_, delay_ns in arms]
 
-        self._ledger = Ledger(clock)
+        self._ledger = Ledger(clock, synchronizer(runner) if sync else None)
         self.probe_names = list(probes)
         self._targets: list[tuple[int, Target]] = []
         seam_slot = self._resolve_probes(spec.probe)
 
-        self._failure: Failure | None = None
-        # callables[site][arm], as they are bound in bare and in probed passes.
-        self._bare = [
-            [
-                plant(site.native if arm is None else site.implement(arm, self._on_error), delay_ns, clock)
-                for arm, delay_ns in zip(implementations, delays, strict=True)
-            ]
-            for site in self._sites
-        ]
-        self._probed = [
-            [self._ledger.probe(seam_slot, call) for call in calls] if seam_slot else calls for calls in self._bare
-        ]
+        self._around_scope = functools.partial(ranged, f"harness: scope {scope}") if nvtx else None
+        self._swaps = Swaps(
+            self._sites,
+            [(name, made, delay_ns) for (name, _, delay_ns), made in zip(arms, implementations, strict=True)],
+            clock,
+            lambda name, function: ranged(f"harness: {seam}={name}", function) if nvtx else function,
+            functools.partial(self._ledger.probe, seam_slot) if seam_slot else None,
+        )
         freeze_heap()
         self._checker = Checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
-        self._counter = Counter()
+        self._counter = Counter(Synchronisations() if on_cuda(runner) else None)
+        self._device = DeviceClock()
         self._spans = Spans(clock)
         self._bindings = Bindings()
         self._kind: PassKind = "bare"
@@ -149,15 +141,20 @@ class Instrument:
             for owner, method, watched in site.watches():
                 bind(owner, method, watched(getattr(owner, method)))
         through = self._counter.counted if kind == "count" else _unchanged
-        owner, method = self._loop.execute
-        bind(owner, method, self._timed_execute(through(getattr(owner, method))))
-        if self._loop.sample is not None:
-            owner, method = self._loop.sample
-            bind(owner, method, self._timed_sample(through(getattr(owner, method))))
+        ending = self._device.ending if kind == "device" else _unchanged
+        (owner, method), last = self._loop.execute, self._loop.sample
+        call = through(getattr(owner, method))
+        bind(owner, method, self._timed_execute(call if last is not None else ending(call)))
+        if last is not None:
+            owner, method = last
+            bind(owner, method, self._timed_sample(ending(through(getattr(owner, method)))))
         self._scopes.reset()
+        if self._around_scope is not None:
+            self._scopes.wrap(self._bindings, self._around_scope, switched=False)
         if kind == "count":
-            counted = functools.partial(self._counter.counted, scope=True)
-            self._scopes.wrap(self._bindings, [counted], switched=False)
+            self._scopes.wrap(self._bindings, functools.partial(self._counter.counted, scope=True), switched=False)
+        elif kind == "device":
+            self._scopes.wrap(self._bindings, self._device.scoped, switched=False)
         if any(self._probing):
             module_slots = []
             for slot, target in self._targets:
@@ -176,9 +173,8 @@ class Instrument:
                     namespace[key] = original
 
             timed = functools.partial(self._ledger.scope, bind=open_scope, unbind=close_scope)
-            self._scopes.wrap(self._bindings, [timed], switched=True)
-        for site, calls in zip(self._sites, self._bare, strict=True):
-            bind(site.owner, site.attribute, calls[0])
+            self._scopes.wrap(self._bindings, timed, switched=True)
+        self._swaps.bind(self._bindings)
         if kind == "trace":
             self._spans.open()
 
@@ -197,9 +193,11 @@ class Instrument:
         self._ledger.reset()
         if self._kind == "count":
             columns |= {name: counts[: len(marks)] for name, counts in self._counter.take().items()}
+        elif self._kind == "device":
+            columns |= {name: times[: len(marks)] for name, times in self._device.take().items()}
         return {
             "columns": columns,
-            "failure": None if self._failure is None else asdict(self._failure),
+            "failure": self._swaps.failure(),
             "mismatches": self._checker.take_mismatches(),
             "seam_calls": self._checker.take_calls(),
             "unrestored": unrestored,
@@ -213,10 +211,10 @@ class Instrument:
 
     def _reset(self) -> None:
         self._step = -1
-        self._failure = None
         self._steps = StepRows(self._loop, self._ledger)
         self._wrappers: list[Any] = []
         self._counter.take()
+        self._device.forget()
 
     def _restore(self) -> list[str]:
         self._spans.close()
@@ -269,16 +267,12 @@ class Instrument:
             return
         self._probing_now = self._probing[min(self._step, len(self._probing) - 1)]
         self._scopes.switch(self._probing_now)
-        for site, calls in zip(self._sites, self._probed if self._probing_now else self._bare, strict=True):
-            setattr(site.owner, site.attribute, calls[arm])
+        self._swaps.put(self._step, arm, self._probing_now)
         if self._kind == "count":
             self._counter.begin_step()
+        elif self._kind == "device":
+            self._device.begin_step()
         self._steps.about_to_begin()
-
-    def _on_error(self, error: Exception) -> None:
-        if self._failure is None:
-            message = " ".join(str(error).split()) or "no message"
-            self._failure = Failure(self.arm_names[self._arm], self._step, f"{type(error).__name__}: {message}")
 
 
 def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -40,10 +40,16 @@ class Ledger:
 
     Calls count only while the scope is open. Calls from other threads are not told apart: while the scope
     is open they count too (an engine's runner keeps Python threads out of its input preparation).
+
+    Args:
+        clock: gives nanoseconds.
+        synchronize: called at the end of each probed call, before its clock stops; nothing waits without it.
     """
 
-    def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], int] = time.perf_counter_ns, synchronize: Callable[[], Any] | None = None
+    ) -> None:
+        self._clock, self._synchronize = clock, synchronize
         self._tape: list[int] = []
         self._open = [False]  # a cell that wrappers can read without an attribute look-up
         self._pass = array("q")  # the tapes of all steps so far, one after the other
@@ -52,13 +58,14 @@ class Ledger:
     def probe(self, slot: int, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap `function` so that its calls are timed under `slot` while the scope is open."""
         clock, push, is_open = self._clock, self._tape.append, self._open
+        called = function if self._synchronize is None else _finished(function, self._synchronize)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             if not is_open[0]:
                 return function(*args, **kwargs)
             start = clock()
             try:
-                return function(*args, **kwargs)
+                return called(*args, **kwargs)
             finally:
                 stop = clock()
                 push(slot)
@@ -126,6 +133,17 @@ class Ledger:
         tape, self._pass = self._pass, array("q")
         starts = [0, *marks[:-1]] if marks else []
         return [settle(tape[start:stop], slots) for start, stop in zip(starts, marks, strict=True)]
+
+
+def _finished(function: Callable[..., Any], synchronize: Callable[[], Any]) -> Callable[..., Any]:
+    """`function`, which returns only when the device is done with what it was given: the issue's own way of timing."""
+
+    def and_waited(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        synchronize()
+        return result
+
+    return and_waited
 
 
 def settle(tape: Iterable[int], slots: int) -> list[Account]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from harness.instrument.bindings import Bindings
 
@@ -48,18 +48,11 @@ class Scopes:
         """Take the methods as they are now; nothing is timed."""
         self._plain = self._timed = [(name, getattr(self._runner, name)) for name in self.names]
 
-    def wrap(self, bindings: Bindings, wrappers: Iterable[Callable[[Any], Any]], switched: bool) -> None:
-        """Bind every method with `wrappers` around it, the first one innermost.
-
-        `switched` ones can be taken off and put on again by `switch`; others stay for the pass.
-        """
-        around = list(wrappers)
-        wrapped = []
-        for name, method in self._plain:
-            for wrapper in around:
-                method = wrapper(method)
+    def wrap(self, bindings: Bindings, wrapper: Callable[[Any], Any], switched: bool) -> None:
+        """Bind every method with `wrapper` around it: one that `switch` takes off and puts on, or one that stays."""
+        wrapped = [(name, wrapper(method)) for name, method in self._plain]
+        for name, method in wrapped:
             bindings.bind(self._runner, name, method)
-            wrapped.append((name, method))
         self._timed = wrapped
         if not switched:
             self._plain = wrapped

@@ -20,7 +20,8 @@ from harness.report.facts import (
     withheld,
 )
 from harness.report.plots import draw_plots
-from harness.report.table import build_counter_table, build_sampling_table, build_shape_table, build_table
+from harness.report.side_tables import side_tables
+from harness.report.table import build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ def render_html(
         flamegraphs: to be shown as pictures.
         files: names of what lies beside the page, to be linked.
     """
-    scope = summary.run["config"]["scope"]
     return _ENVIRONMENT.get_template("report.html.j2").render(
         title=summary.run["config"]["title"] or summary.run["config_file"],
         verdict=verdict_sentence(summary),
@@ -63,12 +63,7 @@ def render_html(
             (caption, table)
             for caption, table in (
                 ("Accumulated self time and calls in one pass, mean over passes", build_table(summary)),
-                (
-                    f"Difference of {scope} by the shape of the batch",
-                    build_shape_table(summary),
-                ),
-                ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),
-                ("What py-spy saw, in passes of its own", build_sampling_table(summary)),
+                *side_tables(summary),
             )
             if table is not None
         ],

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.report.facts import command_line, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
-from harness.report.table import build_counter_table, build_sampling_table, build_shape_table, build_table
+from harness.report.side_tables import side_tables
+from harness.report.table import build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ _ENVIRONMENT = Environment(
 
 def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
     """The report as Markdown, with links to the files that lie beside it."""
-    table, shapes, counters = build_table(summary), build_shape_table(summary), build_counter_table(summary)
-    sampling = build_sampling_table(summary)
+    table, scope = build_table(summary), summary.run["config"]["scope"]
     return _ENVIRONMENT.get_template("report.md.j2").render(
         title=summary.run["config"]["title"] or summary.run["config_file"],
         facts=facts(summary),
@@ -40,15 +40,13 @@ def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
         own_cost=own_cost(summary),
         exposed=exposed(summary),
         footnotes=table.footnotes if table else [],
-        shapes=shapes and "\n".join(table_lines(shapes)),
-        counters=counters and "\n".join(table_lines(counters)),
-        counter_notes=counters.footnotes if counters else [],
-        sampling=sampling and "\n".join(table_lines(sampling)),
-        sampling_notes=sampling.footnotes if sampling else [],
+        side_tables=[
+            (caption.replace(scope, f"`{scope}`"), "\n".join(table_lines(side)), side.footnotes)
+            for caption, side in side_tables(summary)
+        ],
         files=files,
         steadiness=steadiness(summary),
         withheld=withheld(summary),
-        scope=summary.run["config"]["scope"],
         cost=instrument_cost(summary),
         struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False and name != AA},
         equal=[name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)],

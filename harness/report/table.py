@@ -16,10 +16,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Column",
     "Table",
-    "build_counter_table",
-    "build_sampling_table",
     "build_shape_table",
     "build_table",
+    "count",
     "format_interval",
 ]
 
@@ -27,14 +26,6 @@ TOKENS: Final = "tokens"
 """Row of the output tokens a second of model-runner time, from bare steps."""
 
 UNITS: Final = (("s", 1e9), ("ms", 1e6), ("us", 1e3))
-COUNTED: Final = {
-    "aten_dispatches": "ATen dispatches",
-    "device_copies": "copies to the device",
-    "device_copy_bytes": "bytes copied to the device",
-}
-
-NONE_SEEN: Final = 3.0
-"""Where no sample was seen, up to so many may have been expected (95 %, Poisson)."""
 STRUCK: Final = "not equal"
 DAGGER: Final = "†"
 """Marks a figure that is smaller than the cost of timing it, which was subtracted from it."""
@@ -112,62 +103,6 @@ def build_shape_table(summary: Summary) -> Table | None:
     return Table("us", [shape for shape, _ in shapes], columns, [], 0, corner="batch")
 
 
-def build_counter_table(summary: Summary) -> Table | None:
-    """What each arm makes PyTorch do in a step, or None where it was not counted."""
-    if not summary.counters:
-        return None
-    copied = any(counts["step_device_copies"] for counts in summary.counters.values())
-    scope = summary.run["config"]["scope"]
-    rows = {
-        f"{part}_{counter}": f"{label}, {place}"
-        for counter, label in COUNTED.items()
-        if counter == "aten_dispatches" or copied
-        for part, place in (("scope", scope), ("step", "whole step"))
-    }
-    columns = [
-        Column(arm, "a step", [_count(counts[name]) for name in rows]) for arm, counts in summary.counters.items()
-    ]
-    footnotes = [] if copied else ["nothing was copied from host memory to another device"]
-    return Table("", list(rows.values()), columns, footnotes, 0, corner="count")
-
-
-def build_sampling_table(summary: Summary) -> Table | None:
-    """What py-spy saw of each arm and what it cost, beside what the probes say; None without flamegraphs."""
-    if not summary.flames:
-        return None
-    cells = []
-    for name, flame in summary.flames.items():
-        found, arm = flame.recording, summary.arms[name]
-        # Counts of samples are taken as Poisson variables; 1.96 standard deviations.
-        half_width_us = 1.96 * math.sqrt(found.scope_samples) * flame.a_sample
-        none = f"< {NONE_SEEN * flame.a_sample:.2g}"
-        cells.append(
-            [
-                f"{flame.scope_time:.0f} +-{half_width_us:.0f}" if found.scope_samples else none,
-                f"{arm.corrected_scope_ns / arm.steps / 1e3:.0f}" if arm.measured else "",
-                f"{found.samples:,} / {found.scope_samples:,}",
-                f"{found.errors:,}",
-                f"{found.slow_down:.2f} x" if found.slow_down else "",
-            ]
-        )
-    scope = summary.run["config"]["scope"]
-    first = next(iter(summary.flames.values())).recording
-    titles = (
-        ("by samples", "us a step"), ("by probes", "us a step"), ("samples", "/ in scope"),
-        ("errors", ""), ("a step", "took"),
-    )  # fmt: skip
-    columns = [Column(*title, list(column)) for title, column in zip(titles, zip(*cells, strict=True), strict=True)]
-    torn = any(flame.recording.nonblocking for flame in summary.flames.values())
-    behind = {name: flame.recording.behind_s for name, flame in summary.flames.items() if flame.recording.behind_s}
-    where = "" if summary.launches == 1 else ", in the first launch"
-    footnotes = [f"py-spy looked {first.rate_hz} times a second for {first.seconds:.0f} s an arm{where}"]
-    footnotes += ["stacks were read while the engine ran on, so they may be torn"] if torn else []
-    if behind:
-        told = ", ".join(f"{name} by {seconds:.1f} s" for name, seconds in behind.items())
-        footnotes.append(f"py-spy fell behind its rate ({told}); lower flamegraph.rate_hz")
-    return Table("", list(summary.flames), columns, footnotes, 0, corner=scope)
-
-
 def format_interval(interval: Interval) -> str:
     """`+2.79 [2.71, 2.86]`, with only the digits that the interval supports."""
     if not math.isfinite(interval.low) or not math.isfinite(interval.high):
@@ -211,10 +146,11 @@ def _probe_cell(probe: ProbeTotals, size: float) -> str:
     if not probe.calls:
         return "0 calls"
     mark = DAGGER if probe.self_ns - probe.corrected_self_ns > probe.corrected_self_ns else ""
-    return f"{_number(probe.corrected_self_ns / size)}{mark} / {_count(float(probe.calls))}"
+    return f"{_number(probe.corrected_self_ns / size)}{mark} / {count(float(probe.calls))}"
 
 
-def _count(value: float) -> str:
+def count(value: float) -> str:
+    """A count, with a decimal only where it is no whole number."""
     return f"{value:,.0f}" if value.is_integer() else f"{value:,.1f}"
 
 

@@ -10,7 +10,8 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.report.facts import exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
-from harness.report.table import build_counter_table, build_sampling_table, build_shape_table, build_table
+from harness.report.side_tables import side_tables
+from harness.report.table import build_table
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -50,17 +51,8 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         ):
             if line:
                 console.print(Text(line, style="dim"))
-    if (shapes := build_shape_table(summary)) is not None:
-        console.print(f"\nBy the shape of the batch, the difference of {summary.run['config']['scope']}", style="dim")
-        for part in table_parts(shapes, console.width):
-            console.print(part, crop=False)
-    for title, of_arms in (
-        ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),
-        ("What py-spy saw, in passes of its own", build_sampling_table(summary)),
-    ):
-        if of_arms is None:
-            continue
-        console.print(f"\n{title}", style="dim")
+    for caption, of_arms in side_tables(summary):
+        console.print(f"\n{caption}", style="dim")
         for part in table_parts(of_arms, console.width):
             console.print(part, crop=False)
         for footnote in of_arms.footnotes:

@@ -8,6 +8,7 @@ arm, and never synchronises with a device.
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -156,7 +157,7 @@ class Site:
 
             return to_host
 
-        if buffer.gpu.device.type == "cpu":
+        if buffer.gpu.device.type == "cpu" and not _has_triton():
 
             def to_cpu(slots: torch.Tensor) -> None:
                 # The C++ kernel that stands in for Triton on a CPU leaves the rest of the buffer as it was.
@@ -173,6 +174,11 @@ class Site:
             buffer.gpu[count:].fill_(PAD_SLOT_ID)
 
         return to_device
+
+
+def _has_triton() -> bool:
+    """Whether vLLM computes slots by its Triton kernel; asked of what has been imported, since an engine has."""
+    return bool(getattr(sys.modules.get("vllm.triton_utils"), "HAS_TRITON", False))
 
 
 def sites(runner: Any) -> list[Site]:
