@@ -10,7 +10,7 @@ READY  := $(VENV)/.ready-$(EXTRA)
 # Caches stay inside .venv/, so that nothing ever lands in the work tree.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/.cache/pycache
 
-.PHONY: run test fast lint check setup clean
+.PHONY: run gpu test fast lint check setup clean
 .DEFAULT_GOAL := help
 
 help:           ## this list
@@ -18,6 +18,10 @@ help:           ## this list
 
 run: $(READY)   ## set up, and run the main job: the slot-mapping ablation on real vLLM
 	@$(BIN)/python -m harness run configs/slot_mapping.yaml
+
+gpu:            ## on a machine with a GPU: set up, and make all of its runs, each into reports/gpu-...
+	@$(MAKE) --no-print-directory setup EXTRA=cuda
+	@sh configs/gpu/all.sh $(BIN)/python reports
 
 test: $(READY)  ## set up, and pass the tests (lint and types included)
 	@$(MAKE) --no-print-directory lint

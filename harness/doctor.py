@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from harness.config import Arm
     from harness.config_file import Loaded
+    from harness.seams import Place
 
-__all__ = ["RUNNERS", "Finding", "examine_config", "examine_engine", "examine_machine"]
+__all__ = ["RUNNERS", "Finding", "examine_config", "examine_engine", "examine_generations", "examine_machine"]
 
 Level = Literal["ok", "warning", "fault"]
 
@@ -119,6 +120,37 @@ def examine_engine() -> Iterator[Finding]:
     yield Finding("ok", "vllm", f"{vllm.__version__}, for {current_platform.device_type}")
 
 
+def examine_generations() -> Iterator[Finding]:
+    """Each seam and its scope in each generation of model runners that this vLLM has, whatever a config asks for."""
+    from vllm.platforms import current_platform
+
+    device = str(current_platform.device_type)
+    for seam in SEAMS.values():
+        for generation, place in seam.places.items():
+            subject = f"{generation} runner"
+            if (device, generation) not in RUNNERS:
+                yield Finding("warning", subject, f"harness knows none for {device}")
+                continue
+            try:
+                function, scope = _function(place), _scope(RUNNERS[device, generation], place.scope)
+            except HarnessError as error:
+                yield Finding("warning", subject, f"{seam.name} is not there: {error}", "use the other runner")
+                continue
+            found = f"{seam.name}: {function}, in {scope}"
+            if generation == "v2" and not _has_triton():
+                yield Finding(
+                    "warning", subject, f"{found}; but no Triton to run it", "set host.model_runner: v1, or use a GPU"
+                )
+            else:
+                yield Finding("ok", subject, found)
+
+
+def _has_triton() -> bool:
+    from vllm.triton_utils import HAS_TRITON
+
+    return bool(HAS_TRITON)
+
+
 def facts_python() -> str:
     """The interpreter's version."""
     return f"Python {machine.describe_machine()['python']}"
@@ -161,10 +193,15 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
         )
         return
     yield check("runner", lambda: f"{load_object(runner_path).__module__}.{load_object(runner_path).__name__}")
+    if generation == "v2" and not _has_triton():
+        yield Finding("fault", "runner", "V2 needs Triton, which this vLLM has not", "set host.model_runner: v1")
     seam = SEAMS[experiment.seam]
     place = seam.places[generation]  # the config would not have been loaded without one
-    function = place.target.rpartition(".")[2]
-    yield check("seam", lambda: f"{seam.name}: {function}({', '.join(_signature(place.module, place.target))})")
+    yield check("seam", lambda: f"{seam.name}: {_function(place)}")
+    for option, asked in (("sync", experiment.protocol.sync), ("nvtx", experiment.protocol.nvtx)):
+        if asked and installed != "cuda":
+            found = f"{option} needs a CUDA device, this vLLM is for {installed}"
+            yield Finding("fault", "protocol", found, f"leave protocol.{option} out")
     yield check("scope", lambda: _scope(runner_path, experiment.scope))
     for probe in experiment.probes:
         if probe == seam.probe:
@@ -176,8 +213,10 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
             yield check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm, place.module, loaded.folder)}")
 
 
-def _signature(module: str, target: str) -> tuple[str, ...]:
-    return tuple(importlib.import_module(module).check_signature(resolve(target).function))
+def _function(place: Place) -> str:
+    """The function at a seam with its parameters, if they are known ones."""
+    parameters = importlib.import_module(place.module).check_signature(resolve(place.target).function)
+    return f"{place.target.rpartition('.')[2]}({', '.join(parameters)})"
 
 
 def _scope(runner_path: str, scope: str) -> str:

@@ -7,9 +7,10 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.config import Arm
+from harness.config import Arm, place_of
 from harness.config_file import kind_of, load, load_micro
 from harness.errors import ConfigError
+from harness.seams import SEAMS
 
 MINIMAL = """\
 engine:
@@ -166,3 +167,19 @@ def test_whatever_a_file_holds_it_is_read_or_refused_in_words(content) -> None:
         path = Path(folder) / "c.yaml"
         path.write_text(yaml.safe_dump(content))
         assert str(path) in refusal(path)
+
+
+def test_scope_and_arms_follow_the_runner(tmp_path) -> None:
+    path = tmp_path / "c.yaml"
+    text = "engine: {model: none}\nworkload: {requests: 1, prompt_tokens: 1, output_tokens: 1}\nseam: slot_mapping\n"
+    path.write_text(f"{text}arms: [list]\n")
+    assert load(path).experiment.scope == "_prepare_inputs"
+    second = load(path, ["host.model_runner=v2"]).experiment
+    assert second.scope == "prepare_inputs + prepare_attn"
+    assert second.arms[0].reference == "patches.slot_mapping:List"
+    assert load(path, ["scope=[one, two]"]).experiment.scope == "one + two"
+    assert load(path, ["scope=one+two"]).experiment.scope == "one + two"
+    with pytest.raises(ConfigError, match="scope"):
+        load(path, ["scope=one + "])
+    assert place_of(second.model_dump(mode="json")) == SEAMS["slot_mapping"].places["v2"]
+    assert place_of({"seam": "none"}) is None

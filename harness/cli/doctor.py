@@ -44,12 +44,15 @@ def command(config: Path) -> int:
 
 def _examine(config: Path) -> Iterator[Finding]:
     from harness.config_file import kind_of, load, load_micro
-    from harness.doctor import Finding, examine_config, examine_engine, examine_machine
+    from harness.doctor import Finding, examine_config, examine_engine, examine_generations, examine_machine
     from harness.errors import ConfigError
 
     yield from examine_machine()
     engine = list(examine_engine())
     yield from engine
+    whole = not any(finding.level == "fault" for finding in engine)
+    if whole:
+        yield from examine_generations()
     try:
         if kind_of(config) == "micro":
             load_micro(config)
@@ -60,5 +63,5 @@ def _examine(config: Path) -> Iterator[Finding]:
         for line in str(error).splitlines():
             yield Finding("fault", "config", line, "mend the config")
         return
-    if not any(finding.level == "fault" for finding in engine):
+    if whole:
         yield from examine_config(loaded)

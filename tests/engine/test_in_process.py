@@ -12,7 +12,7 @@ import torch
 
 from harness import config, errors
 from harness.config_file import load
-from harness.doctor import examine_config, examine_engine
+from harness.doctor import examine_config, examine_engine, examine_generations
 from harness.experiment import Run
 from harness.hosts.vllm import VllmHost
 from harness.records import RunFolder, read_run
@@ -308,9 +308,11 @@ def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, 
 
 
 def test_doctor_finds_no_fault_with_the_main_job(host) -> None:
-    findings = [*examine_engine(), *examine_config(load(CONFIG))]
+    findings = [*examine_engine(), *examine_generations(), *examine_config(load(CONFIG))]
     assert [finding for finding in findings if finding.level == "fault"] == []
-    assert {"vllm", "runner", "seam", "scope", "probe", "arm", "model"} <= {finding.subject for finding in findings}
+    assert {"vllm", "runner", "seam", "scope", "probe", "arm", "model", "v1 runner"} <= {
+        finding.subject for finding in findings
+    }
 
 
 @pytest.mark.parametrize(
@@ -318,7 +320,9 @@ def test_doctor_finds_no_fault_with_the_main_job(host) -> None:
     [
         ("probes=[torch.tensr]", "probe", "did you mean 'tensor'"),
         ("scope=_prepare_outputs", "scope", "has no method '_prepare_outputs'"),
-        ("host.model_runner=v2", "seam", "lives on v1 runners"),
+        ("host.model_runner=v2", "runner", "V2 needs Triton"),
+        ("protocol.sync=true", "protocol", "sync needs a CUDA device"),
+        ("protocol.nvtx=true", "protocol", "nvtx needs a CUDA device"),
         ("engine.model=./gone", "model", "with a config.json"),
         ("arms=[native, {mine: 'no.module:X'}]", "arm", "importing no.module failed"),
     ],

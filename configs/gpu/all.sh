@@ -1,0 +1,37 @@
+#!/bin/sh
+# Every GPU run that README speaks of, one after the other, each into a folder of its own:
+#   configs/gpu/all.sh PYTHON OUT [NAME ...]      all of them, or only those named; TRACE=FILE adds the trace's
+# A run that fails is named at the end and keeps none of the others back; one whose folder is there is not made again.
+set -u
+python=$1 out=$2
+shift 2
+wanted=" $* "
+failed=
+
+go() {  # NAME CONFIG OVERRIDE ...
+    name=$1 config=$2
+    shift 2
+    case "$wanted" in "  " | *" $name "*) ;; *) return ;; esac
+    [ ! -e "$out/$name" ] || { echo "== $name: $out/$name is there"; return; }
+    echo "== $name"
+    for override; do set -- "$@" --set "$override"; shift; done
+    "$python" -m harness run "configs/$config.yaml" --out "$out/$name" "$@" || failed="$failed $name"
+}
+
+for runner in v1 v2; do
+    go "gpu-$runner-decode-32" gpu/decode "host.model_runner=$runner"
+    go "gpu-$runner-prefill-8k" gpu/prefill "host.model_runner=$runner"
+    go "gpu-$runner-decode-1" gpu/decode "host.model_runner=$runner" workload.requests=1
+    go "gpu-$runner-decode-256" gpu/decode "host.model_runner=$runner" workload.requests=256
+    go "gpu-$runner-decode-32-eager" gpu/decode "host.model_runner=$runner" engine.enforce_eager=true
+    go "gpu-$runner-decode-32-synchronous-scheduling" gpu/decode "host.model_runner=$runner" \
+        engine.async_scheduling=false
+    go "gpu-$runner-decode-32-sync-timers" gpu/decode "host.model_runner=$runner" protocol.sync=true
+    go "gpu-$runner-decode-32-8b" gpu/decode "host.model_runner=$runner" engine.model=../models/llama-8b \
+        engine.hf_overrides.num_hidden_layers=2
+    [ -z "${TRACE:-}" ] || go "gpu-$runner-trace" gpu/trace "host.model_runner=$runner" "workload.file=$TRACE"
+done
+go gpu-slot_mapping slot_mapping    # the main job as it stands: device auto takes the GPU
+go gpu-micro micro/all
+
+[ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }
