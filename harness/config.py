@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from harness.config_workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
 from harness.instrument.scopes import JOIN, parts
 from harness.seams import NATIVE, SEAMS, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 __all__ = [
     "Arm",
@@ -30,7 +33,7 @@ class Host(Strict):
     """Which engine, and how it is started.
 
     Attributes:
-        kind: the host; vllm is today's.
+        kind: the host: vllm is today's, vllm_v0 is vLLM 0.5.4, whose V0 engine the issue measured.
         device: auto takes the device that this build of vLLM is for.
         process: whether the engine lives in this process or in one of its own.
         model_runner: vLLM's V1 or V2 runner; auto leaves the choice to vLLM.
@@ -39,7 +42,7 @@ class Host(Strict):
         env: further environment variables for the engine.
     """
 
-    kind: Literal["vllm"] = "vllm"
+    kind: Literal["vllm", "vllm_v0"] = "vllm"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     process: Literal["in_process", "subprocess"] = "in_process"
     model_runner: Literal["auto", "v1", "v2"] = "auto"
@@ -49,7 +52,15 @@ class Host(Strict):
     @property
     def generation(self) -> str:
         """Of the model runner, as seams tell them apart; where vLLM chooses, V1, which an install then holds true."""
+        if self.kind == "vllm_v0":
+            return "v0"
         return "v1" if self.model_runner == "auto" else self.model_runner
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Host:
+        if self.kind == "vllm_v0" and (self.process, self.model_runner) != ("in_process", "auto"):
+            raise ValueError("vllm_v0 is in this process and has one model runner: leave process and model_runner out")
+        return self
 
 
 class Arm(Strict):
@@ -202,8 +213,7 @@ class Experiment(Strict):
             raise ValueError(f"seam: there is no seam {self.seam!r}; there are {', '.join(SEAMS)}")
         places = SEAMS[self.seam].places
         if self.host.generation not in places:
-            where, first = " and ".join(places), next(iter(places))
-            raise ValueError(f"seam: {self.seam!r} lives on {where} runners: set host.model_runner: {first}")
+            raise ValueError(f"seam: {self.seam!r} is not in this runner: {_where(places)}")
         known = [NATIVE, *places[self.host.generation].arms]
         names = [arm.name for arm in self.arms]
         for arm in self.arms:
@@ -231,6 +241,12 @@ class Experiment(Strict):
         if "worker_extension_cls" in self.engine:
             raise ValueError("engine: worker_extension_cls is how harness gets into the engine; leave it out")
         return self
+
+
+def _where(places: Collection[str]) -> str:
+    """What to set in a config to get to one of these generations."""
+    settings = {"v0": "host.kind: vllm_v0", "v1": "host.model_runner: v1", "v2": "host.model_runner: v2"}
+    return " or ".join(f"set {settings[generation]}" for generation in places)
 
 
 def place_of(experiment: dict[str, Any]) -> Place | None:

@@ -58,6 +58,7 @@ def command(
     from harness.config_file import kind_of, load
     from harness.errors import ConfigError
     from harness.hosts.vllm import resolve_model
+    from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records import RunFolder, read_run
     from harness.report import write_reports
     from harness.report.terminal import print_summary
@@ -79,6 +80,8 @@ def command(
     overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
     loaded = load(config, overrides, chosen)
     resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
+    if loaded.experiment.host.kind == "vllm_v0":
+        go_where_it_is()
     folder = RunFolder(path)
     # As typed, and not sys.argv[0], which is a path of this machine.
     typed = ["python", "-m", "harness", *sys.argv[1:]]
@@ -112,11 +115,13 @@ def execute(
     from harness.cli.output import Terminal, engine_output_to
     from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
+    from harness.hosts.vllm_v0 import VllmV0Host
     from harness.records import read_run
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
-    host = VllmHost(experiment.host, engine)
+    kinds: dict[str, type[VllmHost | VllmV0Host]] = {"vllm": VllmHost, "vllm_v0": VllmV0Host}
+    host = kinds[experiment.host.kind](experiment.host, engine)
     # A polite kill ends a run as Ctrl-C does: with what was measured, and without leaving engine processes behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import importlib.util
 import os
 from importlib import metadata
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness import errors
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
+from harness.hosts.starting import Environment, check_arguments, one_line
 from harness.instrument.calibration import Calibration
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class VllmHost:
         self.environment = engine_environment(host, engine)
         self._llm: Any = None
         self._processes = EngineProcesses() if host.process == "subprocess" else None
-        self._saved_environment: dict[str, str | None] = {}
+        self._environment = Environment(self.environment)
 
     def start(self) -> HostInfo:
         """Import vLLM and start the engine.
@@ -111,16 +111,15 @@ class VllmHost:
             raise errors.HostError(
                 "vLLM is not installed here; `make setup` brings its CPU build, EXTRA=cuda the GPU one"
             )
-        self._saved_environment = {key: os.environ.get(key) for key in self.environment}
-        os.environ.update(self.environment)
+        self._environment.set()
         try:
             import torch
             from vllm import LLM, __version__
             from vllm.engine.arg_utils import EngineArgs
             from vllm.platforms import current_platform
         except Exception as error:
-            raise errors.HostError(f"vLLM is installed but cannot be imported: {_one_line(error)}") from error
-        self._check_arguments({field.name for field in dataclasses.fields(EngineArgs)}, __version__)
+            raise errors.HostError(f"vLLM is installed but cannot be imported: {one_line(error)}") from error
+        check_arguments(self.engine_args, (field.name for field in dataclasses.fields(EngineArgs)), __version__)
         if self._config.device not in ("auto", current_platform.device_type):
             raise errors.ConfigError(
                 f"host.device: {self._config.device} was asked for, this vLLM is for {current_platform.device_type}; "
@@ -131,7 +130,7 @@ class VllmHost:
         try:
             self._llm = LLM(**self.engine_args)
         except Exception as error:
-            raise errors.HostError(f"the engine did not start: {_one_line(error)}") from error
+            raise errors.HostError(f"the engine did not start: {one_line(error)}") from error
         if self._processes is not None:
             self._processes.gather()
         facts = self._rpc("harness_describe")[0]
@@ -147,13 +146,6 @@ class VllmHost:
             "vllm", __version__, details=details,
             **{key: facts[key] for key in named & facts.keys()},
         )  # fmt: skip
-
-    def _check_arguments(self, known: set[str], version: str) -> None:
-        for name in self.engine_args:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise errors.ConfigError(f"engine.{name}: vLLM {version} has no such engine argument{hint}")
 
     def install(
         self,
@@ -215,12 +207,7 @@ class VllmHost:
 
     def stop(self) -> None:
         """Shut the engine down, and put the environment back."""
-        for key, value in self._saved_environment.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        self._saved_environment = {}
+        self._environment.put_back()
         llm, self._llm = self._llm, None
         if llm is None:
             return
@@ -263,11 +250,3 @@ def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "unrestored": [name for answer in answers for name in answer["unrestored"]],
         "spans": first["spans"],
     }
-
-
-def _one_line(error: BaseException) -> str:
-    """The root of an exception in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

@@ -1,30 +1,22 @@
-"""Random weights under which a wrong KV cache shows in the tokens.
-
-vLLM's own `load_format="dummy"` draws every weight from +-0.001: logits then hardly depend on attention, and
-a broken slot mapping does not change one token. `scaled_dummy` draws each matrix at the scale that keeps its
-output's variance (1 / fan-in, as in LeCun et al., "Efficient BackProp", 1998), and query and key larger, so
-that attention is peaked and a token depends on what was really written to the cache.
-"""
+"""`load_format: scaled_dummy`: vLLM's dummy loader with the weights of `hosts.weights`."""
 
 from __future__ import annotations
 
-import zlib
 from typing import Any, Final
 
-import torch
 from vllm.model_executor.model_loader import register_model_loader
 from vllm.model_executor.model_loader.dummy_loader import DummyModelLoader
+
+from harness.hosts.weights import fill
 
 __all__ = ["LOAD_FORMAT", "ScaledDummyLoader"]
 
 LOAD_FORMAT: Final = "scaled_dummy"
-ATTENTION_GAIN: Final = 2.0
-"""Standard deviation of queries and keys: scores then spread enough that few tokens take most of the weight."""
 
 
 @register_model_loader(LOAD_FORMAT)
 class ScaledDummyLoader(DummyModelLoader):  # type: ignore[misc]  # vLLM is not followed by mypy
-    """vLLM's dummy loader with weights of a trained model's scale."""
+    """Weights of a trained model's scale."""
 
     def load_weights(self, model: Any, model_config: Any) -> None:
         """Fill every parameter, seeded by its name (so that replicated ones agree between ranks)."""
@@ -32,16 +24,3 @@ class ScaledDummyLoader(DummyModelLoader):  # type: ignore[misc]  # vLLM is not 
         for name, parameter in model.named_parameters():
             if parameter.is_floating_point():
                 fill(name, parameter.data, int(model_config.seed or 0))
-
-
-def fill(name: str, weight: torch.Tensor, seed: int) -> None:
-    """Fill one parameter in place: 1 for norms, 0 for biases, a normal of matching scale for matrices."""
-    if weight.dim() < 2:
-        weight.fill_(0.0 if name.endswith("bias") else 1.0)
-        return
-    generator = torch.Generator(device="cpu").manual_seed(zlib.crc32(name.encode()) + seed)
-    scale = 1.0 if "embed" in name else weight.shape[-1] ** -0.5
-    if "qkv" in name or "q_proj" in name or "k_proj" in name:
-        scale *= ATTENTION_GAIN
-    values = torch.randn(weight.shape, generator=generator, dtype=torch.float32) * scale
-    weight.copy_(values.to(weight.dtype))

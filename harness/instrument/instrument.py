@@ -22,6 +22,7 @@ from harness.instrument.device import DeviceClock, Synchronisations, on_cuda, ra
 from harness.instrument.events import freeze_heap
 from harness.instrument.ledger import Ledger
 from harness.instrument.loops import Loop, loop_of
+from harness.instrument.output_checking import OutputChecker
 from harness.instrument.scopes import JOIN, Scopes
 from harness.instrument.spans import Spans
 from harness.instrument.steps import StepRows
@@ -89,7 +90,8 @@ class Instrument:
             functools.partial(self._ledger.probe, seam_slot) if seam_slot else None,
         )
         freeze_heap()
-        self._checker = Checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
+        checker = OutputChecker if self._sites[0].by_outputs else Checker
+        self._checker = checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
         self._counter = Counter(Synchronisations() if on_cuda(runner) else None)
         self._device = DeviceClock()
         self._spans = Spans(clock)
@@ -153,6 +155,8 @@ class Instrument:
             self._scopes.wrap(self._bindings, self._around_scope, switched=False)
         if kind == "count":
             self._scopes.wrap(self._bindings, functools.partial(self._counter.counted, scope=True), switched=False)
+        elif kind == "check" and isinstance(self._checker, OutputChecker):
+            self._scopes.wrap(self._bindings, self._checker.around, switched=False)
         elif kind == "device":
             self._scopes.wrap(self._bindings, self._device.scoped, switched=False)
         if any(self._probing):

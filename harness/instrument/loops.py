@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.errors import SeamError
 
-__all__ = ["Batch", "Loop", "V1Loop", "V2Loop", "loop_of"]
+__all__ = ["Batch", "Loop", "V0Loop", "V1Loop", "V2Loop", "loop_of"]
 
 
 class Batch(NamedTuple):
@@ -74,6 +74,32 @@ class V2Loop(V1Loop):
         rows = [states.req_id_to_index[req_id] for req_id in work.num_scheduled_tokens]
         prefills = states.num_computed_prefill_tokens[rows] < states.prefill_len.np[rows]
         return Batch(len(rows), int(work.total_num_scheduled_tokens), int(prefills.sum()))
+
+
+class V0Loop:
+    """vllm/worker/worker_base.py of vLLM 0.5.4: the worker prepares and executes a step in one call.
+
+    Args:
+        worker: vLLM's.
+    """
+
+    generation = "v0"
+    sample: tuple[Any, str] | None = None
+
+    def __init__(self, worker: Any) -> None:
+        self.runner = worker.model_runner
+        self.execute = (worker, "execute_model")
+
+    def is_step(self, work: Any) -> bool:
+        """`work` is vLLM's ExecuteModelRequest, or None to end a loop of workers."""
+        return work is not None and bool(work.seq_group_metadata_list)
+
+    def batch(self, work: Any) -> Batch:
+        """From what the scheduler gave; a group is a request, of one sequence where one sample was asked for."""
+        groups = work.seq_group_metadata_list
+        sequences = sum(len(group.seq_data) for group in groups)
+        prefills = sum(group.is_prompt for group in groups)
+        return Batch(sequences, sum(group.token_chunk_size for group in groups), prefills)
 
 
 def loop_of(runner: Any) -> Loop:

@@ -74,6 +74,9 @@ _SLOT_ARMS: Final = {
     "numpy": "patches.slot_mapping:Numpy",
 }
 
+_V0_BUILDER: Final = "vllm.attention.backends.flash_attn.FlashAttentionMetadataBuilder"
+_V0_SCOPE: Final = "prepare_model_input"
+
 SEAMS: Final[dict[str, Seam]] = {
     seam.name: seam
     for seam in (
@@ -93,6 +96,51 @@ SEAMS: Final[dict[str, Seam]] = {
                     target="vllm.v1.worker.gpu.block_table.BlockTables.compute_slot_mappings",
                     scope="prepare_inputs + prepare_attn",
                     arms=_SLOT_ARMS,
+                ),
+                "v0": Place(
+                    module="harness.seams.slot_mapping_v0",
+                    target="vllm.attention.backends.utils.compute_slot_mapping",
+                    scope=_V0_SCOPE,
+                    arms={  # under the names: its `array` is a torch.cat of torch.frombuffers
+                        "list": "patches.slot_mapping:List",
+                        "array": "patches.slot_mapping:CatFrombuffers",
+                        "array_extend": "patches.slot_mapping:ExtendArray",
+                        "numpy": "patches.slot_mapping:Numpy",
+                        "list_with_array": "patches.slot_mapping:ListWithArray",
+                        "numpy_over_256": "patches.slot_mapping:NumpyOver256",
+                    },
+                ),
+            },
+        ),
+        Seam(
+            name="decode_seq_lens",
+            summary="the lengths of a step's decodes -> the largest of them (a remark in the thread of #6879)",
+            probe="decode_seq_lens",
+            places={
+                "v0": Place(
+                    module="harness.seams.decode_seq_lens",
+                    target=f"{_V0_BUILDER}.__init__",
+                    scope=_V0_SCOPE,
+                    arms={
+                        "list": "patches.decode_seq_lens:List",
+                        "running_max": "patches.decode_seq_lens:RunningMax",
+                    },
+                ),
+            },
+        ),
+        Seam(
+            name="tensor_from_list",
+            summary="lists of integers -> tensors, wherever a step's inputs are built ('for all possible cases')",
+            probe="tensor_from_list",
+            places={
+                "v0": Place(
+                    module="harness.seams.tensor_from_list",
+                    target="vllm.worker.model_runner.ModelInputForGPUBuilder.build",
+                    scope=_V0_SCOPE,
+                    arms={
+                        "list": "patches.tensor_from_list:List",
+                        "list_with_array": "patches.tensor_from_list:ListWithArray",
+                    },
                 ),
             },
         ),

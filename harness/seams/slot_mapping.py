@@ -53,6 +53,7 @@ class Site:
     """`compute_slot_mapping` of one KV-cache group's block table, on one runner."""
 
     attribute = "compute_slot_mapping"
+    by_outputs = False
 
     def __init__(self, table: Any, runner: Any, group: int) -> None:
         self.owner = table

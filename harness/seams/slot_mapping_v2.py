@@ -74,6 +74,7 @@ class Site:
     """`compute_slot_mappings` of one V2 runner's block tables, all KV-cache groups together."""
 
     attribute = "compute_slot_mappings"
+    by_outputs = False
 
     def __init__(self, runner: Any) -> None:
         self.owner = runner.block_tables
