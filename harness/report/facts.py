@@ -43,6 +43,8 @@ def facts(summary: Summary) -> dict[str, str]:
         counted = host["device"] == "cpu" and "torch_threads" in details
         threads = f", {_count(details['torch_threads'], 'thread')}" if counted else ""
         ranks = "" if host["world_size"] == 1 else f", worker 0 of {host['world_size']}"
+        if "substituted" in details:
+            lines["not its own"] = "; ".join(details["substituted"])
         lines["device"] = f"{host['device']}{threads}{ranks}"
         about = [host["model"]]
         if "dtype" in details:

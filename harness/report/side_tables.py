@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from harness.ablation import DEFINITION, published_beside_measured
 from harness.report.table import Column, Table, build_shape_table, count, format_interval
 
 if TYPE_CHECKING:
     from harness.statistics import Interval
     from harness.summary import Summary
 
-__all__ = ["build_counter_table", "build_device_table", "build_sampling_table", "side_tables"]
+__all__ = ["build_ablation_table", "build_counter_table", "build_device_table", "build_sampling_table", "side_tables"]
 
 COUNTED: Final = {
     "aten_dispatches": "ATen dispatches",
@@ -28,11 +29,25 @@ def side_tables(summary: Summary) -> list[tuple[str, Table]]:
     scope = summary.run["config"]["scope"]
     tables = (
         (f"By the shape of the batch, the difference of {scope}", build_shape_table(summary)),
+        ("The issue's ablation, as published and as measured here", build_ablation_table(summary)),
         ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),
         ("The same by the device's clock, in passes of its own", build_device_table(summary)),
         ("What py-spy saw, in passes of its own", build_sampling_table(summary)),
     )
     return [(caption, table) for caption, table in tables if table is not None]
+
+
+def build_ablation_table(summary: Summary) -> Table | None:
+    """The published ablation beside the run's own, on the issue's own code path; by sign and share, never by time."""
+    rows = published_beside_measured(summary)
+    if not rows:
+        return None
+    columns = [
+        Column("published", "share", [f"{row.published:+.1f} %" for row in rows]),
+        Column("measured", "share", [format_interval(row.measured) + " %" if row.measured else "" for row in rows]),
+        Column("sign", "", [row.agreement for row in rows]),
+    ]
+    return Table("%", [row.api for row in rows], columns, [*(row.sentence for row in rows), DEFINITION], 0)
 
 
 def build_counter_table(summary: Summary) -> Table | None:

@@ -1,0 +1,105 @@
+"""vLLM 0.5.4: what is tested of it without it, and its own tests, run in the environment that has it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.config_file import load
+from harness.errors import ConfigError, HostError
+from harness.hosts import vllm_v0
+from harness.hosts.vllm_v0 import SETUP, go_where_it_is, interpreter
+from harness.seams import SEAMS
+
+CONFIGS = sorted(Path("configs/historic").glob("*.yaml"))
+
+
+def missing() -> str:
+    try:
+        interpreter()
+    except HostError as error:
+        return str(error)
+    return ""
+
+
+needs_it = pytest.mark.skipif(bool(missing()), reason=missing())
+
+
+@needs_it
+@pytest.mark.engine
+def test_its_own_tests_pass_in_its_own_environment() -> None:
+    done = subprocess.run(
+        [interpreter(), "-m", "pytest", "-q", "tests/historic"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout[-6000:]}{done.stderr[-2000:]}"
+    assert " passed" in done.stdout
+
+
+@needs_it
+@pytest.mark.engine
+def test_a_run_goes_over_by_itself_and_bad_input_comes_back_as_one_line(tmp_path) -> None:
+    command = [sys.executable, "-m", "harness", "run", CONFIGS[-1], "--set", "engine.max_nun_seqs=3"]
+    done = subprocess.run(
+        [*command, "--out", tmp_path / "run"], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 2
+    told = "engine.max_nun_seqs: vLLM 0.5.4 has no such engine argument; did you mean 'max_num_seqs'?"
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])
+def test_its_configs_load_and_stand_on_the_issues_load(path) -> None:
+    experiment = load(path).experiment
+    assert (experiment.host.generation, experiment.scope) == ("v0", "prepare_model_input")
+    assert (experiment.workload.requests, experiment.baseline) == (128, "list")
+    assert {arm.name for arm in experiment.arms} == {"native", *SEAMS[experiment.seam].places["v0"].arms}
+
+
+def test_the_same_arm_has_the_issues_name_there() -> None:
+    places = SEAMS["slot_mapping"].places
+    assert places["v0"].arms["array"] == places["v1"].arms["cat_frombuffers"]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("host.process=subprocess", "vllm_v0 is in this process"),
+        ("host.model_runner=v1", "has one model runner"),
+        ("host.kind=vllm", "seam: 'decode_seq_lens' is not in this runner: set host.kind: vllm_v0"),
+    ],
+)
+def test_what_it_has_not_is_refused(override, said) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(CONFIGS[0], [override])
+
+
+def test_without_its_environment_the_run_says_how_to_make_it(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(vllm_v0, "HOME", f"{tmp_path}/none")
+    monkeypatch.setattr(os, "execv", lambda *args: pytest.fail("there is nowhere to go"))
+    with pytest.raises(HostError, match=SETUP):
+        go_where_it_is()
+
+
+def test_it_becomes_the_same_command_there(monkeypatch, tmp_path) -> None:
+    home = tmp_path / "venv"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "python").touch()
+    monkeypatch.setattr(vllm_v0, "HOME", str(home))
+    with pytest.raises(HostError, match=SETUP):
+        interpreter()  # an environment that was begun and has no vLLM yet
+    (home / "lib" / "python3.11" / "site-packages" / "vllm-0.5.4.dist-info").mkdir(parents=True)
+    became: list[object] = []
+    monkeypatch.setattr(os, "execv", lambda *args: became.append(args))
+    monkeypatch.setattr(sys, "argv", ["harness", "run", "a.yaml", "--set", "x=1"])
+    go_where_it_is()
+    python = str(home / "bin" / "python")
+    assert became == [(python, [python, "-m", "harness", "run", "a.yaml", "--set", "x=1"])]
