@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from harness.instrument.arms import load_object
 from harness.seams import SEAMS
 
-ARMS = SEAMS["slot_mapping"].places["v1"].arms
+ARMS = {
+    **SEAMS["slot_mapping"].places["v1"].arms,
+    **{f"{name} of 0.5.4": reference for name, reference in SEAMS["slot_mapping"].places["v0"].arms.items()},
+}
 
 
 def reference(block_tables, firsts, counts, block_size) -> list[int]:
@@ -25,7 +28,7 @@ def reference(block_tables, firsts, counts, block_size) -> list[int]:
 @st.composite
 def batches(draw):
     """Block tables just long enough, or with blocks to spare; prefills, single tokens, chunks, nothing at all."""
-    block_size = draw(st.integers(1, 256))
+    block_size = draw(st.integers(1, 300))  # some prefills then have 256 slots and more, from where on an arm differs
     firsts, counts, tables = [], [], []
     for _ in range(draw(st.integers(0, 6))):
         first = draw(
@@ -64,6 +67,24 @@ def test_every_arm_equals_the_reference(name: str, batch) -> None:
     assert slots.dtype == torch.int64
     assert slots.device.type == "cpu"
     assert slots.tolist() == reference(*rest, block_size)
+
+
+BY_SEQUENCE = {name: reference for name, reference in ARMS.items() if not reference.endswith(":Numpy")}
+
+
+@pytest.mark.parametrize("name", BY_SEQUENCE)
+@given(batch=batches(), padding=st.integers(0, 9))
+def test_an_arm_that_is_called_sequence_by_sequence_makes_the_same_padding_included(name, batch, padding) -> None:
+    """As vLLM 0.5.4 calls it: container, append for each sequence, the padding as a sequence, tensor."""
+    *rest, block_size = batch
+    arm = load_object(BY_SEQUENCE[name])()
+    gathered = arm.container()
+    for table, first, count in zip(*rest, strict=True):
+        arm.append(gathered, table, first, count, block_size)
+    arm.append(gathered, [-1] * padding, 0, padding, 1)
+    slots = arm.tensor(gathered)
+    assert slots.dtype == torch.int64
+    assert slots.tolist() == reference(*rest, block_size) + [-1] * padding
 
 
 @pytest.mark.parametrize("name", ARMS)

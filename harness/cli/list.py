@@ -5,8 +5,12 @@ from __future__ import annotations
 import ast
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from harness.seams import Seam
 
 __all__ = ["command"]
 
@@ -42,15 +46,19 @@ def command(configs: Path) -> None:
 
     section("Seams", [(seam.name, seam.summary) for seam in SEAMS.values()])
     for seam in SEAMS.values():
-        references = {name: reference for place in seam.places.values() for name, reference in place.arms.items()}
-        arms = [(name, first_line(reference)) for name, reference in references.items()]
-        section(f"Arms of {seam.name}", [(NATIVE, "the host's own implementation"), *arms])
-        targets = ", ".join(f"{place.target} ({name} runners)" for name, place in seam.places.items())
-        section(
-            "Probes",
-            [(seam.probe, f"{targets}, whichever arm is in"), *PROBES.items(),
-             ("package.module.function", "any other function or method, by dotted name")],
-        )  # fmt: skip
+        for references, generations in _arms(seam).items():
+            arms = [(name, first_line(reference)) for name, reference in references]
+            where = f"{' and '.join(generations)} runners"
+            section(f"Arms of {seam.name}, {where}", [(NATIVE, "the host's own implementation"), *arms])
+    own = [
+        (seam.probe, f"{place.target.rpartition('.')[2]} of {generation} runners, whichever arm is in")
+        for seam in SEAMS.values()
+        for generation, place in seam.places.items()
+    ]
+    section(
+        "Probes",
+        [*own, *PROBES.items(), ("package.module.function", "any other function or method, by dotted name")],
+    )
     rows = []
     for path in sorted(configs.rglob("*.yaml")):
         try:
@@ -60,6 +68,14 @@ def command(configs: Path) -> None:
             continue
         rows.append((str(path), str(content.get("title", "")) if isinstance(content, dict) else ""))
     section("Configs", rows or [("(none)", f"no *.yaml under {configs}; --configs names another folder")])
+
+
+def _arms(seam: Seam) -> dict[tuple[tuple[str, str], ...], list[str]]:
+    """A seam's own arms, and the generations of runners that have these."""
+    found: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for generation, place in seam.places.items():
+        found.setdefault(tuple(place.arms.items()), []).append(generation)
+    return found
 
 
 def first_line(reference: str) -> str:

@@ -211,9 +211,7 @@ def sites(runner: Any) -> list[Site]:
     """
     backend = runner.attn_backend
     if backend.get_name() != "flash-attn":
-        raise SeamError(
-            f"seam slot_mapping: on vLLM 0.5.4 it knows the backend flash-attn, this is {backend.get_name()}"
-        )
+        raise SeamError(f"seam slot_mapping: of 0.5.4 it knows the backend flash-attn, not {backend.get_name()}")
     if runner.sliding_window is not None:
         raise SeamError("seam slot_mapping: with a sliding window 0.5.4 masks slots, which the arms do not know")
     import vllm.attention.backends.flash_attn as module
