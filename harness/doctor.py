@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from harness.config_file import Loaded
     from harness.seams import Place
 
-__all__ = ["RUNNERS", "Finding", "examine_config", "examine_engine", "examine_generations", "examine_machine"]
+__all__ = [
+    "RUNNERS",
+    "Finding",
+    "examine_config",
+    "examine_engine",
+    "examine_generations",
+    "examine_historic",
+    "examine_machine",
+]
 
 Level = Literal["ok", "warning", "fault"]
 
@@ -39,6 +47,7 @@ RUNNERS: Final = {
     ("cuda", "v2"): "vllm.v1.worker.gpu.model_runner:GPUModelRunner",
 }
 """Where vLLM keeps the model runner of each device and generation."""
+V0_RUNNER: Final = "vllm.worker.model_runner:ModelRunner"
 
 
 @dataclass(frozen=True)
@@ -159,31 +168,26 @@ def facts_python() -> str:
 
 
 def examine_historic(loaded: Loaded) -> Iterator[Finding]:
-    """Of a config for vLLM 0.5.4: whether the environment is there, and its arms. What is in it, it tells itself."""
-    from harness.hosts.vllm_v0 import SETUP, VERSION, interpreter
+    """Of a config for vLLM 0.5.4: its environment, and, inside that one, every target."""
+    from harness.hosts.vllm_v0 import SETUP, VERSION, is_here
 
+    if not is_here():
+        yield Finding("fault", "vllm", f"{VERSION} lives in an environment of its own, which is not there", SETUP)
+        return
+    from harness.hosts.v0.substitutes import import_vllm
+
+    yield Finding("ok", "python", f"{facts_python()}, {', '.join(f'{k} {v}' for k, v in machine.versions().items())}")
     try:
-        interpreter()
-        yield Finding("ok", "vllm", f"{VERSION}, in an environment of its own")
-    except HarnessError as error:
-        yield Finding("fault", "vllm", str(error), SETUP)
-    experiment = loaded.experiment
-    place = SEAMS[experiment.seam].places[experiment.host.generation]
-    yield Finding("ok", "seam", f"{experiment.seam}: {place.target}")
-    for arm in experiment.arms:
-        if arm.name != NATIVE:
-            try:
-                found = _arm(arm, place.module, loaded.folder)
-                yield Finding("ok", "arm", f"{arm.name}: {found}")
-            except HarnessError as error:
-                yield Finding("fault", "arm", str(error), "mend the config")
+        import_vllm()
+    except Exception as error:  # noqa: BLE001 (a broken installation can raise anything)
+        yield Finding("fault", "vllm", f"cannot be imported: {type(error).__name__}: {error}", f"make clean; {SETUP}")
+        return
+    yield Finding("ok", "vllm", f"{VERSION}, for the CPU, its kernels replaced")
+    yield from _targets(loaded, V0_RUNNER)
 
 
 def examine_config(loaded: Loaded) -> Iterator[Finding]:
     """Whether every target of the config is in this vLLM, with the signature that is expected."""
-    if loaded.experiment.host.kind == "vllm_v0":
-        yield from examine_historic(loaded)
-        return
     from vllm.platforms import current_platform
 
     from harness.hosts.vllm import engine_environment, resolve_model
@@ -197,13 +201,7 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
         f"this vLLM is for {installed}: set host.device: auto, or install the other build" if wrong else "",
     )  # fmt: skip
 
-    def check(subject: str, look: Any) -> Finding:
-        try:
-            return Finding("ok", subject, str(look()))
-        except HarnessError as error:
-            return Finding("fault", subject, str(error), "mend the config, or use a vLLM that has it")
-
-    yield check("model", lambda: resolve_model(str(experiment.engine["model"]), loaded.folder))
+    yield _check("model", lambda: resolve_model(str(experiment.engine["model"]), loaded.folder))
     try:
         model = resolve_model(str(experiment.engine["model"]), loaded.folder)
     except HarnessError:
@@ -218,25 +216,38 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
             "fault", "runner", f"harness knows no {generation} runner for {installed}", "use a CPU or CUDA build"
         )
         return
-    yield check("runner", lambda: f"{load_object(runner_path).__module__}.{load_object(runner_path).__name__}")
+    yield _check("runner", lambda: f"{load_object(runner_path).__module__}.{load_object(runner_path).__name__}")
     if generation == "v2" and not _has_triton():
         yield Finding("fault", "runner", "V2 needs Triton, which this vLLM has not", "set host.model_runner: v1")
-    seam = SEAMS[experiment.seam]
-    place = seam.places[generation]  # the config would not have been loaded without one
-    yield check("seam", lambda: f"{seam.name}: {_function(place)}")
     for option, asked in (("sync", experiment.protocol.sync), ("nvtx", experiment.protocol.nvtx)):
         if asked and installed != "cuda":
             found = f"{option} needs a CUDA device, this vLLM is for {installed}"
             yield Finding("fault", "protocol", found, f"leave protocol.{option} out")
-    yield check("scope", lambda: _scope(runner_path, experiment.scope))
+    yield from _targets(loaded, runner_path)
+
+
+def _check(subject: str, look: Any) -> Finding:
+    try:
+        return Finding("ok", subject, str(look()))
+    except HarnessError as error:
+        return Finding("fault", subject, str(error), "mend the config, or use a vLLM that has it")
+
+
+def _targets(loaded: Loaded, runner_path: str) -> Iterator[Finding]:
+    """Seam, scope, probes and arms of a config, in the vLLM that is imported."""
+    experiment = loaded.experiment
+    seam = SEAMS[experiment.seam]
+    place = seam.places[experiment.host.generation]  # the config would not have been loaded without one
+    yield _check("seam", lambda: f"{seam.name}: {_function(place)}")
+    yield _check("scope", lambda: _scope(runner_path, experiment.scope))
     for probe in experiment.probes:
         if probe == seam.probe:
             yield Finding("ok", "probe", f"{probe}: {place.target}")
         else:
-            yield check("probe", lambda probe=probe: f"{probe}: {_held(probe)}")
+            yield _check("probe", lambda probe=probe: f"{probe}: {_held(probe)}")
     for arm in experiment.arms:
         if arm.name != NATIVE:
-            yield check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm, place.module, loaded.folder)}")
+            yield _check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm, place.module, loaded.folder)}")
 
 
 def _function(place: Place) -> str:

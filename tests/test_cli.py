@@ -112,7 +112,7 @@ def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
     for gone in ("./gone", "model/gone"):
         with pytest.raises(errors.ConfigError, match=r"with a config\.json"):
             resolve_model(gone, tmp_path)
-    with pytest.raises(errors.ConfigError, match="beside it there is .*tiny-llama"):
+    with pytest.raises(errors.ConfigError, match=r"beside it there is .*tiny-llama"):
         resolve_model("models/tiny-lama", Path("configs"))
 
 

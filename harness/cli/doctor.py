@@ -28,9 +28,12 @@ def command(config: Path) -> int:
     from rich.text import Text
 
     from harness.cli.output import engine_output_to
+    from harness.hosts.vllm_v0 import go_where_it_is, is_set_up
 
     console = Console()
     faults = 0
+    if _is_historic(config) and is_set_up():
+        go_where_it_is()
     with engine_output_to(Path("/dev/null")):  # importing vLLM talks; findings are gathered, then shown
         findings = list(_examine(config))
     for finding in findings:
@@ -42,12 +45,33 @@ def command(config: Path) -> int:
     return 1 if faults else 0
 
 
+def _is_historic(config: Path) -> bool:
+    """Whether a config is for vLLM 0.5.4; one that cannot be read becomes a finding elsewhere."""
+    from harness.config_file import kind_of, load
+    from harness.errors import ConfigError
+
+    try:
+        return kind_of(config) != "micro" and load(config).experiment.host.kind == "vllm_v0"
+    except ConfigError:
+        return False
+
+
 def _examine(config: Path) -> Iterator[Finding]:
     from harness.config_file import kind_of, load, load_micro
-    from harness.doctor import Finding, examine_config, examine_engine, examine_generations, examine_machine
+    from harness.doctor import (
+        Finding,
+        examine_config,
+        examine_engine,
+        examine_generations,
+        examine_historic,
+        examine_machine,
+    )
     from harness.errors import ConfigError
 
     yield from examine_machine()
+    if _is_historic(config):
+        yield from examine_historic(load(config))
+        return
     engine = list(examine_engine())
     yield from engine
     whole = not any(finding.level == "fault" for finding in engine)

@@ -44,11 +44,14 @@ def command(
 
     from harness.cli.run import execute
     from harness.config_file import load
+    from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records import RunFolder, read_run
     from harness.report.table import format_interval
     from harness.selftest import evaluate, plan, remember
 
     asked = load(config, overrides)
+    if asked.experiment.host.kind == "vllm_v0":
+        go_where_it_is()
     loaded, delays = plan(asked, seconds)
     folder = RunFolder(out or Path("reports") / f"selftest-{dt.datetime.now():%Y%m%d-%H%M%S}")
     outcome = execute(loaded, folder, verbose, ["python", "-m", "harness", *sys.argv[1:]])

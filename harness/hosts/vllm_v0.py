@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.instrument.instrument import Instrument, PassKind
     from harness.workload import Request
 
-__all__ = ["VERSION", "VllmV0Host", "go_where_it_is", "interpreter"]
+__all__ = ["VERSION", "VllmV0Host", "go_where_it_is", "interpreter", "is_here", "is_set_up"]
 
 VERSION: Final = "0.5.4"
 HOME: Final = ".venv-historic"
@@ -62,6 +62,15 @@ def interpreter() -> Path:
         if python.exists() and any((folder / HOME).glob(f"lib/python*/site-packages/vllm-{VERSION}.dist-info")):
             return python.absolute()
     raise HostError(f"host.kind: vllm_v0 is vLLM {VERSION}, which lives in {HOME}/ and is not set up: {SETUP}")
+
+
+def is_set_up() -> bool:
+    """Whether there is an environment that has it."""
+    try:
+        interpreter()
+    except HostError:
+        return False
+    return True
 
 
 def go_where_it_is() -> None:
@@ -195,9 +204,19 @@ class VllmV0Host:
     ) -> PassResult:
         """Serve all requests once."""
         assert self._instrument is not None  # noqa: S101 (install comes first)
+        self._as_at_first()
         self._instrument.begin(kind, schedule, probed)
         tokens = self._serve(requests)
         return PassResult(tokens=tokens, **self._instrument.end())
+
+    def _as_at_first(self) -> None:
+        """Number sequences anew, and put free blocks in their first order: vLLM hands out first what came back last."""
+        self._engine.seq_counter.reset()
+        for scheduler in self._engine.scheduler:
+            allocator = getattr(scheduler.block_manager, "gpu_allocator", None)
+            free = getattr(allocator, "free_blocks", None)
+            if free is not None:  # the second block manager and prefix caching keep theirs in another way
+                free.sort(key=lambda block: block.block_number)
 
     def _serve(self, requests: Sequence[Request]) -> list[list[int]]:
         """All are there before the first step, so that step i is the same work in every pass."""

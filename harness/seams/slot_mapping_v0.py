@@ -87,7 +87,8 @@ class Site:
         of no consequence here: the arm's tensor is compared whole, type included (`instrument.output_checking`).
         """
         check_arm(arm)
-        return (self._batch if arm.takes == "arrays" else self._sequences)(arm, on_error)
+        by_sequence = all(callable(getattr(arm, part, None)) for part in ("container", "append", "tensor"))
+        return (self._sequences if by_sequence else self._batch)(arm, on_error)
 
     def _sequences(self, arm: Any, on_error: Callable[[Exception], None]) -> Callable[..., None]:
         """For an arm that gathers slots sequence by sequence."""
@@ -156,14 +157,18 @@ class Site:
 
 
 def _of_batch(arm: Any, sequences: list[tuple[list[int], int, int]], padding: int, block_size: int) -> torch.Tensor:
-    """Hand the batch to an arm that takes arrays, as today's vLLM would have them."""
+    """Hand the whole batch to an arm, as on today's vLLM."""
     import torch
 
     tables, first_positions, counts = zip(*sequences, strict=True)
-    block_tables = np.zeros((len(tables), max(map(len, tables))), dtype=np.int32)
-    for row, table in zip(block_tables, tables, strict=True):
-        row[: len(table)] = table
-    slots: torch.Tensor = arm.slots(block_tables, np.array(first_positions), np.array(counts), block_size)
+    slots: torch.Tensor
+    if arm.takes == "lists":
+        slots = arm.slots(tables, first_positions, counts, block_size)
+    else:
+        block_tables = np.zeros((len(tables), max(map(len, tables))), dtype=np.int32)
+        for row, table in zip(block_tables, tables, strict=True):
+            row[: len(table)] = table
+        slots = arm.slots(block_tables, np.array(first_positions), np.array(counts), block_size)
     return torch.nn.functional.pad(slots, (0, padding), value=PAD_SLOT_ID) if padding else slots
 
 

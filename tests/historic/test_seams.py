@@ -8,8 +8,10 @@ import pytest
 import vllm.attention.backends.flash_attn as backend
 import vllm.worker.model_runner as model_runner
 
+from harness.config_file import load
+from harness.doctor import examine_historic
 from harness.seams import SEAMS
-from tests.historic.conftest import requests, started
+from tests.historic.conftest import CONFIG, requests, started
 
 PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
 SCOPE = "prepare_model_input"
@@ -162,6 +164,40 @@ def test_an_arm_that_raises_in_a_step_leaves_that_step_to_the_host(host, tmp_pat
     assert result.failure["arm"] == "Raising"
     assert "at last" in result.failure["error"]
     assert result.tokens == expected, "the whole batch was the host's own again, padding included"
+
+
+def test_an_arm_of_a_users_own_that_only_maps_batches_serves_as_well(host, tmp_path) -> None:
+    """As README's example: `slots` is all that the contract asks for, with lists or with arrays."""
+    (tmp_path / "mine.py").write_text(
+        "from patches.slot_mapping import List, Numpy\n\n\nclass Mine:\n    takes = 'lists'\n    slots = List().slots\n"
+    )
+    installed(host, "slot_mapping", ("mine", f"{tmp_path}/mine.py:Mine"))
+    result = host.run_pass("check", [0], requests(9, output_tokens=20))
+    assert result.mismatches == []
+
+
+def test_every_pass_has_the_same_blocks(host) -> None:
+    """Else what arms are handed would wander from pass to pass: vLLM hands out first what came back last."""
+    installed(host, "slot_mapping")
+    free = host._engine.scheduler[0].block_manager.gpu_allocator.free_blocks
+    seen = []
+    for _ in range(2):
+        host._as_at_first()
+        seen.append([block.block_number for block in free])
+        host.run_pass("bare", [0], requests(5))
+    assert seen[0] == seen[1] == sorted(seen[0])
+    assert [block.block_number for block in free] != seen[0]
+
+
+def test_doctor_finds_every_target_and_names_one_that_is_not_there() -> None:
+    for path in sorted(CONFIG.parent.glob("*.yaml")):
+        findings = list(examine_historic(load(path)))
+        assert [finding for finding in findings if finding.level == "fault"] == []
+        assert {"vllm", "seam", "scope", "probe", "arm"} <= {finding.subject for finding in findings}
+    findings = list(examine_historic(load(CONFIG, ["scope=prepare_outputs"])))
+    assert [(f.subject, f.found) for f in findings if f.level == "fault"] == [
+        ("scope", "ModelRunner has no method 'prepare_outputs'")
+    ]
 
 
 def test_a_pass_that_is_cut_short_gives_its_steps_and_the_next_one_is_whole(host) -> None:
