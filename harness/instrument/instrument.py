@@ -105,13 +105,13 @@ class Instrument:
     def _resolve_probes(self, seam_probe: str) -> int:
         """Find every probe's target; the slot of the seam's own function, or 0 where it is not probed."""
         seam_slot = 0
-        native = getattr(self._sites[0].native, "__func__", None)
+        native = getattr(self._sites[0].native, "__func__", self._sites[0].native)
         for slot, name in enumerate(self.probe_names, start=1):
             if name == seam_probe:
                 seam_slot = slot
                 continue
             target = resolve(name)
-            if native is not None and target.function is native:
+            if target.function is native:
                 seam_slot = slot  # the same function by its full name
             else:
                 self._targets.append((slot, target))

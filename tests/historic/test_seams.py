@@ -222,3 +222,15 @@ def test_a_pass_that_is_cut_short_gives_its_steps_and_the_next_one_is_whole(host
     assert result.columns["step"] == [0, 1, 2]
     assert all(now is then for now, then in zip(held(), before, strict=True))
     assert host.run_pass("bare", [1], work).tokens == expected
+
+
+@pytest.mark.parametrize("module", ["flash_attn", "utils"])
+def test_the_seams_function_by_its_full_name_is_the_seam(host, module) -> None:
+    """As a probe of its own it would be bound over the arm while the scope is open: every arm would time native."""
+    name = f"vllm.attention.backends.{module}.compute_slot_mapping"
+    chosen = arms("slot_mapping")
+    host.install("slot_mapping", chosen, [name, "torch.cat"], SCOPE)
+    index = [arm for arm, *_ in chosen].index("array")
+    columns = host.run_pass("probed", [index], requests(3)).columns
+    assert columns["torch.cat.calls"] == [1] * 8
+    assert columns[f"{name}.calls"] == [3] * 8
