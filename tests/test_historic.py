@@ -95,8 +95,8 @@ def test_it_becomes_the_same_command_there(monkeypatch, tmp_path) -> None:
     (home / "bin" / "python").touch()
     monkeypatch.setattr(vllm_v0, "HOME", str(home))
     with pytest.raises(HostError, match=SETUP):
-        interpreter()  # an environment that was begun and has no vLLM yet
-    (home / "lib" / "python3.11" / "site-packages" / "vllm-0.5.4.dist-info").mkdir(parents=True)
+        interpreter()  # a setup that broke off
+    (home / vllm_v0.READY).touch()
     became: list[object] = []
     monkeypatch.setattr(os, "execv", lambda *args: became.append(args))
     monkeypatch.setattr(sys, "argv", ["harness", "run", "a.yaml", "--set", "x=1"])

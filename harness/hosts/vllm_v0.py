@@ -30,6 +30,8 @@ __all__ = ["VERSION", "VllmV0Host", "go_where_it_is", "interpreter", "is_here", 
 
 VERSION: Final = "0.5.4"
 HOME: Final = ".venv-historic"
+READY: Final = ".ready-historic"
+"""Written when everything has been installed, so that a setup that broke off is none."""
 SETUP: Final = "make historic-setup"
 
 ENGINE_DEFAULTS: Final[dict[str, Any]] = {
@@ -59,7 +61,7 @@ def interpreter() -> Path:
     """
     for folder in (Path(), Path(__file__).parents[2]):
         python = folder / HOME / "bin" / "python"
-        if python.exists() and any((folder / HOME).glob(f"lib/python*/site-packages/vllm-{VERSION}.dist-info")):
+        if python.exists() and (folder / HOME / READY).exists():
             return python.absolute()
     raise HostError(f"host.kind: vllm_v0 is vLLM {VERSION}, which lives in {HOME}/ and is not set up: {SETUP}")
 
