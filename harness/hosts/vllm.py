@@ -18,6 +18,7 @@ from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
 from harness.hosts.starting import Environment, check_arguments, one_line
 from harness.instrument.calibration import Calibration
+from harness.roomy import with_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,7 +174,7 @@ class VllmHost:
         ]
         self._rpc("harness_begin", kind, [int(arm) for arm in schedule], [bool(step) for step in probed])
         if self._processes is None:
-            outputs = self._llm.generate(prompts, params, use_tqdm=False)
+            outputs = with_room(self._llm.generate, prompts, params, use_tqdm=False)
         else:
             outputs = self._processes.call(self._generate_together, prompts, params)
         records = merge_workers(self._rpc("harness_end"))

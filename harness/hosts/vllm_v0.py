@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.errors import ConfigError, HostError
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.starting import Environment, check_arguments, engine_dtype, one_line
+from harness.roomy import with_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,7 +209,7 @@ class VllmV0Host:
         assert self._instrument is not None  # noqa: S101 (install comes first)
         self._as_at_first()
         self._instrument.begin(kind, schedule, probed)
-        tokens = self._serve(requests)
+        tokens = with_room(self._serve, requests)
         return PassResult(tokens=tokens, **self._instrument.end())
 
     def _as_at_first(self) -> None:
