@@ -19,6 +19,7 @@ import numpy as np
 from harness import __version__
 from harness.config import Arm
 from harness.config_file import Loaded
+from harness.digits import significant
 from harness.errors import RecordsError
 from harness.measured import arm_values
 from harness.statistics import Interval, joint_confidence, paired_difference, slope
@@ -177,8 +178,8 @@ def describe(last: Mapping[str, Any] | None, now: dt.datetime) -> str:
     planted = _listed([f"{each['planted_us']:g}" for each in last["recovered"]])
     outcome = f"recovered planted {planted} us" if last["passed"] else f"did NOT recover planted {planted} us"
     return (
-        f"{age} before, {last['engine']}: {outcome}; resolves {last['resolves_us']:.2g} us a step in the scope and "
-        f"{last['resolves_step_us']:.2g} us end to end in {last['seconds']:g} s"
+        f"{age} before, {last['engine']}: {outcome}; resolves {significant(last['resolves_us'], 2)} us a step in the "
+        f"scope and {significant(last['resolves_step_us'], 2)} us end to end in {last['seconds']:g} s"
     )
 
 

@@ -44,6 +44,7 @@ def command(
 
     from harness.cli.run import execute
     from harness.config_file import load
+    from harness.digits import significant
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records import RunFolder, read_run
     from harness.report.table import format_interval
@@ -74,8 +75,8 @@ def command(
     console.print(table)
     console.print("Intervals hold together at 95 %; planted delays are relative to a planted 0.", style="dim")
     console.print(
-        f"In {seconds:g} s of measuring this machine resolves {result.resolves_us:.2g} us a step in the scope, "
-        f"{result.resolves_step_us:.2g} us end to end (95 % half-width of one comparison).",
+        f"In {seconds:g} s of measuring this machine resolves {significant(result.resolves_us, 2)} us a step in the "
+        f"scope, {significant(result.resolves_step_us, 2)} us end to end (95 % half-width of one comparison).",
         highlight=False,
     )
     console.print(f"selftest {'passed' if result.passed else 'FAILED'}", style="bold")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from harness.digits import significant
 from harness.drift import LEVEL, MACHINE, SHARE
 from harness.report.table import format_interval
 from harness.seams import AA, SEAMS
@@ -162,7 +163,8 @@ def verdict_sentence(summary: Summary) -> str:
         for verdict in ("equivalent", "not resolved"):
             listed = [c.arm for c in found if c.verdict == verdict]
             words += [f"{', '.join(listed)} {verdict}"] if listed else []
-        sentences.append(f"In {name}, against {summary.baseline} ({usual_us:.4g} us a step): {'; '.join(words)}.")
+        usual = f"{significant(usual_us, 4)} us a step"
+        sentences.append(f"In {name}, against {summary.baseline} ({usual}): {'; '.join(words)}.")
     return " ".join(sentences)
 
 
@@ -234,8 +236,8 @@ def _outliers(summary: Summary) -> list[str]:
     if not found.outlying:
         return [f"None of {found.steps:,} steps was outlying."]
     causes = [
-        f"in {cause.steps:,} {cause.meaning} (so in {cause.outlying_share * 100:.2g} % of the outlying steps and "
-        f"{cause.ordinary_share * 100:.2g} % of the others)"
+        f"in {cause.steps:,} {cause.meaning} (so in {significant(cause.outlying_share * 100, 2)} % of the outlying "
+        f"steps and {significant(cause.ordinary_share * 100, 2)} % of the others)"
         for cause in found.causes
         if cause.steps
     ]
