@@ -89,6 +89,17 @@ def test_without_its_environment_the_run_says_how_to_make_it(monkeypatch, tmp_pa
         go_where_it_is()
 
 
+def test_an_environment_that_lost_its_vllm_is_said_so_and_not_entered_for_ever(monkeypatch, tmp_path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    (tmp_path / vllm_v0.READY).touch()
+    monkeypatch.setattr(vllm_v0, "HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(os, "execv", lambda *args: pytest.fail("it is here already"))
+    with pytest.raises(HostError, match="has no vLLM"):
+        go_where_it_is()
+
+
 def test_it_becomes_the_same_command_there(monkeypatch, tmp_path) -> None:
     home = tmp_path / "venv"
     (home / "bin").mkdir(parents=True)

@@ -84,6 +84,8 @@ def go_where_it_is() -> None:
     """
     if not is_here():
         python = str(interpreter())
+        if Path(sys.prefix).resolve() == Path(python).parents[1].resolve():
+            raise HostError(f"{HOME}/ is set up and has no vLLM {VERSION}: make clean, then {SETUP}")
         sys.stdout.flush()
         sys.stderr.flush()
         os.execv(python, [python, "-m", "harness", *sys.argv[1:]])  # noqa: S606 (our own interpreter)
