@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from harness.config_workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
 from harness.instrument.scopes import JOIN, parts
-from harness.seams import NATIVE, SEAMS, Place
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from harness.seams import NATIVE, SEAMS, Place, how_to_get
 
 __all__ = [
     "Arm",
@@ -213,7 +210,7 @@ class Experiment(Strict):
             raise ValueError(f"seam: there is no seam {self.seam!r}; there are {', '.join(SEAMS)}")
         places = SEAMS[self.seam].places
         if self.host.generation not in places:
-            raise ValueError(f"seam: {self.seam!r} is not in this runner: {_where(places)}")
+            raise ValueError(f"seam: {self.seam!r} is not in this runner: {how_to_get(places)}")
         known = [NATIVE, *places[self.host.generation].arms]
         names = [arm.name for arm in self.arms]
         for arm in self.arms:
@@ -241,12 +238,6 @@ class Experiment(Strict):
         if "worker_extension_cls" in self.engine:
             raise ValueError("engine: worker_extension_cls is how harness gets into the engine; leave it out")
         return self
-
-
-def _where(places: Collection[str]) -> str:
-    """What to set in a config to get to one of these generations."""
-    settings = {"v0": "host.kind: vllm_v0", "v1": "host.model_runner: v1", "v2": "host.model_runner: v2"}
-    return " or ".join(f"set {settings[generation]}" for generation in places)
 
 
 def place_of(experiment: dict[str, Any]) -> Place | None:

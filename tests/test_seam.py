@@ -34,6 +34,23 @@ def test_every_arm_serves_as_native_does_under_both_signatures(table_class, name
     assert len(calls) == 5
 
 
+@pytest.mark.parametrize("name", ARMS)
+def test_no_arm_reads_what_is_on_the_device(name: str) -> None:
+    """On `meta` every attempt to read a value raises; slots go there by way of the host's half of vLLM's buffer."""
+    native = Runner().serve(LENGTHS)
+    runner = Runner()
+    table = runner.table
+    table.slot_mapping.gpu = table.slot_mapping.cpu.to("meta")
+    errors: list[Exception] = []
+    (site,) = sites(runner)
+    implementation = site.implement(load_object(ARMS[name])(), errors.append)
+    table.compute_slot_mapping = lambda num_reqs, starts, positions: implementation(
+        num_reqs, starts.to("meta"), positions.to("meta")
+    )
+    assert runner.serve(LENGTHS) == native
+    assert errors == []
+
+
 def test_the_known_signatures() -> None:
     assert check_signature(BlockTable.compute_slot_mapping) == DEVICE_SIGNATURE
     assert check_signature(OldBlockTable.compute_slot_mapping) == NUMPY_SIGNATURE

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_dummy" in this process)
 from harness.errors import HarnessError
+from harness.hosts.starting import engine_dtype
 from harness.instrument.instrument import Instrument
 from harness.instrument.loops import loop_of
 from harness.pyspy import admit_tracers
@@ -61,7 +62,7 @@ class WorkerExtension:
             "torch_threads": torch.get_num_threads(),
             "cpus": sorted(os.sched_getaffinity(0)),
             "model": type(runner.get_model()).__name__,
-            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "dtype": engine_dtype(config.model_config.dtype),
             "max_model_len": config.model_config.max_model_len,
             "vocab_size": config.model_config.get_vocab_size(),
             "block_size": _block_sizes(runner),

@@ -7,16 +7,25 @@ the engine's process. To add a seam: a module here with `sites(runner)`, its arm
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from harness.errors import SeamError
 
-__all__ = ["AA", "NATIVE", "SEAMS", "Place", "Seam"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["AA", "NATIVE", "SEAMS", "Place", "Seam", "how_to_get"]
 
 NATIVE: Final = "native"
 """The arm that is the host's own implementation; it exists at every seam."""
 AA: Final = "A/A"
 """The baseline once more, as an arm of its own: what it differs by from itself is the floor under every claim."""
+
+
+def how_to_get(generations: Iterable[str]) -> str:
+    """What to set in a config to have a runner of one of these generations."""
+    settings = {"v0": "host.kind: vllm_v0", "v1": "host.model_runner: v1", "v2": "host.model_runner: v2"}
+    return " or ".join(f"set {settings[generation]}" for generation in generations)
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,7 @@ class Seam:
         if generation not in self.places:
             raise SeamError(
                 f"seam {self.name} lives on {' and '.join(self.places)} runners, this is {runner.__module__}."
-                f"{runner.__name__}; set host.model_runner: {next(iter(self.places))}"
+                f"{runner.__name__}; {how_to_get(self.places)}"
             )
         return self.places[generation]
 

@@ -1,12 +1,13 @@
 """The contract of arms that map slots, the same for every host, and the checks that hold an arm to it.
 
 Where the seam is in a host, and how its state is handed over, is in the module of that host's generation
-(`slot_mapping`, `slot_mapping_v2`).
+(`slot_mapping`, `slot_mapping_v2`, `slot_mapping_v0`).
 """
 
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -14,16 +15,49 @@ import numpy as np
 from harness.errors import SeamError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import torch
 
     IntArray: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
 
-__all__ = ["PAD_SLOT_ID", "ArraysArm", "ListsArm", "SlotMappingArm", "check_arm", "checked", "guarded"]
+__all__ = [
+    "PAD_SLOT_ID",
+    "ArraysArm",
+    "ListsArm",
+    "SlotMappingArm",
+    "check_arm",
+    "checked",
+    "guarded",
+    "known_signature",
+]
 
 PAD_SLOT_ID: Final = -1
 """What the kernel on a device writes behind the last token's slot (vllm/v1/attention/backends/utils.py)."""
+
+
+def known_signature(
+    function: Callable[..., Any], known: Collection[tuple[str, ...]], name: str, module: str
+) -> tuple[str, ...]:
+    """The parameter names of the host's function, if they are known ones.
+
+    Args:
+        function: the host's.
+        known: signatures that the seam's module knows.
+        name: of the host's function, for the error.
+        module: the seam's, for the error.
+
+    Raises:
+        SeamError: an unknown signature; the message shows it and the known ones.
+    """
+    found = tuple(inspect.signature(function).parameters)
+    if found not in known:
+        told = " or ".join(f"({', '.join(signature)})" for signature in known)
+        raise SeamError(
+            f"seam slot_mapping: this vLLM has {name}({', '.join(found)}), harness knows {told}; "
+            f"nothing was patched. Use a vLLM that `harness doctor` accepts, or teach harness/seams/{module}.py"
+        )
+    return found
 
 
 class ListsArm(Protocol):

@@ -7,14 +7,13 @@ arm, and never synchronises with a device.
 
 from __future__ import annotations
 
-import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from harness.errors import SeamError
-from harness.seams.slot_contract import PAD_SLOT_ID, check_arm, checked, guarded
+from harness.seams.slot_contract import PAD_SLOT_ID, check_arm, checked, guarded, known_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,14 +38,7 @@ def check_signature(method: Callable[..., Any]) -> tuple[str, ...]:
     Raises:
         SeamError: an unknown signature; the message shows it and the known ones.
     """
-    found = tuple(inspect.signature(method).parameters)
-    if found not in KNOWN_SIGNATURES:
-        known = " or ".join(f"({', '.join(signature)})" for signature in KNOWN_SIGNATURES)
-        raise SeamError(
-            f"seam slot_mapping: this vLLM has compute_slot_mapping({', '.join(found)}), harness knows {known}; "
-            "nothing was patched. Use a vLLM that `harness doctor` accepts, or teach harness/seams/slot_mapping.py"
-        )
-    return found
+    return known_signature(method, KNOWN_SIGNATURES, "compute_slot_mapping", "slot_mapping")
 
 
 class Site:

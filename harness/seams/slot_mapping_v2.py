@@ -9,13 +9,12 @@ difference; a host implementation would have to pay for it. What the batch holds
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from harness.errors import SeamError
-from harness.seams.slot_contract import PAD_SLOT_ID, check_arm, checked, guarded
+from harness.seams.slot_contract import PAD_SLOT_ID, check_arm, checked, guarded, known_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,14 +37,7 @@ def check_signature(method: Callable[..., Any]) -> tuple[str, ...]:
     Raises:
         SeamError: an unknown signature; the message shows it and the known ones.
     """
-    found = tuple(inspect.signature(method).parameters)
-    if found not in KNOWN_SIGNATURES:
-        known = " or ".join(f"({', '.join(signature)})" for signature in KNOWN_SIGNATURES)
-        raise SeamError(
-            f"seam slot_mapping: this vLLM has compute_slot_mappings({', '.join(found)}), harness knows {known}; "
-            "nothing was patched. Use a vLLM that `harness doctor` accepts, or teach harness/seams/slot_mapping_v2.py"
-        )
-    return found
+    return known_signature(method, KNOWN_SIGNATURES, "compute_slot_mappings", "slot_mapping_v2")
 
 
 class HostTables:

@@ -23,7 +23,7 @@ __all__ = ["SUBSTITUTED", "import_vllm"]
 SUBSTITUTED: Final = (
     "FlashAttention and the cache write are plain PyTorch",
     "custom operators run their own forward_native",
-    "no CUDA graph is captured, but steps are padded as for one",
+    "no CUDA graph is captured, but steps are padded as for one unless the engine is eager",
     "the number of KV-cache blocks is given, not profiled",
     "weights are random, at a scale at which a wrong cache changes the tokens",
 )
