@@ -10,8 +10,8 @@ READY  := $(VENV)/.ready-$(EXTRA)
 HISTORIC := .venv-historic
 PAST     := $(HISTORIC)/.ready-historic
 
-# Caches stay inside .venv/, so that nothing ever lands in the work tree.
-export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/.cache/pycache
+# What is installed was compiled by the setup; nothing is compiled into the work tree.
+export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: run gpu historic historic-setup test fast lint check setup clean
 .DEFAULT_GOAL := help

@@ -46,4 +46,10 @@ else
         install --torch-backend=auto --editable ".[cuda,test,lint]"
     fi
 fi
-"$venv/bin/python" -m compileall -q harness patches >/dev/null
+
+# Byte code, once: uv leaves none, and where writing it is switched off (PYTHONDONTWRITEBYTECODE, as on build machines)
+# every start of every process would compile torch and vLLM anew, which doubles an engine's start. Beside the packages,
+# where every Python finds it. Some packages bring files that are no valid Python, which says nothing about the rest.
+echo "setup: compiling byte code (about a minute, once)" >&2
+site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+"$venv/bin/python" -m compileall -qq -j 0 -x '/tests/' "$site" >/dev/null || true
