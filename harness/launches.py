@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness.agreement import SIGNATURE, signature_difference
+from harness.children import begin_as_child
 from harness.errors import RecordsError
 from harness.experiment import INTERRUPTED, Outcome, facts_at_end, facts_at_start
 from harness.records import read_run
@@ -114,7 +115,9 @@ class Launches:
         ]
         environment = {**os.environ, "PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
         # In a process group of its own: Ctrl-C reaches it once, from here.
-        process = self.start(arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0)
+        process = self.start(
+            arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0, preexec_fn=begin_as_child
+        )
         try:
             exit_status = int(process.wait())
         except KeyboardInterrupt:

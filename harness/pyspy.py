@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.children import begin_as_child
 from harness.errors import ProfilerError
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ PERMISSION: Final = "run as root, or in a container with --cap-add SYS_PTRACE, o
 """What lets py-spy attach."""
 ATTACH_S: Final = 120
 """How long py-spy may take until it samples: with native frames it reads the symbols of every library first."""
-PR_SET_PDEATHSIG: Final = 1
 PR_SET_PTRACER: Final = 0x59616D61
 PR_SET_PTRACER_ANY: Final = 2**64 - 1
 """Of linux/prctl.h."""
@@ -112,7 +112,7 @@ class Recorder:
                 # In a process group of its own: Ctrl-C is ours to hand on.
                 self._process: subprocess.Popen[Any] = subprocess.Popen(  # noqa: S603
                     [*command, *self._options], stdout=log, stderr=log, stdin=subprocess.DEVNULL, process_group=0,
-                    preexec_fn=_end_with_parent,
+                    preexec_fn=begin_as_child,  # it stops another process for a living, so it must not outlive us
                 )  # fmt: skip
         except OSError as error:
             raise ProfilerError(f"{program} cannot be started: {error.strerror or error}") from error
@@ -200,8 +200,3 @@ def admit_tracers() -> None:
     would be refused (prctl(2), PR_SET_PTRACER). Elsewhere the call is refused, and nothing is lost.
     """
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(PR_SET_PTRACER_ANY), 0, 0, 0)
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this process when its parent dies in any way: it stops another process for a living."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import stats
 
 from harness.analysis import summarise
+from harness.children import begin_as_child
 from harness.errors import HostError
 from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model
 from harness.records import read_run
@@ -186,6 +187,8 @@ def _latency_spec(loaded: Loaded, delay_us: float, output_json: Path) -> dict[st
 
 def _run(command: list[str], log: Path, environment: dict[str, str] | None, well: tuple[int, ...] = (0,)) -> None:
     with log.open("wb") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False, preexec_fn=begin_as_child
+        )
     if done.returncode not in well:
         raise HostError(f"a launch failed with status {done.returncode}; its log: {log}")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from harness.children import begin_as_child
 from harness.config_file import load
 from harness.experiment import Run
 from harness.launches import PADDING, Launches, draw
@@ -184,4 +185,4 @@ def test_ctrl_c_reaches_a_launch_once(launch, monkeypatch) -> None:
     launches, _ = launch(n1="interrupted")
     launches.execute()
     assert sent == [signal.SIGINT]
-    assert all(how["process_group"] == 0 for _, how in Process.started)
+    assert all(how["process_group"] == 0 and how["preexec_fn"] is begin_as_child for _, how in Process.started)

@@ -63,8 +63,16 @@ attaches = pytest.mark.skipif(bool(REFUSED), reason=REFUSED)
 LOOP = f"{BUSY}while True: _prepare_inputs()"
 
 
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["", "SIGINT ignored"])
+def sigint(request) -> Iterator[None]:
+    """As in a terminal, and as below `harness ... &` in a script, or nohup."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @attaches
-def test_what_a_process_does_is_seen() -> None:
+def test_what_a_process_does_is_seen(sigint) -> None:
     with running(LOOP) as pid, Recorder(pid, rate_hz=200) as recorder:
         time.sleep(1)
     found = recorder.sampled
