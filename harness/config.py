@@ -147,8 +147,9 @@ class Flamegraph(Strict):
 
     Attributes:
         seconds: about how long each arm is sampled.
-        rate_hz: samples a second; null takes 200, and 50 with native frames, which take long to read. A rate
-            at which py-spy falls behind leaves the engine hardly any time to run between two samples.
+        rate_hz: samples a second; null takes up to 200, and up to 50 with native frames, which take long to read: as
+            many as a short trial finds to make a step at most twice as long. A rate at which py-spy falls behind leaves
+            the engine hardly any time to run between two samples.
         native: also frames of C and C++.
         whole: show all that the process did, and not the scope alone.
         nonblocking: let the engine run on while its stacks are read, which tears them; only where stopping it for each
@@ -163,7 +164,7 @@ class Flamegraph(Strict):
 
     @property
     def rate(self) -> int:
-        """Samples a second."""
+        """Samples a second; the most of them where nothing is said."""
         return self.rate_hz or (50 if self.native else 200)
 
 

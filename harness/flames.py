@@ -1,7 +1,8 @@
 """Passes of their own under py-spy, one recording an arm; never those whose times are reported.
 
 Just before and after its recording each arm serves some passes without py-spy: what they take tells how much sampling
-slows the engine.
+slows the engine. How often py-spy looks follows a short trial, unless the config says it: each look stops the engine,
+and for how long depends on the machine, so that a rate which is bearable here makes steps ten times as long there.
 """
 
 from __future__ import annotations
@@ -23,10 +24,52 @@ if TYPE_CHECKING:
     from harness.hosts.base import PassResult
     from harness.stacks import Stacks
 
-__all__ = ["PLAIN_PASSES", "record"]
+__all__ = ["BEARABLE", "PLAIN_SHARE", "bearable_rate", "record"]
 
-PLAIN_PASSES: Final = 5
-"""Without py-spy, before a recording and once more after it."""
+PLAIN_SHARE: Final = 0.2
+"""Of a recording's time: as long the arm is served without py-spy, half of it before and half after."""
+BEARABLE: Final = 2.0
+"""How many times as long a step may take under py-spy, at most."""
+TRIAL_S: Final = 2.0
+"""A trial of a rate lasts so long."""
+TRIALS: Final = 4
+SLOWEST_HZ: Final = 5
+"""Below this nothing is gained: 15 s would give fewer samples than a picture needs."""
+
+
+def bearable_rate(pid: int, settings: Flamegraph, serve: Callable[[], PassResult]) -> int:
+    """The highest rate, up to that of the settings, at which a step takes at most `BEARABLE` times as long.
+
+    A step that takes s times as long is stopped for 1 - 1/s of the time, a share that goes with the rate; where py-spy
+    falls behind it goes with less than was asked for, so that one trial is not enough.
+
+    Args:
+        pid: the process that runs the model runner.
+        settings: how to sample.
+        serve: serves the workload once, in a bare pass.
+
+    Raises:
+        ProfilerError: as from `record`.
+    """
+    plain_us = statistics.median(_served(serve, TRIAL_S / 2))
+    rate_hz = settings.rate
+    for _ in range(TRIALS):
+        with Recorder(pid, rate_hz, settings.native, settings.nonblocking) as recorder:
+            slowed = statistics.median(_served(serve, TRIAL_S, lambda: recorder.sampling)) / plain_us
+        if slowed <= BEARABLE or rate_hz <= SLOWEST_HZ:
+            break
+        stopped, bearable = 1 - 1 / slowed, 1 - 1 / BEARABLE
+        rate_hz = max(int(0.8 * rate_hz * bearable / stopped), SLOWEST_HZ)
+    return rate_hz
+
+
+def _served(serve: Callable[[], PassResult], seconds: float, on: Callable[[], bool] = lambda: True) -> list[float]:
+    """Serve for about so long, once at least, and as long as `on` says so: what a step took in each pass, in us."""
+    ends = time.monotonic() + seconds
+    found: list[float] = []
+    while not found or (time.monotonic() < ends and on()):
+        found.append(_step_us(serve()))
+    return found
 
 
 def record(pid: int, settings: Flamegraph, scope: str, serve: Callable[[], PassResult]) -> tuple[Recording, Stacks]:
@@ -44,7 +87,7 @@ def record(pid: int, settings: Flamegraph, scope: str, serve: Callable[[], PassR
     Raises:
         ProfilerError: py-spy is missing, may not attach, or the process is gone.
     """
-    plain_us = [_step_us(serve()) for _ in range(PLAIN_PASSES)]
+    plain_us = _served(serve, settings.seconds * PLAIN_SHARE / 2)
     sampled_us: list[float] = []
     steps = 0
     at_most_s = 600 + 10 * settings.seconds  # a pass is served to its end, however long it takes
@@ -56,7 +99,7 @@ def record(pid: int, settings: Flamegraph, scope: str, serve: Callable[[], PassR
             steps += len(result.columns["step"])
             if not recorder.sampling:
                 break  # what it has seen by then, or why it stopped, comes below
-    plain_us += [_step_us(serve()) for _ in range(PLAIN_PASSES)]
+    plain_us += _served(serve, settings.seconds * PLAIN_SHARE / 2)
     found = recorder.sampled
     if not found.samples:
         raise ProfilerError(f"py-spy saw nothing of process {pid}: sample for longer, or more often")

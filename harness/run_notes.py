@@ -18,6 +18,8 @@ OPTIONS: Final = {
     "tables: probed times hold the device's, and only bare steps are as fast as they would be without",
     "nvtx": "scope and arms were in NVTX ranges (protocol.nvtx), whose cost is in every arm alike",
 }
+LEFT_OUT: Final = {"counted": "counting", "traced": "tracing"}
+"""Passes that have a budget, as extras.py leaves arms out of them."""
 
 
 def run_notes(records: Records) -> list[str]:
@@ -28,12 +30,23 @@ def run_notes(records: Records) -> list[str]:
         notes.append("this run never ended by itself: its process was killed, or is still at work")
     elif run["status"] != "complete" or run.get("message"):
         notes.append(run.get("message") or f"this run is {run['status']}")
+    plan = run.get("plan")
     clipped, cap = run.get("workload", {}).get("clipped"), run.get("host", {}).get("max_model_len")
     if clipped:
         notes.append(f"{clipped} requests were clipped to the model's {cap} tokens")
     if run.get("host", {}).get("details", {}).get("generation") == "v2":
         notes.append(HOST_TABLES)
     notes += [said for key, said in OPTIONS.items() if run["config"]["protocol"].get(key)]
+    if plan and plan.get("fit") is not None and plan["fit"] < plan["groups"]:
+        notes.append(
+            f"{plan['asked_s']:g} s had room for {plan['fit']} of the {plan['groups']} passes of each arm that an "
+            "interval needs; these were measured and no more, so intervals are wide"
+        )
+    notes += [
+        f"not {done}, since {noun} the others took its share of the time: {', '.join(run[f'not_{done}'])}"
+        for done, noun in LEFT_OUT.items()
+        if run.get(f"not_{done}")
+    ]
     if missing := run.get("flamegraphs_missing"):
         got = ", ".join(run.get("flamegraphs", {}))
         notes.append(f"{f'flamegraphs of {got} only' if got else 'no flamegraphs'}: {missing}")

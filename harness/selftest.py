@@ -8,15 +8,12 @@ up which letter had which delay. After Mytkowicz et al., "Evaluating the accurac
 from __future__ import annotations
 
 import datetime as dt
-import json
-import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from harness import __version__
+from harness import __version__, remembered
 from harness.config import Arm
 from harness.config_file import Loaded
 from harness.digits import significant
@@ -143,30 +140,22 @@ def evaluate(records: Records, delays: Mapping[str, float], seconds: float) -> S
 
 # The last result on this machine is remembered, so that doctor and every report can quote it.
 
-
-def _memory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "harness" / "selftest.json"
+MEMORY: Final = "selftest"
 
 
 def remember(result: SelftestResult, engine: str, cpu: str) -> None:
     """Keep the result for this machine and engine."""
-    path = _memory()
-    path.parent.mkdir(parents=True, exist_ok=True)
     when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    content = {
-        "when": when, "harness": __version__, "engine": engine, "cpu": cpu, "passed": result.passed,
-        **asdict(result),
-    }  # fmt: skip
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    remembered.remember(
+        MEMORY,
+        {"when": when, "harness": __version__, "engine": engine, "cpu": cpu, "passed": result.passed, **asdict(result)},
+    )
 
 
 def last_result(cpu: str) -> dict[str, Any] | None:
     """The last selftest on a machine with this processor, if one is remembered."""
-    try:
-        content = json.loads(_memory().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and content.get("cpu") == cpu else None
+    content = remembered.recall(MEMORY)
+    return content if content.get("cpu") == cpu else None
 
 
 def describe(last: Mapping[str, Any] | None, now: dt.datetime) -> str:

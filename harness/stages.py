@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from harness.agreement import signature, signature_difference, token_difference
-from harness.errors import ArmError, HarnessError, ProfilerError, RecordsError, SeamError, StepMismatchError
+from harness.digits import duration, significant
+from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
 from harness.exposure import PLANTED_US, planted_name
-from harness.extras import Extras
+from harness.extras import COUNTING_SLOWS, Extras
+from harness.measuring import Measuring
+from harness.planning import beside_s
 from harness.pyspy import Recorder
-from harness.schedule import complete_blocks
+from harness.remembered import recall, remember
 from harness.seams import AA, NATIVE, SEAMS
-from harness.stopping import looks
 from harness.workload import Work, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.config import Until
     from harness.config_file import Loaded
     from harness.hosts.base import Host, HostInfo, PassResult
     from harness.instrument.instrument import PassKind
+    from harness.planning import Plan
     from harness.records import RunFolder
 
 __all__ = ["Observer", "Stages"]
 
-MIN_PASSES: Final = 3
-"""Fewer groups give no interval."""
+STARTS: Final = "starts"
+"""Under this name it is remembered how long engines took to start."""
 
 
 class Observer(Protocol):
@@ -40,8 +41,8 @@ class Observer(Protocol):
         """Something that the user should know now."""
         ...
 
-    def stage(self, name: str, passes: int) -> None:
-        """A stage of so many passes begins."""
+    def stage(self, name: str, passes: int, seconds: float | None = None) -> None:
+        """A stage of so many passes begins, and takes about so long, where that can be told."""
         ...
 
     def advance(self) -> None:
@@ -62,20 +63,19 @@ class Stages:
     facts: dict[str, Any]
     trace_steps: int = 0
     flamegraphs: bool = False
-    measured: bool = False
     _installed: list[str] = field(default_factory=list, init=False)
-    _under_way: int | None = field(default=None, init=False)
-    _group: int = field(default=0, init=False)
+    _measuring: Measuring | None = field(default=None, init=False)
+    _pass_s: float = field(default=0.0, init=False)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there may be measured passes."""
+        return self._measuring is not None and self._measuring.begun
 
     def go(self) -> None:
         """Everything from the engine's start to the last pass."""
         experiment = self.loaded.experiment
-        self.observer.stage("starting the engine", 0)
-        info = self.host.start()
-        self.facts["host"] = _host_facts(info)
-        # The model as the config names it, without this machine's paths.
-        self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
-        self.facts["environment"] = self.host.environment
+        info = self._start()
         work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
 
         # Native comes first whether or not it is an arm: it is what equality is held against.
@@ -105,17 +105,53 @@ class Stages:
         self._warm_up(work)
         self._note_equality()
         arms = [name for name in self._measurable() if name not in self.unequal]
-        if arms:
-            extras, own = self._extras(work), [arm.name for arm in experiment.arms if arm.name in arms]
-            if experiment.protocol.counters:
-                extras.count(own)
-            self._measure(work, arms, steps)
-            if info.device.startswith("cuda"):
-                extras.device(own)
-            if self.trace_steps:
-                extras.trace(own, self.trace_steps)
-            if self.flamegraphs:
-                extras.sample(own, self.host.admit_profiler, experiment.flamegraph, experiment.scope)
+        if not arms:
+            return
+        own = [arm.name for arm in experiment.arms if arm.name in arms]
+        self._measuring = Measuring(
+            experiment.protocol, self.host, self.folder, self.observer, work.requests, self._installed, arms, steps,
+            self._verify, self.half_width_us, self.facts,
+        )  # fmt: skip
+        plan = self._measuring.plan(self._pass_s)
+        self._tell(plan, steps, len(own))
+        extras = self._extras(work, beside_s(plan))
+        if experiment.protocol.counters:
+            extras.count(own)
+        self._measuring.run(plan)
+        if info.device.startswith("cuda"):
+            extras.device(own)
+        if self.trace_steps:
+            extras.trace(own, self.trace_steps)
+        if self.flamegraphs:
+            extras.sample(own, self.host.admit_profiler, experiment.flamegraph, experiment.scope)
+
+    def _start(self) -> HostInfo:
+        experiment = self.loaded.experiment
+        engine = f"{experiment.host.kind}, {experiment.host.process}, {experiment.engine['model']}"
+        started_s = recall(STARTS).get(engine)
+        self.observer.stage("starting the engine", 0, started_s if isinstance(started_s, int | float) else None)
+        began = time.monotonic()
+        info = self.host.start()
+        remember(STARTS, {**recall(STARTS), engine: time.monotonic() - began})
+        self.facts["host"] = _host_facts(info)
+        # The model as the config names it, without this machine's paths.
+        self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
+        self.facts["environment"] = self.host.environment
+        return info
+
+    def _tell(self, plan: Plan, steps: int, counted: int) -> None:
+        """How long it will take, as soon as that is known."""
+        counting_s = counted * self._pass_s * COUNTING_SLOWS if self.loaded.experiment.protocol.counters else 0.0
+        step_ms = self._pass_s / steps * 1e3
+        self.observer.note(
+            f"a step takes {significant(step_ms, 2)} ms here: {plan.groups} passes of each arm, all measured in about "
+            f"{duration(plan.expected_s + min(counting_s, beside_s(plan)))}"
+        )
+        if plan.short:
+            self.observer.note(
+                f"{plan.asked_s:g} s have room for {plan.fit} of the {plan.groups} passes of each arm that an interval "
+                "needs, so it takes longer than was asked for"
+            )
 
     def _may_sample(self) -> bool:
         """Whether py-spy may attach; told now, and not when everything else has been measured."""
@@ -141,7 +177,9 @@ class Stages:
     def _check(self, work: Work) -> int:
         """Compare every arm with native on the same inputs at each step; the number of steps."""
         self.observer.stage("checking that all arms compute the same", 1)
+        began = time.monotonic()
         result = self.host.run_pass("check", [0], work.requests)
+        self._pass_s = time.monotonic() - began
         self._check_failure(result, "the checking pass")
         self.observer.advance()
         probe = SEAMS[self.loaded.experiment.seam].probe
@@ -171,7 +209,7 @@ class Stages:
         """Serve the workload under each arm alone: it warms up, and its tokens are compared with native's."""
         rounds = self.loaded.experiment.protocol.warmup
         arms = [name for name in self._installed if name not in self.unequal]
-        self.observer.stage("warming up, comparing tokens", rounds * len(arms))
+        self.observer.stage("warming up, comparing tokens", rounds * len(arms), rounds * len(arms) * self._pass_s)
         durations = []
         for _ in range(rounds):
             for name in arms:
@@ -192,90 +230,32 @@ class Stages:
                 self.observer.advance()
         self._pass_s = statistics.median(durations)
 
-    def _measure(self, work: Work, arms: list[str], steps: int) -> None:
-        protocol = self.loaded.experiment.protocol
-        # What a step can meet: each arm probed and, unless the protocol says otherwise, bare as well.
-        treatments = [
-            (self._installed.index(name), probed) for name in arms for probed in (True, False)[: 1 + protocol.bare]
-        ]
-        passes, seconds = protocol.passes, protocol.seconds
-        if protocol.until is not None:
-            seconds = protocol.until.max_seconds
-        if seconds is not None:  # fixed now, before anything is measured
-            passes = max(MIN_PASSES, round(seconds / (self._pass_s * len(treatments))))
-        schedule = complete_blocks(len(treatments), steps, passes, protocol.seed, protocol.order, protocol.grain)
-        self.measured = True
-        self.facts |= {"passes_planned": schedule.shape[0] * schedule.shape[1], "arms_measured": arms}
-        if protocol.until is not None:
-            self.facts["looks"] = looks(passes)
-        self.folder.write_run(self.facts)  # from here on the passes can be read, whatever becomes of this process
-        self.observer.stage("measuring", self.facts["passes_planned"])
-        began = time.monotonic()
-        for self._group, group in enumerate(schedule):
-            for steps_of_pass in group:
-                self._one_pass([treatments[chosen] for chosen in steps_of_pass], work)
-            if protocol.until is not None and self._enough(protocol.until, time.monotonic() - began):
-                break
-
-    def _extras(self, work: Work) -> Extras:
+    def _extras(self, work: Work, budget_s: float) -> Extras:
         def alone(kind: PassKind, arm: str, where: str) -> PassResult:
             result = self.host.run_pass(kind, [self._installed.index(arm)], work.requests)
             self._check_failure(result, where)
             self._check_signature(result, where)
             return result
 
-        return Extras(alone, self.folder, self.observer, self.facts)
+        return Extras(alone, self.folder, self.observer, self.facts, budget_s, self._pass_s)
 
-    def _enough(self, until: Until, elapsed_s: float) -> bool:
-        """Whether to stop: at a look with all intervals narrow enough, or since the time is over."""
-        groups = self._group + 1
-        over = groups == self.facts["looks"][-1] or (elapsed_s > until.max_seconds and groups >= MIN_PASSES)
-        if not over and groups not in self.facts["looks"]:
-            return False
-        half_width_us = self.half_width_us()
-        narrow = half_width_us <= until.half_width_us
-        self.facts["stopped"] = {"groups": groups, "half_width_us": half_width_us, "narrow_enough": narrow}
-        return narrow or over
-
-    def _one_pass(self, treatments: list[tuple[int, bool]], work: Work) -> None:
-        index = self._under_way = self.facts["passes_done"]
-        arms, probed = zip(*treatments, strict=True)
-        result = self.host.run_pass("mixed", arms, work.requests, probed)
-        try:
-            self._check_failure(result, f"pass {index}")
-            self._check_signature(result, f"pass {index}")
-            if difference := token_difference(self._reference_tokens, result.tokens):
-                raise StepMismatchError(f"pass {index} generated other tokens than native alone: {difference}")
-        except HarnessError:
-            self._write(index, result, complete=False)  # the evidence
-            raise
-        self._write(index, result, complete=True)
-        self._under_way = None
-        self.facts["passes_done"] = index + 1
-        self.observer.advance()
-
-    def _write(self, index: int, result: PassResult, complete: bool) -> None:
-        count = len(result.columns["step"])
-        columns = {
-            **result.columns,
-            "arm": [self._installed[arm] for arm in result.columns["arm"]],
-            "pass": [index] * count,
-            "group": [self._group] * count,
-            "probed": [bool(probed) for probed in result.columns["probed"]],
-        }
-        self.folder.write_pass(index, columns, complete)
+    def _verify(self, result: PassResult, where: str) -> None:
+        """That a measured pass went well, did the work that it should and gave the tokens of native alone."""
+        self._check_failure(result, where)
+        self._check_signature(result, where)
+        if difference := token_difference(self._reference_tokens, result.tokens):
+            raise StepMismatchError(f"{where} generated other tokens than native alone: {difference}")
 
     def keep_partial(self) -> list[str]:
         """Save the finished steps of a pass that was cut short, and put vLLM's own functions back.
 
-        Gives what could not be put back. Failing to save must not hide what ended the pass.
+        Gives what could not be put back.
         """
         result = self.host.partial()
         if result is None:
             return []
-        if self._under_way is not None and result.columns["step"]:
-            with contextlib.suppress(RecordsError):
-                self._write(self._under_way, result, complete=False)
+        if self._measuring is not None:
+            self._measuring.keep(result)
         return result.unrestored
 
     def _check_failure(self, result: PassResult, where: str) -> None:

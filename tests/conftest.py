@@ -6,6 +6,7 @@ import gc
 import os
 import tempfile
 
+os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/harness-test-cache"  # what runs remember is not the user's own
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported by anything
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/harness-hypothesis")
 

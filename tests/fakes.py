@@ -221,7 +221,7 @@ class Silent:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def stage(self, name: str, passes: int) -> None:
+    def stage(self, name: str, passes: int, seconds: float | None = None) -> None:
         self.stages.append((name, passes))
 
     def advance(self) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.digits import significant
+from harness.digits import duration, significant
 
 
 @pytest.mark.parametrize(
@@ -12,3 +12,12 @@ from harness.digits import significant
 )  # fmt: skip
 def test_figures_are_written_out(value, digits, text) -> None:
     assert significant(value, digits) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 s"), (8.4, "8 s"), (45, "45 s"), (99, "99 s"), (118, "2 min"), (150, "2.5 min"), (5000, "83 min"),
+     (7200, "2 h"), (40_000, "11 h")],
+)  # fmt: skip
+def test_a_length_of_time_is_told_as_one_says_it(seconds, said) -> None:
+    assert duration(seconds) == said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import itertools
+import re
 import subprocess
 import sys
 import threading
@@ -21,26 +23,35 @@ def test_on_a_terminal_no_thread_draws_and_stdout_stays_what_it_was() -> None:
     screen, out = console(force_terminal=True)
     before, threads = (sys.stdout, sys.stderr), threading.active_count()
     with Terminal(screen) as terminal:
-        terminal.stage("measuring", 40)
+        terminal.stage("measuring", 40, 90)
+        assert "about 90 s" in out.getvalue()
         assert threading.active_count() == threads
         assert (sys.stdout, sys.stderr) == before
         for _ in range(7):
             terminal.advance()
     assert "7/40" in out.getvalue()
-    assert "left:" in out.getvalue()
+    assert re.search(r"about .* s left", out.getvalue())
 
 
-def test_without_a_terminal_quarters_are_told() -> None:
+def test_without_a_terminal_quarters_are_told_with_the_time_left() -> None:
     screen, out = console()
-    with Terminal(screen) as terminal:
+    readings = itertools.count()
+    with Terminal(screen, clock=lambda: 3 * next(readings)) as terminal:
         terminal.stage("starting the engine", 0)
-        terminal.stage("measuring", 40)
+        terminal.stage("starting the engine", 0, 41.2)
+        terminal.stage("checking", 1)
+        terminal.stage("measuring", 40, 118)
         for _ in range(40):
             terminal.advance()
     assert out.getvalue().splitlines() == [
         "starting the engine (some tens of seconds)",
-        "measuring (40 passes)",
-        *(f"  {n} of 40 passes" for n in (10, 20, 30, 40)),
+        "starting the engine (about 41 s)",
+        "checking (1 pass)",
+        "measuring (40 passes, about 2 min)",
+        "  10 of 40 passes, about 90 s left",
+        "  20 of 40 passes, about 60 s left",
+        "  30 of 40 passes, about 30 s left",
+        "  40 of 40 passes",
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from harness.config_file import load
 from harness.errors import ConfigError, RecordsError
 from harness.experiment import Run
+from harness.planning import MIN_GROUPS
 from harness.records import RunFolder, read_run
 from harness.report import write_reports
 from harness.selftest import DELAYS_US, describe, evaluate, last_result, plan, remember
@@ -128,4 +129,4 @@ def test_seconds_fix_the_number_of_passes_before_measuring(run_selftest) -> None
     records, _ = run_selftest(FakeHost())
     treatments = (4 + 1) * 2
     assert records.run["passes_planned"] % treatments == 0
-    assert records.run["passes_planned"] >= 3 * treatments
+    assert records.run["passes_planned"] >= MIN_GROUPS * treatments

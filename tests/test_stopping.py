@@ -39,6 +39,10 @@ def test_the_error_rate_is_kept_though_the_run_stops_where_the_spread_looks_smal
     assert misses(planned, per_look(0.95, len(planned)), half_width=2.0) <= 0.05
 
 
+LATE = 2 + 2 + 6 + 1 + 6
+"""Readings: of the start, the check and three warm-up passes, at the beginning, and of six groups."""
+
+
 class Ticking:
     """Seconds that pass at each reading; from the `late`th on, a minute each."""
 
@@ -56,13 +60,15 @@ class Ticking:
     [
         (2, np.inf, True, "until all intervals of the scope were within +-2 us a step"),
         (0.001, np.inf, False, "us a step was reached, +-0.001 us a step was asked for"),
-        (0.001, 6 + 1 + 6, False, "us a step was reached, +-0.001 us a step was asked for"),
+        (0.001, LATE, False, "us a step was reached, +-0.001 us a step was asked for"),
     ],
 )
 def test_a_run_stops_at_the_first_look_that_is_narrow_enough_or_when_the_time_is_over(
     make_run_of_list, monkeypatch, half_width_us, late, narrow, said
 ) -> None:
-    monkeypatch.setattr("harness.stages.time", Ticking(late))
+    ticking = Ticking(late)
+    for module in ("stages", "measuring"):
+        monkeypatch.setattr(f"harness.{module}.time", ticking)
     clock, rng = VirtualClock(reading_ns=10), np.random.default_rng(0)
     runner = Runner(work=lambda: clock.advance(int(rng.normal(100_000, 2000))))
     run = make_run_of_list(
@@ -73,7 +79,7 @@ def test_a_run_stops_at_the_first_look_that_is_narrow_enough_or_when_the_time_is
     planned, stopped = facts["looks"], facts["stopped"]
     assert planned == [5, 8, 12, 18, 25]  # a second is a hundred passes
     assert stopped["narrow_enough"] is narrow
-    assert stopped["groups"] == {(2, np.inf): 12, (0.001, np.inf): 25, (0.001, 13): 7}[half_width_us, late]
+    assert stopped["groups"] == {(2, np.inf): 12, (0.001, np.inf): 25, (0.001, LATE): 7}[half_width_us, late]
     assert facts["passes_done"] == stopped["groups"] * 4
     assert (stopped["half_width_us"] <= half_width_us) is narrow
     summary = write_reports(run.folder.path)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -14,14 +15,18 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
+from harness.digits import duration
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["Terminal", "engine_output_to"]
+
+UNKNOWN: Final = "some tens of seconds"
+"""What starting an engine takes where none like it was ever started."""
 
 
 @contextlib.contextmanager
@@ -56,18 +61,18 @@ class Terminal:
     run Python inside the very steps that are timed.
     """
 
-    def __init__(self, console: Console, unit: str = "pass") -> None:
-        self._console = console
+    def __init__(self, console: Console, unit: str = "pass", clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._clock = console, clock
         self._unit, self._units = unit, f"{unit}es" if unit.endswith("s") else f"{unit}s"
         self._plain = not console.is_terminal
         self._done = self._passes = 0
+        self._began = 0.0
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left:"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
             auto_refresh=False,
@@ -88,23 +93,31 @@ class Terminal:
         """Something that the user should know now."""
         self._console.print(text, highlight=False)
 
-    def stage(self, name: str, passes: int) -> None:
-        """A stage of so many passes begins."""
-        self._done, self._passes = 0, passes
+    def stage(self, name: str, passes: int, seconds: float | None = None) -> None:
+        """A stage of so many passes begins, and takes about so long, where that can be told."""
+        self._done, self._passes, self._began = 0, passes, self._clock()
+        left = UNKNOWN if seconds is None else f"about {duration(seconds)}"
         if self._plain:
-            count = f" ({passes} {self._units if passes > 1 else self._unit})" if passes else " (some tens of seconds)"
-            self._console.print(f"{name}{count}", highlight=False)
+            parts = [f"{passes} {self._units if passes > 1 else self._unit}"] if passes else []
+            parts += [left] if seconds is not None or not passes else []
+            self._console.print(f"{name} ({', '.join(parts)})", highlight=False)
             return
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
-        self._progress.add_task(name if passes else f"{name} (some tens of seconds)", total=passes or 1)
+        if passes:
+            self._progress.add_task(name, total=passes, left=left if seconds is not None else "")
+        else:
+            self._progress.add_task(f"{name} ({left})", total=1, left="")
         self._progress.refresh()
 
     def advance(self) -> None:
         """One pass of the stage has ended; without a terminal every quarter of a stage is told."""
         self._done += 1
+        each_s = (self._clock() - self._began) / self._done
+        left = f"about {duration(each_s * (self._passes - self._done))} left" if self._done < self._passes else ""
         if not self._plain:
-            self._progress.advance(self._progress.task_ids[-1])
+            self._progress.update(self._progress.task_ids[-1], advance=1, left=left)
             self._progress.refresh()
         elif self._passes >= 8 and self._done * 4 // self._passes > (self._done - 1) * 4 // self._passes:
-            self._console.print(f"  {self._done} of {self._passes} {self._units}", highlight=False)
+            text = f"  {self._done} of {self._passes} {self._units}"
+            self._console.print(f"{text}, {left}" if left else text, highlight=False)

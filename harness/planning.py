@@ -1,0 +1,89 @@
+"""How long a run takes: groups that fit into the time that was asked for, and what passes beside them may take."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BESIDE_S", "MIN_GROUPS", "Budget", "Plan", "beside_s", "plan_groups"]
+
+MIN_GROUPS: Final = 5
+"""Fewer give hardly any interval at the confidence that a report of many rows needs: of three, Student's t at 99.9 %
+makes it seven times as wide as of five."""
+BESIDE_S: Final = 30.0
+"""What counting passes may take together at least, and tracing passes likewise; or a quarter of the measured ones."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured, fixed before anything is.
+
+    Attributes:
+        groups: how often every step meets every arm.
+        expected_s: about how long that takes.
+        asked_s: how long it was to take; None where a number of passes was asked for.
+        fit: how many groups fit into `asked_s`; None likewise.
+    """
+
+    groups: int
+    expected_s: float
+    asked_s: float | None = None
+    fit: int | None = None
+
+    @property
+    def short(self) -> bool:
+        """Whether an interval needs more groups than the time that was asked for has room for."""
+        return self.fit is not None and self.fit < self.groups
+
+    def as_dict(self) -> dict[str, Any]:
+        """For run.json."""
+        return asdict(self)
+
+
+def plan_groups(group_s: float, passes: int, seconds: float | None) -> Plan:
+    """Plan by time where `seconds` are given, else by number.
+
+    Args:
+        group_s: how long one group takes: every arm, probed and bare, once.
+        passes: groups to measure where no time is given.
+        seconds: how long to measure; at least `MIN_GROUPS` groups are, however long they take.
+    """
+    if seconds is None:
+        return Plan(passes, passes * group_s)
+    fit = round(seconds / group_s)
+    groups = max(MIN_GROUPS, fit)
+    return Plan(groups, groups * group_s, seconds, fit)
+
+
+def beside_s(plan: Plan) -> float:
+    """The budget of one kind of passes beside the measured ones."""
+    return max(BESIDE_S, plan.expected_s / 4)
+
+
+class Budget:
+    """Time for passes that a run can do without: the first one is always served, others while they are likely to fit.
+
+    Args:
+        seconds: for all of them together.
+        clock: gives seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends = clock() + seconds
+        self._began: float | None = None
+        self._longest = 0.0
+
+    def admits(self) -> bool:
+        """Whether one more may begin; asked before each."""
+        now = self._clock()
+        if self._began is None:
+            self._began = now
+            return True
+        self._longest = max(self._longest, now - self._began)
+        self._began = now
+        return now + self._longest <= self._ends
