@@ -18,6 +18,10 @@ OPTIONS: Final = {
     "tables: probed times hold the device's, and only bare steps are as fast as they would be without",
     "nvtx": "scope and arms were in NVTX ranges (protocol.nvtx), whose cost is in every arm alike",
 }
+EMULATED: Final = (
+    "this CPU has no native bfloat16, so every step emulates it and takes a multiple of what it would in float32: "
+    "set engine.dtype: float32"
+)
 LEFT_OUT: Final = {"counted": "counting", "traced": "tracing"}
 """Passes that have a budget, as extras.py leaves arms out of them."""
 
@@ -36,6 +40,10 @@ def run_notes(records: Records) -> list[str]:
         notes.append(f"{clipped} requests were clipped to the model's {cap} tokens")
     if run.get("host", {}).get("details", {}).get("generation") == "v2":
         notes.append(HOST_TABLES)
+    details = run.get("host", {}).get("details", {})
+    on_cpu = run.get("host", {}).get("device") == "cpu"
+    if on_cpu and details.get("dtype") == "bfloat16" and run["machine"].get("native_bfloat16") is False:
+        notes.append(EMULATED)
     notes += [said for key, said in OPTIONS.items() if run["config"]["protocol"].get(key)]
     if plan and plan.get("fit") is not None and plan["fit"] < plan["groups"]:
         notes.append(

@@ -9,6 +9,7 @@ import sys
 import psutil
 
 from harness.children import begin_as_child
+from tests.processes import runs, until
 
 TOLD = "import signal; print(signal.getsignal(signal.SIGINT).__name__)"
 
@@ -38,7 +39,4 @@ def test_a_child_ends_with_the_process_that_started_it() -> None:
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.communicate()
-    _, alive = psutil.wait_procs([child], timeout=60)
-    for process in alive:
-        process.kill()
-    assert not alive
+    until("the child's end", lambda: not runs(child))

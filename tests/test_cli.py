@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from harness import config, errors
+from harness import config, errors, machine
+from harness.hosts.starting import dtype_default
 from harness.hosts.vllm import VllmHost, engine_environment, merge_workers, resolve_model
 
 
@@ -47,7 +49,7 @@ def test_list_names_seams_arms_probes_and_configs() -> None:
         (["run", "configs/slot_mapping.yaml", "--arms", ","], "--arms: name at least one arm"),
         (["run", "configs/slot_mapping.yaml", "--set", "engine.tensor_parallel_size=two"], "write a whole number"),
         (["run", "configs/slot_mapping.yaml", "--set", "engine.model="], "write a folder or a hub name"),
-        (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], "llama-8b, tiny-llama"),
+        (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], "one-layer-llama, tiny-llama"),
         (["run", "configs/slot_mapping.yaml", "--set", "title=2020-13-45"], "the value is no valid YAML"),
         (["run", "configs/slot_mapping.yaml", "--set", "arms=[list, {native: 'x:Y'}]"], "give yours another name"),
         (["run", "configs/slot_mapping.yaml", "--native"], "--native is of flamegraphs: give --flamegraph as well"),
@@ -150,3 +152,35 @@ def test_public_names_are_declared_and_exist(package) -> None:
             assert hasattr(module, public), f"{name}.{public}"
         if path.name != "__init__.py":
             assert module.__all__
+
+
+INTEL, OLDER, ARM = "flags : fpu avx512f avx512_bf16 amx_bf16", "flags\t\t: fpu avx2 f16c", "Features : fp asimd bf16"
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "model", "engine", "expected"),
+    [
+        (OLDER, "bfloat16", {}, {"dtype": "float32"}),
+        (INTEL, "bfloat16", {}, {}),
+        (ARM, "bfloat16", {}, {}),
+        (OLDER, "float16", {}, {}),
+        (OLDER, "bfloat16", {"dtype": "bfloat16"}, {}),
+        (OLDER, "bfloat16", {"dtype": "auto"}, {}),
+        (OLDER, None, {}, {}),
+    ],
+)
+def test_a_cpu_without_bfloat16_gets_float32_unless_the_config_says_otherwise(
+    monkeypatch, tmp_path, cpuinfo, model, engine, expected
+) -> None:
+    monkeypatch.setattr(machine, "_read", lambda path: f"processor : 0\n{cpuinfo}\nbugs :\n")
+    if model is not None:
+        (tmp_path / "config.json").write_text(json.dumps({"torch_dtype": model}))
+    assert dtype_default({"model": str(tmp_path), **engine}) == expected
+
+
+def test_the_engine_is_given_what_the_cpu_needs_and_on_a_gpu_nothing(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "_read", lambda path: OLDER)
+    engine = {"model": "configs/models/tiny-llama"}
+    assert VllmHost(config.Host(device="cpu"), engine).engine_args["dtype"] == "float32"
+    assert VllmHost(config.Host(device="cpu"), {**engine, "dtype": "bfloat16"}).engine_args["dtype"] == "bfloat16"
+    assert "dtype" not in VllmHost(config.Host(device="cuda"), engine).engine_args

@@ -14,6 +14,7 @@ from harness.errors import ConfigError, HostError
 from harness.hosts import vllm_v0
 from harness.hosts.vllm_v0 import SETUP, go_where_it_is, interpreter
 from harness.seams import SEAMS
+from tests.processes import HANG_S
 
 CONFIGS = sorted(Path("configs/historic").glob("*.yaml"))
 
@@ -36,7 +37,7 @@ def test_its_own_tests_pass_in_its_own_environment() -> None:
         [interpreter(), "-m", "pytest", "-q", "tests/historic"],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=HANG_S,
         check=False,
     )
     assert done.returncode == 0, f"{done.stdout[-6000:]}{done.stderr[-2000:]}"
@@ -48,7 +49,7 @@ def test_its_own_tests_pass_in_its_own_environment() -> None:
 def test_a_run_goes_over_by_itself_and_bad_input_comes_back_as_one_line(tmp_path) -> None:
     command = [sys.executable, "-m", "harness", "run", CONFIGS[-1], "--set", "engine.max_nun_seqs=3"]
     done = subprocess.run(
-        [*command, "--out", tmp_path / "run"], capture_output=True, text=True, timeout=240, check=False
+        [*command, "--out", tmp_path / "run"], capture_output=True, text=True, timeout=HANG_S, check=False
     )
     assert done.returncode == 2
     told = "engine.max_nun_seqs: vLLM 0.5.4 has no such engine argument; did you mean 'max_num_seqs'?"

@@ -17,6 +17,7 @@ from harness.report.facts import verdict_sentence
 from harness.report.html import render_html
 from harness.report.table import build_table
 from harness.seams import AA
+from tests.processes import HANG_S
 from tests.test_summary import make_counters, make_frame, make_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -120,7 +121,7 @@ def browse(file) -> str:
         "--no-first-run", "--disable-sync", "--disable-component-update", f"--user-data-dir={file.parent / 'profile'}",
         "--enable-logging=stderr", "--v=0", "--virtual-time-budget=2000", "--dump-dom", f"file://{file}",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=HANG_S)
     assert "CONSOLE" not in done.stderr
     return done.stdout
 

@@ -22,6 +22,7 @@ from harness.pyspy import Recorder, find_py_spy
 from harness.sampled import Recording
 from harness.stacks import cut, parse
 from tests.fakes import FakeHost, Runner
+from tests.processes import HANG_S, runs, until
 from tests.test_cli import harness
 
 if TYPE_CHECKING:
@@ -88,11 +89,7 @@ def test_a_process_that_ends_meanwhile_leaves_what_was_seen() -> None:
     with running(LOOP) as pid, Recorder(pid, rate_hz=200) as recorder:
         time.sleep(0.5)
         os.kill(pid, signal.SIGKILL)
-        for _ in range(200):
-            if not recorder.sampling:
-                break
-            time.sleep(0.05)
-        assert not recorder.sampling
+        until("py-spy's end with the process", lambda: not recorder.sampling)
     assert recorder.sampled.samples > 0
 
 
@@ -273,11 +270,11 @@ def test_the_process_that_runs_the_model_is_found_by_the_title_that_vllm_gives_i
 def test_a_running_process_is_sampled_until_it_ends() -> None:
     ends = f"{BUSY}until = time.monotonic() + 1.5\nwhile time.monotonic() < until: _prepare_inputs()"
     with running(ends) as pid:
-        flame, _ = sample_process(pid, Flamegraph(seconds=60), "_prepare_inputs")
+        flame, _ = sample_process(pid, Flamegraph(seconds=HANG_S), "_prepare_inputs")
     assert 700 < flame.scope_time < 1300  # all the time; py-spy draws the intervals between its looks
     assert flame.unit == "ms a second"
     assert flame.recording.slow_down is None
-    assert flame.recording.seconds < 30
+    assert flame.recording.seconds < HANG_S
 
 
 @attaches
@@ -313,16 +310,17 @@ def test_py_spy_ends_with_the_process_that_started_it(tmp_path) -> None:
         environment = {**os.environ, "TMPDIR": str(tmp_path)}  # killed, it cannot clear away after itself
         flame = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         spies: list[psutil.Process] = []
-        for _ in range(300):
-            spies = [child for child in psutil.Process(flame.pid).children() if "record" in child.cmdline()]
-            if spies:
-                break
-            time.sleep(0.05)
-        flame.kill()
-        flame.wait()
-        _, alive = psutil.wait_procs(spies, timeout=10)
-        assert spies
-        assert not alive
+
+        def started() -> bool:
+            spies[:] = [child for child in psutil.Process(flame.pid).children() if "record" in child.cmdline()]
+            return bool(spies)
+
+        try:
+            until("py-spy's start", started)
+        finally:
+            flame.kill()
+            flame.wait()
+        until("py-spy's end", lambda: not any(map(runs, spies)))
 
 
 @attaches

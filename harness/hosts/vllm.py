@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness import errors
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
-from harness.hosts.starting import Environment, check_arguments, one_line
+from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, one_line
 from harness.instrument.calibration import Calibration
 from harness.roomy import with_room
 
@@ -51,12 +51,16 @@ def engine_environment(host: config.Host, engine: dict[str, Any]) -> dict[str, s
         env["VLLM_USE_V2_MODEL_RUNNER"] = "1" if host.model_runner == "v2" else "0"
     if Path(str(engine["model"])).is_dir():
         env["HF_HUB_OFFLINE"] = "1"
-    if host.threads is not None and (host.device == "cpu" or (host.device == "auto" and _is_cpu_build())):
+    if host.threads is not None and _on_cpu(host):
         ranks = int(engine.get("tensor_parallel_size", 1)) * int(engine.get("pipeline_parallel_size", 1))
         cores = sorted(os.sched_getaffinity(0))[-host.threads :]
         env["OMP_NUM_THREADS"] = str(host.threads)
         env["VLLM_CPU_OMP_THREADS_BIND"] = "nobind" if ranks > 1 else ",".join(map(str, cores))
     return {**env, **host.env}
+
+
+def _on_cpu(host: config.Host) -> bool:
+    return host.device == "cpu" or (host.device == "auto" and _is_cpu_build())
 
 
 def _is_cpu_build() -> bool:
@@ -95,7 +99,8 @@ class VllmHost:
 
     def __init__(self, host: config.Host, engine: dict[str, Any]) -> None:
         self._config = host
-        self.engine_args = {**ENGINE_DEFAULTS, **engine, "worker_extension_cls": EXTENSION}
+        self._dtype = dtype_default(engine) if _on_cpu(host) else {}
+        self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine, "worker_extension_cls": EXTENSION}
         self.environment = engine_environment(host, engine)
         self._llm: Any = None
         self._processes = EngineProcesses() if host.process == "subprocess" else None
@@ -143,6 +148,8 @@ class VllmHost:
         named = {f.name for f in dataclasses.fields(HostInfo)}
         details = {key: value for key, value in facts.items() if key not in named}
         details |= {"process": self._config.process}
+        if self._dtype:
+            details["dtype_since"] = DTYPE_SINCE
         return HostInfo(
             "vllm", __version__, details=details,
             **{key: facts[key] for key in named & facts.keys()},

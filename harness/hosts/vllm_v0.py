@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import ConfigError, HostError
 from harness.hosts.base import HostInfo, PassResult
-from harness.hosts.starting import Environment, check_arguments, engine_dtype, one_line
+from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, engine_dtype, one_line
 from harness.roomy import with_room
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class VllmV0Host:
 
     def __init__(self, host: config.Host, engine: dict[str, Any]) -> None:
         self._config = host
-        self.engine_args = {**ENGINE_DEFAULTS, **engine}
+        self._dtype = dtype_default(engine)
+        self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine}
         threads = {} if host.threads is None else {"OMP_NUM_THREADS": str(host.threads)}
         self.environment = {
             "VLLM_NO_USAGE_STATS": "1",
@@ -174,6 +175,7 @@ class VllmV0Host:
                 "torch_threads": torch.get_num_threads(),
                 "cpus": sorted(os.sched_getaffinity(0)),
                 "dtype": engine_dtype(model.dtype),
+                **({"dtype_since": DTYPE_SINCE} if self._dtype else {}),
                 "block_size": [runner.block_size],
                 "max_num_batched_tokens": scheduler.max_num_batched_tokens,
                 "max_num_seqs": scheduler.max_num_seqs,

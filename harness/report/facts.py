@@ -49,7 +49,8 @@ def facts(summary: Summary) -> dict[str, str]:
         lines["device"] = f"{host['device']}{threads}{ranks}"
         about = [host["model"]]
         if "dtype" in details:
-            about.append(details["dtype"])
+            since = f" since {details['dtype_since']}" if "dtype_since" in details else ""
+            about.append(f"{details['dtype']}{since}")
         if details.get("block_size"):
             about.append(f"blocks of {', '.join(map(str, details['block_size']))}")
         lines["model"] = f"{run.get('engine_args', {}).get('model', '')} ({', '.join(about)})"

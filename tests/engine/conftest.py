@@ -49,7 +49,7 @@ class SharedHost(VllmHost):
 
 @pytest.fixture(scope="session")
 def host() -> Iterator[SharedHost]:
-    model = resolve_model("models/tiny-llama", CONFIG.parent)
+    model = resolve_model("models/one-layer-llama", CONFIG.parent)
     shared = SharedHost(config.Host(model_runner="v1"), {"model": model, **ENGINE})
     shared.start()
     yield shared

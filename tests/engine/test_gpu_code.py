@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from harness.frames import load_run
+from tests.processes import HANG_S
 
 if TYPE_CHECKING:
     from harness.frames import LoadedRun
@@ -40,13 +41,13 @@ def run(request, tmp_path_factory) -> LoadedRun:
     settings = [
         f"host.model_runner={generation}", f"engine.async_scheduling={str(bool(asynchronous)).lower()}",
         "engine.max_num_batched_tokens=256", "workload.requests=6", "workload.prompt_tokens=150",
-        "workload.output_tokens=6", "protocol.passes=2",
+        "workload.output_tokens=6", "protocol.seconds=null", "protocol.passes=2",
     ]  # fmt: skip
     arms = f"list,cat_frombuffers,array,list_with_array,numpy,native,{folder}/one_off.py:OneOff"
     command = [sys.executable, "-m", "tests.engine.interpreted_triton", "run", "configs/slot_mapping.yaml"]
     command += [word for setting in settings for word in ("--set", setting)]
     done = subprocess.run(
-        [*command, "--arms", arms, "--out", str(folder / "run")], capture_output=True, text=True, timeout=400,
+        [*command, "--arms", arms, "--out", str(folder / "run")], capture_output=True, text=True, timeout=HANG_S,
         check=False,
     )  # fmt: skip
     assert done.returncode == 1, f"{done.stdout[-2000:]}{done.stderr[-2000:]}"  # the wrong arm

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from importlib import resources
 
@@ -19,7 +20,7 @@ from harness.records import RunFolder, read_run
 from harness.report import write_reports
 from harness.seams import SEAMS
 from harness.stacks import ENTRY, PLANTED, SEAM, match, merge
-from harness.workload import Request
+from harness.workload import Request, build
 from patches.slot_mapping import Numpy
 from tests.engine.conftest import CONFIG
 from tests.test_pyspy import attaches
@@ -213,8 +214,8 @@ def test_a_device_that_this_vllm_is_not_for_is_refused(host) -> None:
 
 def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
     """The config of the main job, on the shared engine: its counts as derived by hand, its files and their schema."""
-    loaded = load(CONFIG, ["protocol.passes=3", "workload.requests=4", "workload.prompt_tokens=16",
-                           "workload.output_tokens=10"])  # fmt: skip
+    loaded = load(CONFIG, ["protocol.seconds=null", "protocol.passes=3", "workload.requests=4",
+                           "workload.prompt_tokens=16", "workload.output_tokens=10"])  # fmt: skip
     run = Run(loaded, host, RunFolder(tmp_path / "run"), silent, trace_steps=2)
     outcome = run.execute()
     assert (outcome.exit_status, outcome.message) == (0, "")
@@ -252,9 +253,19 @@ def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
 
 @attaches
 def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host, untouched, silent, tmp_path) -> None:
-    late = "{name: late, reference: 'patches.slot_mapping:Numpy', delay_us: 500}"
-    overrides = [f"arms=[list, numpy, native, {late}]", "baseline=numpy", "protocol.passes=3", "workload.requests=8",
-                 "workload.prompt_tokens=20", "workload.output_tokens=32", "flamegraph.seconds=4"]  # fmt: skip
+    """A delay of four times what the scope takes here, and as long under py-spy as some 30 looks at the seam need."""
+    overrides = ["workload.requests=8", "workload.prompt_tokens=20", "workload.output_tokens=32"]
+    install(host, arms=[NATIVE_ARM, ("numpy", "patches.slot_mapping:Numpy", None)])
+    work = build(load(CONFIG, overrides).experiment.workload, CONFIG.parent, 1024, 256).requests
+    columns = host.run_pass("probed", [1], work).columns
+    scope_us, seam_us, step_us = (
+        statistics.median(columns[name]) / 1e3
+        for name in ("scope.total_ns", "compute_slot_mapping.total_ns", "execute_ns")
+    )
+    seconds = min(max(30 / 200 * step_us / seam_us, 4), 20)
+    late = f"{{name: late, reference: 'patches.slot_mapping:Numpy', delay_us: {4 * scope_us:.0f}}}"
+    overrides += [f"arms=[list, numpy, native, {late}]", "baseline=numpy", "protocol.seconds=null",
+                  "protocol.passes=3", f"flamegraph={{seconds: {seconds:.1f}, rate_hz: 200}}"]  # fmt: skip
     loaded = load(CONFIG, overrides, [])
     run = Run(loaded, host, RunFolder(tmp_path / "run"), silent, flamegraphs=True)
     assert run.execute().status == "complete"
@@ -268,16 +279,17 @@ def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host,
         seam = passed_on.children[SEAM.key]
         assert (ENTRY.key in seam.children) == (name != "native")
         assert (PLANTED.key in seam.children) == (name == "late")
-    # 500 us more in each step, by the samples as by the clock; the scope takes about 200.
+    # Four times the scope more in each step, by the samples as by the clock.
     assert flames["late"].scope_time > 2 * flames["numpy"].scope_time
     picture = (run.folder.path / "flamegraphs/late-against-numpy.svg").read_text()
     assert "planted delay +" in picture
 
 
 def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, silent, tmp_path, monkeypatch) -> None:
-    """A busy wait in the real runner's scope from half of the passes on, under all arms alike: on no difference."""
-    loaded = load(CONFIG, ["protocol.passes=12", "workload.requests=4", "workload.prompt_tokens=16",
-                           "workload.output_tokens=10", "protocol.counters=false"], ["list"])  # fmt: skip
+    """From half of the passes on the real runner's scope waits as long again, under all arms alike: no difference."""
+    loaded = load(CONFIG, ["protocol.seconds=null", "protocol.passes=12", "workload.requests=4",
+                           "workload.prompt_tokens=16", "workload.output_tokens=10", "protocol.counters=false"],
+                  ["list"])  # fmt: skip
     passes: list[str] = []
     run_pass = host.run_pass
 
@@ -289,9 +301,10 @@ def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, 
     prepare_inputs = runner._prepare_inputs
 
     def delayed(*args, **kwargs):
-        end = time.perf_counter_ns() + 300_000 * (passes.count("mixed") > 24)
+        began = time.perf_counter_ns()
         result = prepare_inputs(*args, **kwargs)
-        while time.perf_counter_ns() < end:
+        took = time.perf_counter_ns() - began
+        while time.perf_counter_ns() < began + 2 * took * (passes.count("mixed") > 24):
             pass
         return result
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from harness.frames import load_run
+from tests.processes import HANG_S
 from tests.test_pyspy import REFUSED
 
 
@@ -16,7 +17,7 @@ def test_a_run_is_measured_reported_and_held_against_what_was_published(tmp_path
         [sys.executable, "-m", "harness", "run", "configs/historic/slot_mapping.yaml", "--out", tmp_path / "run",
          "--arms", "list,array,native", "--trace", "--flamegraph",
          *(word for setting in settings for word in ("--set", setting))],
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=HANG_S, check=False,
     )  # fmt: skip
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr[-2000:]
     run = load_run(tmp_path / "run")
