@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,7 +69,8 @@ class Launches:
     Attributes:
         arguments: of `harness run`: the config and its overrides, without --out.
         first_arguments: what only the first launch is given besides.
-        announce: is told, before each launch, how many of how many it is.
+        announce: is told, before each launch, how many of how many it is, and about how many seconds the rest takes,
+            where that can be told.
         start: starts a process (`subprocess.Popen`, unless a test plays it).
     """
 
@@ -76,7 +78,7 @@ class Launches:
     folder: RunFolder
     arguments: Sequence[str]
     command: Sequence[str]
-    announce: Callable[[int, int], None]
+    announce: Callable[[int, int, float | None], None]
     selftest: str = ""
     first_arguments: Sequence[str] = ()
     start: Callable[..., Any] = subprocess.Popen
@@ -92,8 +94,10 @@ class Launches:
         }
         self.folder.write_run(self.facts)
         outcome = Outcome("complete", 0)
-        for launch in planned:
-            self.announce(launch.number, len(planned))
+        began = time.monotonic()
+        for done, launch in enumerate(planned):
+            left_s = (time.monotonic() - began) / done * (len(planned) - done) if done else None
+            self.announce(launch.number, len(planned), left_s)
             found = self._one(launch)
             if found.status != "complete":
                 found.message += f"; {launch.number - 1} of {len(planned)} launches were measured and kept before"

@@ -132,7 +132,8 @@ class Stages:
         self.observer.stage("starting the engine", 0, started_s if isinstance(started_s, int | float) else None)
         began = time.monotonic()
         info = self.host.start()
-        remember(STARTS, {**recall(STARTS), engine: time.monotonic() - began})
+        self.facts["start_s"] = time.monotonic() - began
+        remember(STARTS, {**recall(STARTS), engine: self.facts["start_s"]})
         self.facts["host"] = _host_facts(info)
         # The model as the config names it, without this machine's paths.
         self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
@@ -228,7 +229,7 @@ class Stages:
                         )
                     self.unequal[name] = f"generates other tokens: {difference}"
                 self.observer.advance()
-        self._pass_s = statistics.median(durations)
+        self._pass_s = self.facts["pass_s"] = statistics.median(durations)
 
     def _extras(self, work: Work, budget_s: float) -> Extras:
         def alone(kind: PassKind, arm: str, where: str) -> PassResult:

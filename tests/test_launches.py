@@ -79,10 +79,10 @@ def launch(tmp_path, monkeypatch):
         path = tmp_path / "config.yaml"
         path.write_text(BOTH)
         loaded = load(path, ["protocol.launches=4", "protocol.passes=3"], ["list", "numpy"])
-        announced: list[tuple[int, int]] = []
+        announced: list[tuple[int, int, float | None]] = []
         launches = Launches(
             loaded, RunFolder(tmp_path / "run"), [str(path), "--set", "protocol.passes=3"], ["harness", "run"],
-            lambda number, planned: announced.append((number, planned)), start=Process,
+            lambda *told: announced.append(told), start=Process,
         )  # fmt: skip
         return launches, announced
 
@@ -93,7 +93,10 @@ def test_each_launch_has_another_hash_seed_and_environment_size_and_its_own_fold
     launches, announced = launch()
     outcome = launches.execute()
     assert (outcome.status, outcome.exit_status) == ("complete", 0)
-    assert announced == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [told[:2] for told in announced] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    left_s = [told[2] for told in announced]
+    assert left_s[0] is None  # nobody knows yet how long a launch takes
+    assert all(seconds > 0 for seconds in left_s[1:])
     seeds = {how["env"]["PYTHONHASHSEED"] for _, how in Process.started}
     sizes = {len(how["env"][PADDING]) for _, how in Process.started}
     assert (len(seeds), len(sizes)) == (4, 4)

@@ -134,10 +134,12 @@ def execute_launches(
     loaded: Loaded, folder: RunFolder, given: list[str], typed: list[str], only_first: tuple[str, ...] = ()
 ) -> Outcome:
     """Run a config launch by launch, each in a process of its own that shows its own progress."""
+    from harness.digits import duration
     from harness.launches import Launches
 
-    def announce(number: int, planned: int) -> None:
-        click.echo(f"launch {number} of {planned}", err=True)
+    def announce(number: int, planned: int, left_s: float | None) -> None:
+        left = "" if left_s is None else f", about {duration(left_s)} left"
+        click.echo(f"launch {number} of {planned}{left}", err=True)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     return Launches(loaded, folder, given, typed, announce, _tested(), only_first).execute()

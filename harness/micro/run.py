@@ -74,7 +74,8 @@ class MicroRun:
         rows, rng = build_rows(benchmark), np.random.default_rng(benchmark.seed)
         title = benchmark.title or benchmark.benchmark
         self._done.append(Results(benchmark.benchmark, title, device, has_gpu(), len(rows), []))
-        self.observer.stage(title, len(rows))
+        seconds = benchmark.seconds * sum(len(row.columns) for row in rows)
+        self.observer.stage(title, len(rows), seconds)
         for row in rows:
             measured = measure_row(row, benchmark.seconds, rng)
             self._done[-1] = replace(self._done[-1], rows=[*self._done[-1].rows, measured])
