@@ -1,4 +1,4 @@
-"""The table of issue #6879, as cells: one row an API, one column an arm, one diff column an arm; whole and in halves."""
+"""The table of issue #6879, as cells: a row an API, a column and a diff column an arm; whole and in halves."""
 
 from __future__ import annotations
 
