@@ -12,7 +12,7 @@ from rich.text import Text
 
 from harness.report.arms_table import build_arms_table
 from harness.report.facts import reach
-from harness.report.screen_table import GAP, build_screen_table, shortened
+from harness.report.screen_table import GAP, LEAST_NAME, build_screen_table, shortened
 from harness.report.table import Column, format_half_width
 from harness.report.verdict import NAMED, doubts, verdict_sentence
 
@@ -34,10 +34,9 @@ CLOSING: Final = 3
 """Lines of `where_the_report_is`."""
 EXTRAS: Final = ("tokens/s", "Δ step, %", "Δ scope, %")
 """Columns of the arms' table that are left out where there is no room, in this order; then goes Δ step."""
+CORNER: Final = "us a step"
 HEADER: Final = 2
 """Lines of the heading of the arms' table."""
-LEAST_NAME: Final = 15
-"""Arms' names are not shortened to less."""
 REMARK_LINES: Final = 3
 """A longer remark is shortened here; it stands in the report in full."""
 LEAST_REMARKS: Final = 2
@@ -122,9 +121,9 @@ def _legend(summary: Summary) -> str:
 
 def _arms(table: Table, width: int, most_lines: int) -> list[RenderableType]:
     """A line an arm, in as many columns as fit; in parts, where even those that must be there do not."""
-    longest = max(map(len, table.rows))
+    longest = max(map(len, (CORNER, *table.rows)))
     name = min(longest, LEAST_NAME)
-    columns = table.columns
+    columns = [column for column in table.columns if any(column.cells)]
     for title, kept in (*((extra, longest) for extra in EXTRAS), ("Δ step", name)):
         if kept + _needed(columns) > width:
             columns = [column for column in columns if column.title != title]
@@ -139,7 +138,7 @@ def _arms(table: Table, width: int, most_lines: int) -> list[RenderableType]:
     for part in parts:
         grids += [Text("")] if grids else []
         shown = [_one_line(column, lines) for column in part]
-        grids.append(_grid("us a step", [names[line] for line in lines], shown))
+        grids.append(_grid(CORNER, [names[line] for line in lines], shown))
     more = len(names) - len(lines)
     return [*grids, Text(f"and {more} more arms, in the report", style="dim")] if more else grids
 
@@ -165,13 +164,13 @@ def _grid(corner: str, rows: Sequence[str], columns: Sequence[Column]) -> RichTa
     """A table without a frame."""
     grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
     grid.add_column(corner, no_wrap=True, min_width=max(map(len, (corner, *rows))))
-    for column in columns:
-        heading = "\n".join(filter(None, (column.title, column.subtitle)))
-        widest = max(map(len, (column.title, column.subtitle, *column.cells)))
-        style = "bold" if column.difference else ""
-        grid.add_column(Text(heading), justify="right", no_wrap=True, min_width=widest, style=style)
-    for index, row in enumerate(rows):
-        grid.add_row(Text(row), *(Text(column.cells[index]) for column in columns))
+    widths = [max(map(len, (column.title, column.subtitle, *column.cells))) for column in columns]
+    for column, width in zip(columns, widths, strict=True):
+        heading = "\n".join(line.rjust(width) for line in (column.title, column.subtitle) if line)
+        grid.add_column(Text(heading), no_wrap=True, min_width=width, style="bold" if column.difference else "")
+    for index, row in enumerate(rows):  # justified here: rich would strip the spaces that stand below a parenthesis
+        cells = [Text(column.cells[index].rjust(width)) for column, width in zip(columns, widths, strict=True)]
+        grid.add_row(Text(row), *cells)
     return grid
 
 

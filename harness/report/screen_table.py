@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
     from harness.summary import Summary
 
-__all__ = ["GAP", "build_screen_table", "shortened"]
+__all__ = ["GAP", "LEAST_NAME", "build_screen_table", "shortened"]
 
 GAP: Final = 2
 """Spaces between two columns."""
 MOST_PROBES: Final = 5
 """Rows for single functions; of more, those that took the most time are shown."""
+LEAST_NAME: Final = 15
+"""Arms' names are not shortened to less."""
 LEAST_TITLE: Final = 20
 """Rows' titles are not shortened to less, so that a function's own name mostly stays whole."""
 FIRST_ARMS: Final = 2
@@ -40,7 +42,8 @@ def build_screen_table(summary: Summary, width: int) -> Table | None:
     own = {column.title: [column.cells[row] for row in rows] for column in totals.columns}
     diffs = {column.title: [column.cells[row] for row in rows] for column in differences.columns}
     titles = [totals.rows[row] for row in rows]
-    columns = {summary.baseline: Column(summary.baseline, unit, own[summary.baseline])}
+    name = shortened([summary.baseline], max(LEAST_NAME, *map(len, own[summary.baseline])))[0]
+    columns = {summary.baseline: Column(name, unit, own[summary.baseline])}
     columns |= {name: _column(name, unit, own.get(name), cells) for name, cells in diffs.items()}
     longest = max(map(len, titles))
     shown = [summary.baseline]
@@ -57,10 +60,11 @@ def build_screen_table(summary: Summary, width: int) -> Table | None:
 def shortened(names: Sequence[str], width: int) -> list[str]:
     """Names in at most `width` characters: of a dotted one its end, of any other both ends.
 
-    All stay whole where two would become the same.
+    Where two would become the same, their places in the list tell them apart.
     """
     short = [_shortened(name, width) for name in names]
-    return short if len(set(short)) == len(set(names)) else list(names)
+    numbers = [f"{HIDDEN}{place}" if short.count(name) > 1 else "" for place, name in enumerate(short, start=1)]
+    return [name[: width - len(number)] + number for name, number in zip(short, numbers, strict=True)]
 
 
 def _shortened(name: str, width: int) -> str:

@@ -77,7 +77,7 @@ def test_a_run_on_an_engine_in_processes_of_its_own(tmp_path, workers) -> None:
     overrides += ["--set", f"engine.tensor_parallel_size={workers}", "--flamegraph", "--set", "flamegraph.seconds=3"]
     status, out, err = finish(start("--out", str(folder), *overrides))
     assert (status, "Traceback" in err) == (0, False)
-    assert out.rstrip().endswith(f"{folder}/report.md")
+    assert out.endswith(f"{folder}/report.md\npython -m harness report {folder} --full\n")
     assert "_prepare_inputs" in out
     assert "0 calls" in out
     assert "INFO" not in out + err  # vLLM's own log went to the folder
