@@ -198,6 +198,7 @@ def test_twelve_arms_still_take_one_screen_and_those_without_room_are_counted() 
     left_out = [line for line in lines if line.endswith("more arms, in the report")]
     assert left_out == ([f"and {len(arms) - shown} more arms, in the report"] if shown < len(arms) else [])
     assert any(line.startswith(FLOOR) for line in lines)
+    assert any(re.match("attempt_10 +yes", line) for line in lines)  # the best one has its line in any case
     assert "attempt_10 (-5.2 %)" in " ".join(text.split())  # the best one is named
 
 

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from harness.report.arms_table import build_arms_table
 from harness.report.facts import reach
-from harness.report.screen_table import GAP, LEAST_NAME, build_screen_table, shortened
-from harness.report.table import Column, format_half_width
+from harness.report.screen_table import FIRST_ARMS, GAP, LEAST_NAME, build_screen_table, by_interest, shortened
+from harness.report.table import FLOOR, Column, format_half_width
 from harness.report.verdict import NAMED, doubts, verdict_sentence
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def print_screen(summary: Summary, console: Console, told: str = "") -> None:
     lines = _height(console, [*top, *below]) + CLOSING + (_height(console, [Text(told)]) if told else 0)
     room = LINES - lines if width >= WIDTH else 10 * LINES
     if arms is not None:
-        of_arms = _arms(arms, width, room - min(LEAST_REMARKS, len(remarks)))
+        first = [summary.baseline, *by_interest(summary)[:FIRST_ARMS], FLOOR]
+        of_arms = _arms(arms, first, width, room - min(LEAST_REMARKS, len(remarks)))
         room -= _height(console, of_arms)
         below = [*of_arms, *below]
     for item in (*top, *below):
@@ -119,8 +120,11 @@ def _legend(summary: Summary) -> str:
     )
 
 
-def _arms(table: Table, width: int, most_lines: int) -> list[RenderableType]:
-    """A line an arm, in as many columns as fit; in parts, where even those that must be there do not."""
+def _arms(table: Table, first: Sequence[str], width: int, most_lines: int) -> list[RenderableType]:
+    """A line an arm, in as many columns as fit; in parts, where even those that must be there do not.
+
+    Where not all have a line, those in `first` do.
+    """
     longest = max(map(len, (CORNER, *table.rows)))
     name = min(longest, LEAST_NAME)
     columns = [column for column in table.columns if any(column.cells)]
@@ -133,7 +137,7 @@ def _arms(table: Table, width: int, most_lines: int) -> list[RenderableType]:
             parts.append([])
         parts[-1].append(column)
     names = shortened(table.rows, max(width - max(map(_needed, parts)), LEAST_NAME))
-    lines = _some(len(names), most_lines - HEADER)
+    lines = _some(table.rows, first, most_lines - HEADER)
     grids: list[RenderableType] = []
     for part in parts:
         grids += [Text("")] if grids else []
@@ -143,11 +147,12 @@ def _arms(table: Table, width: int, most_lines: int) -> list[RenderableType]:
     return [*grids, Text(f"and {more} more arms, in the report", style="dim")] if more else grids
 
 
-def _some(count: int, room: int) -> list[int]:
-    """Of so many lines those that fit, and the last one, which is A/A; one line is kept to say how many are not."""
-    if count <= room:
-        return list(range(count))
-    return [*range(max(room - 2, 1)), count - 1]
+def _some(rows: Sequence[str], first: Sequence[str], room: int) -> list[int]:
+    """Of the arms' lines those that fit, `first` before others; one line is kept to say how many do not."""
+    if len(rows) <= room:
+        return list(range(len(rows)))
+    order = sorted(range(len(rows)), key=lambda line: (rows[line] not in first, line))
+    return sorted(order[: max(room - 1, len(first))])
 
 
 def _one_line(column: Column, lines: Sequence[int]) -> Column:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from harness.summary import Summary
 
-__all__ = ["GAP", "LEAST_NAME", "build_screen_table", "shortened"]
+__all__ = ["FIRST_ARMS", "GAP", "LEAST_NAME", "build_screen_table", "by_interest", "shortened"]
 
 GAP: Final = 2
 """Spaces between two columns."""
@@ -47,7 +47,7 @@ def build_screen_table(summary: Summary, width: int) -> Table | None:
     columns |= {name: _column(name, unit, own.get(name), cells) for name, cells in diffs.items()}
     longest = max(map(len, titles))
     shown = [summary.baseline]
-    for name in _by_interest(summary, list(diffs)):
+    for name in by_interest(summary):
         title = min(longest, LEAST_TITLE) if len(shown) <= FIRST_ARMS else longest
         if len(shown) > 1 and title + sum(_taken(columns[each]) for each in (*shown, name)) > width:
             break
@@ -113,9 +113,10 @@ def _taken(column: Column) -> int:
     return GAP + max(map(len, (column.title, column.subtitle, *column.cells)))
 
 
-def _by_interest(summary: Summary, titles: Sequence[str]) -> list[str]:
-    """The config's first arm after the baseline, the best one, the others, and A/A; those without figures last."""
+def by_interest(summary: Summary) -> list[str]:
+    """Titles of the arms that have figures: the config's first one after the baseline, the best, the others, A/A."""
     found = {c.arm: c.per_step_us.estimate for c in summary.comparisons if c.metric == SCOPE and c.arm != AA}
-    measured = [name for name in titles if name != FLOOR and summary.arms[name].measured]
+    measured = [name for name, arm in summary.arms.items() if arm.measured and name not in (summary.baseline, AA)]
     best = [min(found, key=lambda arm: found[arm])] if found else []
-    return list(dict.fromkeys([*measured[:1], *best, *measured, *(name for name in titles if name == FLOOR)]))
+    floor = [FLOOR] if AA in summary.arms and summary.arms[AA].measured else []
+    return list(dict.fromkeys([*measured[:1], *best, *measured, *floor]))
