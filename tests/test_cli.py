@@ -54,6 +54,7 @@ def test_list_names_seams_arms_probes_and_configs() -> None:
         (["run", "configs/slot_mapping.yaml", "--set", "arms=[list, {native: 'x:Y'}]"], "give yours another name"),
         (["run", "configs/slot_mapping.yaml", "--native"], "--native is of flamegraphs: give --flamegraph as well"),
         (["run", "configs/slot_mapping.yaml", "--set", "flamegraph.rate_hz=0"], "flamegraph.rate_hz"),
+        (["report", "reports", "--full", "--format", "csv"], "--full: --format csv always holds everything"),
         (["flame"], "Missing option '--pid'"),
         (["flame", "--pid", "1", "--seconds", "0"], "Invalid value for '--seconds'"),
         (["run"], "Missing argument 'CONFIG'"),

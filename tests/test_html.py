@@ -13,9 +13,9 @@ import pytest
 from harness.analysis import summarise
 from harness.drift import LevelShift
 from harness.records import Records
-from harness.report.facts import verdict_sentence
 from harness.report.html import render_html
 from harness.report.table import build_table
+from harness.report.verdict import verdict_sentence
 from harness.seams import AA
 from tests.processes import HANG_S
 from tests.test_summary import make_counters, make_frame, make_run
@@ -50,14 +50,18 @@ class Reading(HTMLParser):
 
     def handle_starttag(self, tag, attributes) -> None:
         named = dict(attributes)
-        self._in_cell = tag == "td"
+        if tag == "td":
+            self._in_cell = True
+            self.cells.append("")
         self.ids += [named["id"]] if "id" in named else []
         self.fetched += [named[key] for key in ("src", "href", "xlink:href") if key in named]
 
+    def handle_endtag(self, tag) -> None:
+        self._in_cell &= tag != "td"
+
     def handle_data(self, data) -> None:
         if self._in_cell:
-            self.cells.append(data)
-            self._in_cell = False
+            self.cells[-1] += data
 
 
 def test_the_page_holds_the_table_and_the_plots(summary, page) -> None:
@@ -93,10 +97,10 @@ def test_what_the_config_says_is_text_and_no_markup(summary) -> None:
     assert "&lt;script&gt;" in page
 
 
-def test_the_verdict_is_a_sentence_for_the_scope_and_one_for_the_step(summary) -> None:
+def test_the_verdict_is_one_sentence_for_the_scope_and_the_step(summary) -> None:
     assert verdict_sentence(summary) == (
-        "In _prepare_inputs, against list (140 us a step): array by 5.7 % faster. "
-        "In the whole step, against list (520 us a step): array by 1.5 % faster."
+        "Against list, _prepare_inputs (140 us a step) is faster with array (-5.7 %); "
+        "the whole step (520 us) is faster with array (-1.5 %); wrong is struck."
     )
 
 

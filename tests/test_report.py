@@ -17,9 +17,10 @@ from harness.drift import LevelShift
 from harness.outliers import Cause, Outliers
 from harness.records import Records, RunFolder
 from harness.report import write_reports
+from harness.report.arms_table import build_arms_table
 from harness.report.markdown import render_markdown, table_lines
 from harness.report.side_tables import build_counter_table
-from harness.report.table import build_table, format_interval
+from harness.report.table import build_differences, build_table, build_totals, format_interval
 from harness.report.terminal import print_summary
 from harness.statistics import Interval
 from tests.test_summary import make_counters, make_frame, make_run
@@ -41,13 +42,14 @@ def test_the_markdown_is_the_golden_one(summary) -> None:
 
 
 def test_the_tables_lines_are_aligned_and_have_all_rows(summary) -> None:
-    lines = table_lines(build_table(summary))
-    assert "\n".join(lines) in render_markdown(summary)
-    assert len({len(line) for line in lines}) == 1
+    lines = table_lines(build_totals(summary))
+    for table in (build_arms_table(summary), build_totals(summary), build_differences(summary)):
+        assert "\n".join(table_lines(table)) in render_markdown(summary)
+        assert len({len(line) for line in table_lines(table)}) == 1
     titles = [line.split("|")[1].strip() for line in lines[2:]]
     assert titles == [
         "`torch.cat`", "`compute_slot_mapping`", "sum of these", "rest of the scope", "`_prepare_inputs`",
-        "whole step, bare", "output tokens/s", "`_prepare_inputs` is", "the step is",
+        "whole step, bare", "output tokens/s",
     ]  # fmt: skip
 
 
@@ -122,6 +124,10 @@ def test_a_run_is_rendered_again_from_its_folder_without_torch_or_vllm(tmp_path)
     done = subprocess.run([sys.executable, "-c", program, folder.path], capture_output=True, text=True, check=True)
     assert "imported: []" in done.stdout
     assert "_prepare_inputs" in done.stdout
+    assert done.stdout.endswith(
+        f"{folder.path}/report.md\npython -m harness report {folder.path} --full\nimported: []\n"
+    )
+    assert "\x1b" not in done.stdout  # no colours in a pipe
     beside = ["report.html", "plots/", "run.json", "summary.json", "passes/"]
     assert (folder.path / "report.md").read_text() == render_markdown(expected, beside)
     assert (folder.path / "summary.json").is_file()

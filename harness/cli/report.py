@@ -15,20 +15,25 @@ __all__ = ["command"]
     "--format", "shape", type=click.Choice(["terminal", "markdown", "html", "json", "csv"]), default="terminal",
     show_default=True, help="What to print; csv has one row a difference.",
 )  # fmt: skip
-def command(folder: Path, shape: str) -> int:
+@click.option("--full", is_flag=True, help="Print every table and remark, and not one screen.")
+def command(folder: Path, shape: str, full: bool) -> int:
     """Render the run in DIR again from its records: report.md, report.html and summary.json; and print it."""
     from rich.console import Console
 
     from harness.cli.micro import report_micro
+    from harness.errors import ConfigError
     from harness.report import write_reports
+    from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary
 
+    if full and shape != "terminal":
+        raise ConfigError(f"--full: --format {shape} always holds everything; leave one of them out")
     if (folder / "micro.json").exists():
         return report_micro(folder, shape)
     summary = write_reports(folder)
     if shape == "terminal":
-        print_summary(summary, Console())
-        click.echo(f"\n{folder}/report.md")
+        (print_summary if full else print_screen)(summary, Console())
+        click.echo(where_the_report_is(folder))
     elif shape == "csv":
         from harness.frames import comparisons_frame
 

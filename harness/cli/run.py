@@ -33,6 +33,7 @@ TRACE_STEPS = 8
 @click.option("--whole", is_flag=True, help="Flamegraphs of all that the process does, not of the scope alone.")
 @click.option("--native", is_flag=True, help="Flamegraphs with frames of C and C++.")
 @click.option("--nvtx", is_flag=True, help="NVTX ranges around scope and arms, for Nsight (on a GPU).")
+@click.option("--full", is_flag=True, help="Print every table and remark at the end, and not one screen.")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 def command(
     config: Path,
@@ -44,6 +45,7 @@ def command(
     whole: bool,
     native: bool,
     nvtx: bool,
+    full: bool,
     verbose: bool,
 ) -> int:
     """Run CONFIG: check that all arms compute the same, measure them, print and write the table.
@@ -61,6 +63,7 @@ def command(
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records import RunFolder, read_run
     from harness.report import write_reports
+    from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary
 
     path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
@@ -93,12 +96,12 @@ def command(
     else:
         outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph)
     summary = summarise(read_run(folder.path))
-    print_summary(summary, Console(), told=outcome.message)
+    (print_summary if full else print_screen)(summary, Console(), told=outcome.message)
     if outcome.message:
         logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {folder.path / LOG})"
         click.echo(f"harness: {outcome.message}{logged}", err=True)
     write_reports(folder.path, summary)
-    click.echo(f"\n{folder.path}/report.md")
+    click.echo(where_the_report_is(folder.path))
     return outcome.exit_status
 
 

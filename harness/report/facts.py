@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.digits import significant
 from harness.drift import LEVEL, MACHINE, SHARE
 from harness.report.table import format_interval
-from harness.seams import AA, SEAMS
-from harness.summary import SCOPE, STEP
+from harness.seams import SEAMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +24,10 @@ __all__ = [
     "instrument_cost",
     "machine_facts",
     "own_cost",
+    "reach",
+    "shifts",
     "steadiness",
-    "verdict_sentence",
+    "untested",
     "withheld",
     "without_out",
 ]
@@ -143,50 +144,40 @@ def exposed(summary: Summary) -> str:
     )
 
 
-def verdict_sentence(summary: Summary) -> str:
-    """What came out, in one sentence a level: the scope, and the whole step; empty where nothing was compared."""
-    if summary.withheld or not summary.comparisons:
-        return ""
-    scope = summary.run["config"]["scope"]
-    baseline = summary.arms[summary.baseline]
-    levels = {SCOPE: (scope, baseline.corrected_scope_ns), STEP: ("the whole step", baseline.bare_step_ns)}
-    sentences = []
-    for metric, (name, baseline_ns) in levels.items():
-        found = [c for c in summary.comparisons if c.metric == metric and c.arm != AA]
-        if not found or not baseline_ns:
-            continue
-        usual_us = baseline_ns / baseline.steps / 1e3
-        words = []
-        for verdict in ("faster", "slower"):
-            arms = sorted((c for c in found if c.verdict == verdict), key=lambda c: c.per_step_us.estimate)
-            listed = [f"{c.arm} by {abs(c.per_step_us.estimate) / usual_us * 100:.2g} %" for c in arms]
-            words += [f"{', '.join(listed)} {verdict}"] if listed else []
-        for verdict in ("equivalent", "not resolved"):
-            listed = [c.arm for c in found if c.verdict == verdict]
-            words += [f"{', '.join(listed)} {verdict}"] if listed else []
-        usual = f"{significant(usual_us, 4)} us a step"
-        sentences.append(f"In {name}, against {summary.baseline} ({usual}): {'; '.join(words)}.")
-    return " ".join(sentences)
-
-
 def steadiness(summary: Summary) -> list[str]:
     """What changed while it was measured, and voids nothing: level shifts, outlying steps with their causes."""
     if not any(arm.measured for arm in summary.arms.values()):
         return []
+    return [*shifts(summary), *untested(summary), *_no_shift(summary), *_outliers(summary)]
+
+
+def shifts(summary: Summary) -> list[str]:
+    """The level shifts that withhold nothing."""
     harmless = {
         SHARE: "less than the margin",
         LEVEL: "paired differences share it",
         MACHINE: "all arms share it, so it cancels in paired differences",
     }
     told = [shift for shift in summary.drift if not shift.withholds]
-    shifts = [f"{_shift(summary, shift)}: {harmless[shift.of]}." for shift in told]
     if len({shift.launch for shift in told}) > 1:
         low, high = (limit(shift.size for shift in told) * 100 for limit in (min, max))
-        shifts = [
+        return [
             f"The level shifted in {len({shift.launch for shift in told})} of {summary.launches} launches, by "
             f"{low:+.2g} to {high:+.2g} %, in ways that withhold nothing (each of them: summary.json)."
         ]
-    return [*shifts, *_no_shift(summary), *_outliers(summary)]
+    return [f"{_shift(summary, shift)}: {harmless[shift.of]}." for shift in told]
+
+
+def untested(summary: Summary) -> list[str]:
+    """Whether shifts could not be looked for."""
+    watched = summary.run["config"]["protocol"]["drift"]
+    if (
+        summary.drift_tested
+        or any(shift.of == watched for shift in summary.drift)
+        or not any(arm.measured for arm in summary.arms.values())
+    ):
+        return []
+    return ["There were too few passes to look for a shift of the level during the run."]
 
 
 def withheld(summary: Summary) -> list[str]:
@@ -218,10 +209,8 @@ def _shift(summary: Summary, shift: LevelShift) -> str:
 
 def _no_shift(summary: Summary) -> list[str]:
     watched = summary.run["config"]["protocol"]["drift"]
-    if any(shift.of == watched for shift in summary.drift):
+    if not summary.drift_tested or any(shift.of == watched for shift in summary.drift):
         return []
-    if not summary.drift_tested:
-        return ["There were too few passes to look for a shift of the level during the run."]
     of = "the scope's share of the step" if watched == SHARE else "the scope"
     return [f"No shift of the level of {of} was found during the run (change-point test at 5 %)."]
 
@@ -260,16 +249,17 @@ def how_sure(summary: Summary) -> str:
     confidence = summary.run["config"]["protocol"]["confidence"] * 100
     planned = summary.run.get("looks", [])
     looks = f", {len(planned)} looks taken into account" if planned else ""
-    where = (
-        "in this process"
-        if summary.launches == 1
-        else f"across {summary.launches} launches, each with another hash seed and environment size"
-    )
+    differing = "" if summary.launches == 1 else ", each with another hash seed and environment size"
     return (
         f"Differences are paired within each step; their intervals hold together at {confidence:g} % "
-        f"({summary.confidence_each * 100:.4g} % each{looks}), {where}. Equivalent means within "
+        f"({summary.confidence_each * 100:.4g} % each{looks}), {reach(summary)}{differing}. Equivalent means within "
         f"{summary.margin_us:.3g} us a step, {summary.run['config']['protocol']['margin'] * 100:g} % of the scope."
     )
+
+
+def reach(summary: Summary) -> str:
+    """How far the intervals of a run hold."""
+    return "in this process" if summary.launches == 1 else f"across {summary.launches} launches"
 
 
 def command_line(summary: Summary) -> str:

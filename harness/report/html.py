@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.report.arms_table import build_arms_table
 from harness.report.facts import (
     command_line,
     exposed,
@@ -16,12 +17,12 @@ from harness.report.facts import (
     instrument_cost,
     own_cost,
     steadiness,
-    verdict_sentence,
     withheld,
 )
 from harness.report.plots import draw_plots
 from harness.report.side_tables import side_tables
-from harness.report.table import build_table
+from harness.report.table import build_differences, build_totals
+from harness.report.verdict import struck, verdict_sentence
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -53,19 +54,22 @@ def render_html(
         flamegraphs: to be shown as pictures.
         files: names of what lies beside the page, to be linked.
     """
+    arms = build_arms_table(summary)
     return _ENVIRONMENT.get_template("report.html.j2").render(
         title=summary.run["config"]["title"] or summary.run["config_file"],
         verdict=verdict_sentence(summary),
         withheld=withheld(summary),
         notes=summary.notes,
+        arms=arms,
         facts=facts(summary),
         tables=[
             (caption, table)
             for caption, table in (
-                ("Accumulated self time and calls in one pass, mean over passes", build_table(summary)),
+                ("Accumulated self time and calls in one pass, mean over passes", build_totals(summary)),
+                (f"The differences to {summary.baseline}", build_differences(summary)),
                 *side_tables(summary),
             )
-            if table is not None
+            if table is not None and table.columns
         ],
         plots={
             plot.heading: Markup(plot.svg)  # noqa: S704 (made by matplotlib)
@@ -73,10 +77,10 @@ def render_html(
         },
         flamegraphs=[(flame, base64.b64encode(flame.svg.encode()).decode()) for flame in flamegraphs if flame.svg],
         files=files,
+        how_sure=" ".join([*arms.footnotes, how_sure(summary)]) if arms and summary.comparisons else "",
         remarks=[
             line
             for line in (
-                how_sure(summary) if summary.comparisons else "",
                 instrument_cost(summary),
                 own_cost(summary),
                 exposed(summary),
@@ -84,7 +88,7 @@ def render_html(
             )
             if line
         ],
-        struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False and name != AA},
+        struck=struck(summary),
         equal=[name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)],
         command=command_line(summary),
     )

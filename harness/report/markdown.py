@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.report.arms_table import build_arms_table
 from harness.report.facts import command_line, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
 from harness.report.side_tables import side_tables
-from harness.report.table import build_table
+from harness.report.table import build_differences, build_totals
+from harness.report.verdict import struck, verdict_sentence
 from harness.seams import AA, NATIVE
 
 if TYPE_CHECKING:
@@ -31,15 +33,20 @@ _ENVIRONMENT = Environment(
 
 def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
     """The report as Markdown, with links to the files that lie beside it."""
-    table, scope = build_table(summary), summary.run["config"]["scope"]
+    scope = summary.run["config"]["scope"]
+    arms, totals, differences = build_arms_table(summary), build_totals(summary), build_differences(summary)
     return _ENVIRONMENT.get_template("report.md.j2").render(
         title=summary.run["config"]["title"] or summary.run["config_file"],
+        verdict=verdict_sentence(summary),
         facts=facts(summary),
-        table=table and "\n".join(table_lines(table)),
-        how_sure=how_sure(summary),
+        arms="\n".join(table_lines(arms)) if arms else "",
+        totals="\n".join(table_lines(totals)) if totals else "",
+        differences="\n".join(table_lines(differences)) if differences and differences.columns else "",
+        baseline=summary.baseline,
+        how_sure=" ".join([*arms.footnotes, how_sure(summary)]) if arms else "",
         own_cost=own_cost(summary),
         exposed=exposed(summary),
-        footnotes=table.footnotes if table else [],
+        footnotes=totals.footnotes if totals else [],
         side_tables=[
             (caption.replace(scope, f"`{scope}`"), "\n".join(table_lines(side)), side.footnotes)
             for caption, side in side_tables(summary)
@@ -48,7 +55,7 @@ def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
         steadiness=steadiness(summary),
         withheld=withheld(summary),
         cost=instrument_cost(summary),
-        struck={name: arm.reason for name, arm in summary.arms.items() if arm.equal is False and name != AA},
+        struck=struck(summary),
         equal=[name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)],
         notes=summary.notes,
         command=command_line(summary),

@@ -1,25 +1,35 @@
-"""The table of issue #6879, as cells: one row an API, one column an arm, one diff column an arm."""
+"""The table of issue #6879, as cells: a row an API, a column and a diff column an arm; whole and in halves."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from harness.seams import AA
 from harness.summary import REST, SCOPE, STEP, SUM
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.statistics import Interval
-    from harness.summary import ProbeTotals, Summary
+    from harness.summary import ArmSummary, ProbeTotals, Summary
 
 __all__ = [
+    "DAGGER",
+    "FLOOR",
     "Column",
     "Table",
+    "build_differences",
     "build_shape_table",
     "build_table",
+    "build_totals",
     "count",
+    "format_estimate",
+    "format_half_width",
     "format_interval",
+    "number",
+    "unmeasured",
 ]
 
 TOKENS: Final = "tokens"
@@ -29,6 +39,9 @@ UNITS: Final = (("s", 1e9), ("ms", 1e6), ("us", 1e3))
 STRUCK: Final = "not equal"
 DAGGER: Final = "†"
 """Marks a figure that is smaller than the cost of timing it, which was subtracted from it."""
+BELOW_ITS_COST: Final = f"{DAGGER} smaller than the cost of timing it, which was subtracted: do not rely on it"
+FLOOR: Final = "A/A: floor"
+"""Title of the baseline's difference to itself."""
 
 
 @dataclass(frozen=True)
@@ -57,37 +70,84 @@ class Table:
 
 
 def build_table(summary: Summary) -> Table | None:
-    """The table, or None where no arm was measured."""
-    measured = [arm for arm in summary.arms.values() if arm.measured]
-    if not measured:
+    """The whole table, each arm's differences beside its totals; None where no arm was measured."""
+    totals, differences = build_totals(summary), build_differences(summary)
+    if totals is None or differences is None:
         return None
-    largest = max(arm.corrected_scope_ns for arm in measured)
-    unit, size = next(((unit, size) for unit, size in UNITS if largest >= size), UNITS[-1])
     scope = summary.run["config"]["scope"]
-    metrics = [*summary.probes, SUM, REST, SCOPE]
-    rows = [*summary.probes, "sum of these", "rest of the scope", scope]
     judged = {SCOPE: f"{scope} is"}
-    if any(arm.bare_step_ns is not None for arm in measured):
-        metrics += [STEP, TOKENS]
-        rows += ["whole step, bare", "output tokens/s"]
+    if STEP in _metrics(summary):
         judged[STEP] = "the step is"
-
+    diffs = {
+        column.title: replace(
+            column,
+            title=FLOOR if column.title == FLOOR else "difference",
+            cells=[*column.cells, *(_verdict(summary, column.title, metric) for metric in judged)],
+        )
+        for column in differences.columns
+    }
     columns = []
-    order = [summary.baseline, *(name for name in summary.arms if name != summary.baseline)]
-    for name in order:
-        arm = summary.arms[name]
-        if name != AA:
-            cells = [_cell(summary, name, metric, size) for metric in metrics]
-            columns.append(Column(name, f"{unit} / calls", [*cells, *("" for _ in judged)]))
-        if name != summary.baseline and (arm.measured or name != AA):
-            cells = [_difference(summary, name, metric, size) for metric in metrics]
-            cells += [_verdict(summary, name, metric) for metric in judged]
-            title = "A/A: floor" if name == AA else "difference"
-            columns.append(Column(title, f"to {summary.baseline}, {unit}", cells, difference=True))
-    footnotes = []
-    if any(DAGGER in cell for column in columns for cell in column.cells):
-        footnotes.append(f"{DAGGER} smaller than the cost of timing it, which was subtracted: do not rely on it")
-    return Table(unit, [*rows, *judged.values()], columns, footnotes, len(judged) + len(metrics) - len(summary.probes))
+    for column in totals.columns:
+        columns.append(replace(column, cells=[*column.cells, *("" for _ in judged)]))
+        columns += [diffs.pop(column.title)] if column.title in diffs else []
+    return replace(
+        totals,
+        rows=[*totals.rows, *judged.values()],
+        columns=[*columns, *diffs.values()],
+        closing=totals.closing + len(judged),
+    )
+
+
+def build_totals(summary: Summary) -> Table | None:
+    """Self time and calls a pass, one column an arm, the baseline first; None where no arm was measured."""
+    metrics, (unit, size) = _metrics(summary), _unit(summary)
+    if not any(arm.measured for arm in summary.arms.values()):
+        return None
+    order = [summary.baseline, *(name for name in summary.arms if name not in (summary.baseline, AA))]
+    columns = [
+        Column(name, f"{unit} / calls", [_cell(summary, name, metric, size) for metric in metrics]) for name in order
+    ]
+    marked = any(DAGGER in cell for column in columns for cell in column.cells)
+    return Table(unit, list(metrics.values()), columns, [BELOW_ITS_COST] * marked, len(metrics) - len(summary.probes))
+
+
+def build_differences(summary: Summary, form: Callable[[Interval], str] | None = None) -> Table | None:
+    """Differences to the baseline a pass, one column an arm, A/A last; None where no arm was measured.
+
+    Args:
+        summary: what is shown.
+        form: writes an interval (default: `format_interval`).
+    """
+    metrics, (unit, size) = _metrics(summary), _unit(summary)
+    if not any(arm.measured for arm in summary.arms.values()):
+        return None
+    columns = [
+        Column(
+            FLOOR if name == AA else name,
+            f"to {summary.baseline}, {unit}",
+            [_difference(summary, name, metric, size, form or format_interval) for metric in metrics],
+            difference=True,
+        )
+        for name, arm in summary.arms.items()
+        if name != summary.baseline and (arm.measured or name != AA)
+    ]
+    return Table(unit, list(metrics.values()), columns, [], len(metrics) - len(summary.probes))
+
+
+def _metrics(summary: Summary) -> dict[str, str]:
+    """Every row's metric with its title."""
+    scope = summary.run["config"]["scope"]
+    titles = {probe: probe for probe in summary.probes}
+    titles |= {SUM: "sum of these", REST: "rest of the scope", SCOPE: scope}
+    if any(arm.bare_step_ns is not None for arm in summary.arms.values()):
+        titles |= {STEP: "whole step, bare", TOKENS: "output tokens/s"}
+    return titles
+
+
+def _unit(summary: Summary) -> tuple[str, float]:
+    """The unit of a pass's figures, and its size in nanoseconds."""
+    largest = max((arm.corrected_scope_ns for arm in summary.arms.values()), default=0.0)
+    return next(((unit, size) for unit, size in UNITS if largest >= size), UNITS[-1])
 
 
 def build_shape_table(summary: Summary) -> Table | None:
@@ -113,6 +173,21 @@ def format_interval(interval: Interval) -> str:
     return f"{interval.estimate:+.{decimals}f} [{low}, {high}]"
 
 
+def format_half_width(interval: Interval) -> str:
+    """`+2.79 ±0.07`: the same of an interval that is as wide to both sides, as those of times are."""
+    if not math.isfinite(interval.low) or not math.isfinite(interval.high):
+        return format_interval(interval)
+    half_width = (interval.high - interval.low) / 2
+    decimals = _supported_decimals(half_width)
+    return f"{interval.estimate:+.{decimals}f} ±{half_width:.{decimals}f}"
+
+
+def format_estimate(interval: Interval) -> str:
+    """`+2.79` with the same digits, in parentheses where the interval holds zero: `(+0.01)`."""
+    estimate = format_interval(interval).partition(" ")[0]
+    return f"({estimate})" if interval.low <= 0 <= interval.high else estimate
+
+
 def _supported_decimals(half_width: float) -> int:
     """Decimals by the Particle Data Group's rule: two digits of an uncertainty up to 354, one from 355 on.
 
@@ -128,17 +203,17 @@ def _supported_decimals(half_width: float) -> int:
 def _cell(summary: Summary, name: str, metric: str, size: float) -> str:
     arm = summary.arms[name]
     if not arm.measured:
-        return STRUCK if arm.equal is False else "not measured"
+        return unmeasured(arm)
     if metric == TOKENS:
         return next((f"{found.tokens_per_s:,.0f}" for found in summary.throughput if found.arm == name), "")
     if metric == STEP:
-        return "" if arm.bare_step_ns is None else _number(arm.bare_step_ns / size)
+        return "" if arm.bare_step_ns is None else number(arm.bare_step_ns / size)
     if metric == SCOPE:
-        return _number(arm.corrected_scope_ns / size)
+        return number(arm.corrected_scope_ns / size)
     if metric == REST:
-        return _number(arm.corrected_residual_ns / size)
+        return number(arm.corrected_residual_ns / size)
     if metric == SUM:
-        return _number(sum(probe.corrected_self_ns for probe in arm.probes.values()) / size)
+        return number(sum(probe.corrected_self_ns for probe in arm.probes.values()) / size)
     return _probe_cell(arm.probes[metric], size)
 
 
@@ -146,7 +221,7 @@ def _probe_cell(probe: ProbeTotals, size: float) -> str:
     if not probe.calls:
         return "0 calls"
     mark = DAGGER if probe.self_ns - probe.corrected_self_ns > probe.corrected_self_ns else ""
-    return f"{_number(probe.corrected_self_ns / size)}{mark} / {count(float(probe.calls))}"
+    return f"{number(probe.corrected_self_ns / size)}{mark} / {count(float(probe.calls))}"
 
 
 def count(value: float) -> str:
@@ -154,23 +229,30 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if value.is_integer() else f"{value:,.1f}"
 
 
-def _number(value: float) -> str:
+def unmeasured(arm: ArmSummary) -> str:
+    """What stands in an arm's place that has no figures."""
+    return STRUCK if arm.equal is False else "not measured"
+
+
+def number(value: float) -> str:
+    """A level, which has no interval to say how many of its digits count."""
     decimals = 3 if abs(value) < 1 else 2 if abs(value) < 100 else 1
     return f"{value:.{decimals}f}"
 
 
-def _difference(summary: Summary, arm: str, metric: str, size: float) -> str:
-    if metric == TOKENS and summary.arms[arm].measured:
-        change = next((found.difference for found in summary.throughput if found.arm == arm), None)
-        return "" if change is None else format_interval(change)
-    comparison = summary.difference(arm, metric)
-    if comparison is None:
-        return "" if summary.arms[arm].measured else _cell(summary, arm, metric, size)
-    return format_interval(comparison.per_pass_ms.scaled(1e6 / size))
+def _difference(summary: Summary, name: str, metric: str, size: float, form: Callable[[Interval], str]) -> str:
+    if not summary.arms[name].measured:
+        return unmeasured(summary.arms[name])
+    if metric == TOKENS:
+        change = next((found.difference for found in summary.throughput if found.arm == name), None)
+        return "" if change is None else form(change)
+    comparison = summary.difference(name, metric)
+    return "" if comparison is None else form(comparison.per_pass_ms.scaled(1e6 / size))
 
 
-def _verdict(summary: Summary, arm: str, metric: str) -> str:
-    comparison = summary.difference(arm, metric)
-    if comparison is None:
-        return "" if summary.arms[arm].measured else _cell(summary, arm, metric, 1.0)
-    return comparison.verdict
+def _verdict(summary: Summary, title: str, metric: str) -> str:
+    name = AA if title == FLOOR else title
+    if not summary.arms[name].measured:
+        return unmeasured(summary.arms[name])
+    comparison = summary.difference(name, metric)
+    return "" if comparison is None else comparison.verdict

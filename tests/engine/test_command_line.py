@@ -57,7 +57,7 @@ def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path
     with start("--out", str(folder), *overrides) as process:
         status, out, err = finish(process)
     assert (status, "Traceback" in err) == (0, False), err
-    assert f"{folder}/report" in out
+    assert out.rstrip().endswith(f"{folder}/report.md\npython -m harness report {folder} --full")
     assert "_prepare_inputs" in out
     assert "INFO" not in out + err  # vLLM's own log went to the folder
     assert "starting the engine" in err

@@ -1,0 +1,75 @@
+"""The table with a row an arm: equal or not, the scope, the whole step, and what is said of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from harness.report.table import FLOOR, Column, Table, format_estimate, format_interval, number, unmeasured
+from harness.seams import AA
+from harness.summary import SCOPE, STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.statistics import Interval
+    from harness.summary import Summary
+
+__all__ = ["EQUAL", "build_arms_table"]
+
+EQUAL: Final = {True: "yes", False: "no", None: "not checked"}
+"""What the column `equal` says of an arm."""
+IN_PER_CENT: Final = "Per cent are of the baseline's time; in parentheses where the interval holds zero."
+
+
+def build_arms_table(summary: Summary, form: Callable[[Interval], str] = format_interval) -> Table | None:
+    """A row an arm in the config's order, the baseline first and A/A last; None where no arm was measured.
+
+    Args:
+        summary: what is shown; times are microseconds a step, changes per cent of the baseline's.
+        form: writes an interval.
+    """
+    names = [name for name, arm in summary.arms.items() if arm.measured or name != AA]
+    if not any(summary.arms[name].measured for name in names):
+        return None
+    names.sort(key=lambda name: name != summary.baseline)
+    rows = [FLOOR if name == AA else name for name in names]
+    equal = ["" if name == AA else EQUAL[summary.arms[name].equal] for name in names]
+    columns = [Column("equal", "", equal), *_level_columns(summary, names, SCOPE, form)]
+    if any(arm.bare_step_ns is not None for arm in summary.arms.values()):
+        columns += _level_columns(summary, names, STEP, form)
+        rates = {found.arm: f"{found.tokens_per_s:,.0f}" for found in summary.throughput}
+        columns.append(Column("tokens/s", "output", [rates.get(name, "") for name in names]))
+    footnotes = [IN_PER_CENT] if summary.comparisons else []
+    return Table("us", rows, columns, footnotes, 0, corner="arm")
+
+
+def _level_columns(summary: Summary, names: list[str], metric: str, form: Callable[[Interval], str]) -> list[Column]:
+    """Of the scope or of the step: its time, the difference to the baseline, the same in per cent, and the verdict."""
+    baseline = summary.arms[summary.baseline]
+    of_baseline_us = _a_step_us(summary, summary.baseline, metric) if baseline.measured else None
+    times, differences, changes, verdicts = [], [], [], []
+    for name in names:
+        arm, comparison = summary.arms[name], summary.difference(name, metric)
+        time_us = _a_step_us(summary, name, metric) if arm.measured else None
+        times.append("" if time_us is None else number(time_us))
+        if comparison is None or not of_baseline_us:
+            itself = name == summary.baseline and arm.measured
+            differences.append("baseline" if itself else "")
+            changes.append("")
+            verdicts.append("" if arm.measured else unmeasured(arm))
+        else:
+            differences.append(form(comparison.per_step_us))
+            changes.append(f"{format_estimate(comparison.per_step_us.scaled(100 / of_baseline_us))}")
+            verdicts.append(comparison.verdict)
+    return [
+        *([Column(metric, "us a step", times)] if metric == SCOPE else []),
+        Column(f"Δ {metric}", f"to {summary.baseline}, us", differences, difference=True),
+        Column(f"Δ {metric}, %", "", changes),
+        Column(f"{metric} is", "", verdicts, difference=True),
+    ]
+
+
+def _a_step_us(summary: Summary, name: str, metric: str) -> float | None:
+    arm = summary.arms[name]
+    of_pass_ns = arm.corrected_scope_ns if metric == SCOPE else arm.bare_step_ns
+    return None if of_pass_ns is None else of_pass_ns / arm.steps / 1e3

@@ -1,0 +1,118 @@
+"""What a run says in a sentence, and what in it a reader should distrust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from harness.digits import significant
+from harness.report.facts import shifts, untested, withheld
+from harness.report.table import build_totals
+from harness.seams import AA
+from harness.summary import SCOPE, STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.summary import Comparison, Summary
+
+__all__ = ["NAMED", "doubts", "struck", "verdict_sentence"]
+
+NAMED: Final = 3
+"""So many arms of one verdict are named at most; of more, the last ones are counted."""
+MISSED: Final = "did NOT recover"
+"""What a remembered selftest says that failed: a run keeps its sentence alone (`selftest.describe`)."""
+
+
+def verdict_sentence(summary: Summary, named: int = NAMED) -> str:
+    """What came out against the baseline, in the scope and in the whole step; empty where there is no verdict.
+
+    Args:
+        summary: the run.
+        named: so many arms of one verdict are named at most.
+    """
+    if summary.withheld or not summary.comparisons:
+        return ""
+    scope, baseline = summary.run["config"]["scope"], summary.arms[summary.baseline]
+    levels = ((SCOPE, scope, baseline.corrected_scope_ns), (STEP, "the whole step", baseline.bare_step_ns))
+    parts: list[str] = []
+    for metric, name, baseline_ns in levels:
+        found = [c for c in summary.comparisons if c.metric == metric and c.arm != AA]
+        if found and baseline_ns:
+            usual_us = baseline_ns / baseline.steps / 1e3
+            unit = "us" if parts else "us a step"
+            parts.append(f"{name} ({significant(usual_us, 4)} {unit}) is {_groups(found, usual_us, named)}")
+    if not parts:
+        return f"Nothing was held against {summary.baseline} but {summary.baseline} itself (A/A)."
+    unequal = list(struck(summary))
+    parts += [f"{_listed(unequal, named)} {'is' if len(unequal) == 1 else 'are'} struck"] if unequal else []
+    return f"Against {summary.baseline}, {'; '.join(parts)}."
+
+
+def _groups(found: Sequence[Comparison], usual_us: float, named: int) -> str:
+    """`faster with a (-13 %) and b (-7 %), not resolved with c`, those with the largest change first."""
+    changes = {c.arm: c.per_step_us.estimate / usual_us * 100 for c in found}
+    words = []
+    for verdict in ("faster", "slower", "equivalent", "not resolved"):
+        arms = [c.arm for c in found if c.verdict == verdict]
+        if verdict in ("faster", "slower"):
+            arms = [
+                f"{arm} ({'+' * (changes[arm] > 0)}{significant(changes[arm], 2)} %)"
+                for arm in sorted(arms, key=lambda arm: -abs(changes[arm]))
+            ]
+        words += [f"{verdict} with {_listed(arms, named)}"] if arms else []
+    return ", ".join(words)
+
+
+def _listed(names: Sequence[str], named: int) -> str:
+    """`a`; `a and b`; `a, b and 3 more`."""
+    whole = names[: named if len(names) <= named else max(named - 1, 1)]
+    shown = [*whole, *([f"{len(names) - len(whole)} more"] if len(whole) < len(names) else [])]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def struck(summary: Summary) -> dict[str, str]:
+    """The arms that do not compute what `native` computes, with the reason."""
+    return {name: arm.reason for name, arm in summary.arms.items() if arm.equal is False and name != AA}
+
+
+def doubts(summary: Summary, told: str = "") -> list[str]:
+    """A sentence each, the gravest first: why a reader should not take the figures as they stand.
+
+    Args:
+        summary: the run.
+        told: a note that the reader has been told elsewhere.
+    """
+    totals = build_totals(summary)
+    return [
+        *withheld(summary),
+        *(f"{name} is struck: {reason}" for name, reason in struck(summary).items()),
+        *(note for note in summary.notes if note != told),
+        *(totals.footnotes if totals else []),
+        *shifts(summary),
+        *untested(summary),
+        *_busy(summary),
+        *_selftest(summary),
+        *_substituted(summary),
+    ]
+
+
+def _busy(summary: Summary) -> list[str]:
+    """Whether the machine had work besides: no core to spare before the run, or more than the run's own after it."""
+    cores = summary.run["machine"]["usable_cores"]
+    before = summary.run["machine"]["load_average"][0]
+    after = summary.run.get("load_average_at_end", [None])[0]
+    if before <= max(cores - 1, 0.5) and (after is None or after <= cores + 0.5):
+        return []
+    told = "" if after is None else f" and {after} after it"
+    return [f"the load was {before} before the run{told}, on {cores} cores: other work may have run beside it"]
+
+
+def _selftest(summary: Summary) -> list[str]:
+    said = summary.run.get("selftest", "")
+    return [f"the selftest {said}"] if MISSED in said else []
+
+
+def _substituted(summary: Summary) -> list[str]:
+    host = summary.run.get("host", {})
+    parts = host.get("details", {}).get("substituted", [])
+    return [f"not {host['engine']}'s own: {'; '.join(parts)}"] if parts else []
