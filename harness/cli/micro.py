@@ -20,17 +20,19 @@ SHAPES = {"markdown": "report.md", "html": "report.html", "json": "micro.json"}
 
 def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
     """Run a config of kind `micro`; the exit status."""
-    from rich.console import Console
-
-    from harness.cli.output import Terminal
     from harness.config_file import load_micro
-    from harness.micro.report import print_micro, write_micro_reports
-    from harness.micro.run import MicroRun
     from harness.records import RunFolder
-    from harness.report.facts import without_out
 
     title, benchmarks = load_micro(config, overrides)
     folder = RunFolder(path, passes=False)
+
+    from rich.console import Console
+
+    from harness.cli.output import Terminal
+    from harness.micro.report import print_micro, write_micro_reports
+    from harness.micro.run import MicroRun
+    from harness.report.facts import without_out
+
     typed = ["python", "-m", "harness", *sys.argv[1:]]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Terminal(Console(stderr=True), unit="row") as terminal:

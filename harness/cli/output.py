@@ -1,4 +1,4 @@
-"""Where output goes while an engine runs: the engine's to a file, ours to the terminal."""
+"""What goes to the terminal: progress while an engine runs, whose own output goes to a file; then reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Terminal", "engine_output_to"]
+    from harness.summary import Summary
+
+__all__ = ["Terminal", "draw_reports", "engine_output_to"]
+
+
+def draw_reports(folder: Path, summary: Summary) -> None:
+    """Write the reports, and say so first: drawing takes longer than the table that stands above it."""
+    from harness.report import write_reports
+
+    Console(stderr=True).print("drawing the report", style="dim")
+    write_reports(folder, summary)
 
 
 @contextlib.contextmanager

@@ -17,17 +17,24 @@ __all__ = ["command"]
 )  # fmt: skip
 def command(folder: Path, shape: str) -> int:
     """Render the run in DIR again from its records: report.md, report.html and summary.json; and print it."""
-    from rich.console import Console
-
     from harness.cli.micro import report_micro
-    from harness.report import write_reports
-    from harness.report.terminal import print_summary
+    from harness.records import read_run
 
     if (folder / "micro.json").exists():
         return report_micro(folder, shape)
-    summary = write_reports(folder)
+    records = read_run(folder)  # refused before anything heavy is imported
+
+    from rich.console import Console
+
+    from harness.analysis import summarise
+    from harness.cli.output import draw_reports
+    from harness.report.terminal import print_summary
+
+    summary = summarise(records)
     if shape == "terminal":
         print_summary(summary, Console())
+    draw_reports(folder, summary)
+    if shape == "terminal":
         click.echo(f"\n{folder}/report.md")
     elif shape == "csv":
         from harness.frames import comparisons_frame

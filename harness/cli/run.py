@@ -51,17 +51,12 @@ def command(
     Exit status: 0; 1 if the run failed or an arm is not equal to native; 2 if the config needs mending;
     130 after Ctrl-C. What was measured stays in the run's folder in any case.
     """
-    from rich.console import Console
-
-    from harness.analysis import summarise
     from harness.cli.micro import run_micro
     from harness.config_file import kind_of, load
     from harness.errors import ConfigError
     from harness.hosts.vllm import resolve_model
     from harness.hosts.vllm_v0 import go_where_it_is
-    from harness.records import RunFolder, read_run
-    from harness.report import write_reports
-    from harness.report.terminal import print_summary
+    from harness.records import RunFolder
 
     path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
     if kind_of(config) == "micro":
@@ -92,14 +87,25 @@ def command(
         outcome = execute_launches(loaded, folder, given, typed, ("--flamegraph",) if flamegraph else ())
     else:
         outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph)
+    _show(folder, outcome, "" if verbose or outcome.status == "complete" else f" (the engine's log: {path / LOG})")
+    return outcome.exit_status
+
+
+def _show(folder: RunFolder, outcome: Outcome, logged: str) -> None:
+    """Print the table, then draw: what draws is imported when the table stands."""
+    from rich.console import Console
+
+    from harness.analysis import summarise
+    from harness.cli.output import draw_reports
+    from harness.records import read_run
+    from harness.report.terminal import print_summary
+
     summary = summarise(read_run(folder.path))
     print_summary(summary, Console(), told=outcome.message)
     if outcome.message:
-        logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {folder.path / LOG})"
         click.echo(f"harness: {outcome.message}{logged}", err=True)
-    write_reports(folder.path, summary)
+    draw_reports(folder.path, summary)
     click.echo(f"\n{folder.path}/report.md")
-    return outcome.exit_status
 
 
 def execute(
@@ -116,7 +122,7 @@ def execute(
     from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
     from harness.hosts.vllm_v0 import VllmV0Host
-    from harness.records import read_run
+    from harness.records import RunReader
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
@@ -125,7 +131,8 @@ def execute(
     # A polite kill ends a run as Ctrl-C does: with what was measured, and without leaving engine processes behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
-        run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(read_run(folder.path)))
+        reader = RunReader(folder.path)  # of which each look reads what is new
+        run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(reader.read()))
         run.trace_steps, run.flamegraphs = trace_steps, flamegraphs
         return run.execute()
 
