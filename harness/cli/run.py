@@ -54,9 +54,6 @@ def command(
     from harness.cli.micro import run_micro
     from harness.config_file import kind_of, load
     from harness.errors import ConfigError
-    from harness.hosts.vllm import resolve_model
-    from harness.hosts.vllm_v0 import go_where_it_is
-    from harness.records import RunFolder
 
     path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
     if kind_of(config) == "micro":
@@ -74,6 +71,11 @@ def command(
     overrides += ("protocol.nvtx=true",) if nvtx else ()
     overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
     loaded = load(config, overrides, chosen)
+
+    from harness.hosts.vllm import resolve_model
+    from harness.hosts.vllm_v0 import go_where_it_is
+    from harness.records import RunFolder
+
     resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
     if loaded.experiment.host.kind == "vllm_v0":
         go_where_it_is()

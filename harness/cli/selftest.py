@@ -40,10 +40,12 @@ def command(
     Exit status: 0 if they are, else 1.
     """
     from harness.config_file import load
+
+    asked = load(config, overrides)
+
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records import RunFolder, read_run
 
-    asked = load(config, overrides)
     if asked.experiment.host.kind == "vllm_v0":
         go_where_it_is()
     folder = RunFolder(out or Path("reports") / f"selftest-{dt.datetime.now():%Y%m%d-%H%M%S}")
