@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Values: TypeAlias = dict[str, NDArray[np.float64]]
 
-__all__ = ["Measured", "arm_values", "complete_groups", "launch_values"]
+__all__ = ["Measured", "arm_values", "launch_values"]
 
 STEP_PARTS: Final = ("execute_ns", "sample_ns")
 """Columns that together are the step."""
@@ -43,14 +43,14 @@ class Measured(NamedTuple):
 def launch_values(records: Records, notes: list[str]) -> Measured:
     """What all launches measured; what is left out is noted."""
     if not records.launches:
-        rows = complete_groups(records, notes)
+        rows = _complete_groups(records, notes)
         values = _values(records.run, rows)
         groups = next((len(found[SCOPE]) for found in values.values()), 0)
         return Measured(values, np.zeros(groups, dtype=np.int64), [rows])
     all_rows, each = [], []
     for number, launch in enumerate(records.launches, start=1):
         of_launch: list[str] = []
-        all_rows.append(complete_groups(launch, of_launch))
+        all_rows.append(_complete_groups(launch, of_launch))
         each.append(_values(launch.run, all_rows[-1]))
         notes += [f"launch {number}: {note}" for note in of_launch]
     each = [values for values in each if values]
@@ -73,10 +73,10 @@ def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:
     Metrics are corrected for the probes' own cost; `step` is there only where bare steps were measured. Raw columns
     are there under their own names.
     """
-    return _values(records.run, complete_groups(records, notes))
+    return _values(records.run, _complete_groups(records, notes))
 
 
-def complete_groups(records: Records, notes: list[str]) -> Columns | None:
+def _complete_groups(records: Records, notes: list[str]) -> Columns | None:
     """Only groups in which every step met every arm, probed and bare; None where there is none."""
     run, rows = records.run, {name: np.asarray(records.columns[name]) for name in records.columns}
     passes = len(_measured_arms(run)) * (1 + bool(run["config"]["protocol"]["bare"]))

@@ -61,7 +61,9 @@ class RunFolder:
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
             raise ConfigError(f"{path} already holds a run; name another folder with --out")
         if passes:
-            import pandas  # noqa: F401 (it writes the passes, and is not to be imported between them)
+            # They write the passes, and are not to be imported between these.
+            import pandas  # noqa: F401
+            import pyarrow.parquet  # noqa: F401
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:

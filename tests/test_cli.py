@@ -51,6 +51,7 @@ def test_help_is_there_and_imports_nothing_heavy(command) -> None:
         (["selftest", "--set", "protocol.pases=2"], 2, "did you mean 'passes'?"),
         (["doctor", "none.yaml"], 2, "none.yaml: cannot be read"),
         (["report", "configs"], 1, "configs holds no run"),
+        (["report", "reports/reference/micro-cpu", "--format", "csv"], 2, "micro-benchmarks have terminal, markdown"),
         (["compare", "configs", "tests"], 1, "configs holds no run"),
         (["compare", "reports/reference/slot_mapping-cpu", "tests"], 1, "tests holds no run"),
         (["flame", "--pid", "999999999"], 1, "process 999999999"),

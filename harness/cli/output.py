@@ -21,17 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.summary import Summary
-
-__all__ = ["Terminal", "draw_reports", "engine_output_to"]
+__all__ = ["Terminal", "engine_output_to", "say_drawing"]
 
 
-def draw_reports(folder: Path, summary: Summary) -> None:
-    """Write the reports, and say so first: drawing takes longer than the table that stands above it."""
-    from harness.report import write_reports
-
+def say_drawing() -> None:
+    """Say why nothing happens for some seconds after the table: pictures are being drawn."""
     Console(stderr=True).print("drawing the report", style="dim")
-    write_reports(folder, summary)
 
 
 @contextlib.contextmanager

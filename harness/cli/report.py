@@ -27,13 +27,15 @@ def command(folder: Path, shape: str) -> int:
     from rich.console import Console
 
     from harness.analysis import summarise
-    from harness.cli.output import draw_reports
+    from harness.cli.output import say_drawing
+    from harness.report import write_reports
     from harness.report.terminal import print_summary
 
     summary = summarise(records)
     if shape == "terminal":
         print_summary(summary, Console())
-    draw_reports(folder, summary)
+    say_drawing()
+    write_reports(folder, summary)
     if shape == "terminal":
         click.echo(f"\n{folder}/report.md")
     elif shape == "csv":

@@ -94,19 +94,21 @@ def command(
 
 
 def _show(folder: RunFolder, outcome: Outcome, logged: str) -> None:
-    """Print the table, then draw: what draws is imported when the table stands."""
+    """Print the table, then draw."""
     from rich.console import Console
 
     from harness.analysis import summarise
-    from harness.cli.output import draw_reports
+    from harness.cli.output import say_drawing
     from harness.records import read_run
+    from harness.report import write_reports
     from harness.report.terminal import print_summary
 
     summary = summarise(read_run(folder.path))
     print_summary(summary, Console(), told=outcome.message)
     if outcome.message:
         click.echo(f"harness: {outcome.message}{logged}", err=True)
-    draw_reports(folder.path, summary)
+    say_drawing()
+    write_reports(folder.path, summary)
     click.echo(f"\n{folder.path}/report.md")
 
 
