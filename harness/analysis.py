@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from harness.changepoint import MIN_LENGTH
 from harness.course import find_course
 from harness.device_times import device_times, waiting_notes
-from harness.drift import find_drift
+from harness.drift import find_drift, levels
 from harness.exposure import PLANTED_US, exposure, planted_name
-from harness.measured import complete_groups, launch_values
+from harness.measured import launch_values
 from harness.outliers import find_outliers
 from harness.run_notes import run_notes
 from harness.sampled import Recording, flame_of_arm
@@ -37,14 +39,12 @@ from harness.summary import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
-    from harness.drift import LevelShift
+    from harness.drift import Levels, LevelShift
     from harness.measured import Values
     from harness.outliers import Outliers
-    from harness.records import Records
+    from harness.records import Columns, Records
     from harness.sampled import Flame
 
 __all__ = ["scope_half_width_us", "summarise"]
@@ -65,7 +65,7 @@ def summarise(records: Records) -> Summary:
     }
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
-    values, launches = launch_values(records, notes)
+    values, launches, rows = launch_values(records, notes)
     planted = {name: values.pop(name) for name in map(planted_name, PLANTED_US) if name in values}
     for name, found in values.items():
         arms[name] = _arm_summary(arms[name], found, probes)
@@ -105,9 +105,8 @@ def summarise(records: Records) -> Summary:
     ]
     probe_ns = run["calibration"]["inside_ns"] + run["calibration"]["outside_ns"]
     everything = {**values, **planted}
-    # None where a launch has no whole group.
-    frames = [complete_groups(launch, []) for launch in _each(records)]
-    drift, drift_tested, outliers = _disturbances(frames, protocol)
+    of_passes = [None if of_launch is None else levels(of_launch) for of_launch in rows]
+    drift, drift_tested, outliers = _disturbances(rows, of_passes, protocol)
     summary = replace(
         summary,
         comparisons=comparisons,
@@ -120,14 +119,14 @@ def summarise(records: Records) -> Summary:
         drift=drift,
         drift_tested=drift_tested,
         outliers=outliers,
-        course=find_course(values, baseline, [frame for frame in frames if frame is not None]),
+        course=find_course(values, baseline, [of_pass for of_pass in of_passes if of_pass is not None]),
     )
     return _without_verdicts(summary) if summary.withheld else summary
 
 
 def scope_half_width_us(records: Records) -> float:
     """The widest half-width of the scope's differences, a step, as the report would print them now."""
-    values, launches = launch_values(records, [])
+    values, launches, _ = launch_values(records, [])
     baseline, probes = records.run["config"]["baseline"], list(records.run["config"]["probes"])
     values = {name: found for name, found in values.items() if name not in map(planted_name, PLANTED_US)}
     if baseline not in values:
@@ -199,16 +198,16 @@ def _each(records: Records) -> list[Records]:
 
 
 def _disturbances(
-    frames: list[pd.DataFrame | None], protocol: dict[str, Any]
+    rows: list[Columns | None], of_passes: list[Levels | None], protocol: dict[str, Any]
 ) -> tuple[list[LevelShift], bool, Outliers | None]:
     """Level shifts of each launch, whether all could be looked at for them, and the outlying steps of all."""
     drift: list[LevelShift] = []
     tested, outliers = True, None
-    for number, frame in enumerate(frames, start=1):
-        if frame is not None:
-            tested &= frame["pass"].nunique() >= MIN_LENGTH
-            drift += find_drift(frame, protocol["margin"], protocol["drift"], number)
-            found = find_outliers(frame)
+    for number, (of_launch, of_pass) in enumerate(zip(rows, of_passes, strict=True), start=1):
+        if of_launch is not None and of_pass is not None:
+            tested &= len(np.unique(of_launch["pass"])) >= MIN_LENGTH
+            drift += find_drift(of_pass, protocol["margin"], protocol["drift"], number)
+            found = find_outliers(of_launch)
             outliers = outliers.joined(found) if outliers is not None and found is not None else found or outliers
     return drift, tested, outliers
 
@@ -225,11 +224,13 @@ def _without_verdicts(summary: Summary) -> Summary:
 def _counters(records: Records) -> dict[str, dict[str, float]]:
     """Each arm's counts a step; of several launches the first one's, since counts do not wobble."""
     table = _each(records)[0].counters
-    if table.empty:
+    if "arm" not in table:
         return {}
-    names = [name for name in table.columns if name not in ("arm", "step")]
-    means = table.groupby("arm", sort=False)[names].mean()
-    return {str(arm): {name: float(row[name]) for name in names} for arm, row in means.iterrows()}
+    names, arms = [name for name in table if name not in ("arm", "step")], np.asarray(table["arm"])
+    return {
+        str(arm): {name: float(np.mean(np.asarray(table[name])[arms == arm])) for name in names}
+        for arm in dict.fromkeys(arms)
+    }
 
 
 def _flames(records: Records, arms: dict[str, ArmSummary]) -> dict[str, Flame]:

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
+from harness.grouping import Groups
 from harness.instrument.counters import SYNCHRONISATIONS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.seams import NATIVE
 from harness.statistics import Interval
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from numpy.typing import NDArray
+
+    from harness.records import Columns
 
 __all__ = ["DeviceTimes", "device_times", "waiting_notes"]
 
@@ -42,15 +45,15 @@ class DeviceTimes:
     passes: int
 
 
-def device_times(frame: pd.DataFrame, confidence: float = CONFIDENCE) -> dict[str, DeviceTimes]:
+def device_times(table: Columns, confidence: float = CONFIDENCE) -> dict[str, DeviceTimes]:
     """Each arm's times from what `records.Records.device` holds; Student's t on the passes' means."""
     found: dict[str, DeviceTimes] = {}
-    if frame.empty:
-        return found
-    for arm, rows in frame.groupby("arm", sort=False):
-        means = rows.groupby("pass")[list(DEVICE_COLUMNS)].mean() / 1e3
-        gap, scope, step = (_mean(np.asarray(means[name], dtype=np.float64), confidence) for name in DEVICE_COLUMNS)
-        found[str(arm)] = DeviceTimes(gap, scope, step, len(means))
+    for arm in dict.fromkeys(table["arm"]) if table else ():
+        of_arm = table["arm"] == arm
+        passes = Groups(table["pass"][of_arm])
+        means = (passes.sums(table[name][of_arm]) / passes.sizes / 1e3 for name in DEVICE_COLUMNS)
+        gap, scope, step = (_mean(each, confidence) for each in means)
+        found[str(arm)] = DeviceTimes(gap, scope, step, len(passes.sizes))
     return found
 
 
@@ -70,10 +73,10 @@ def waiting_notes(counters: dict[str, dict[str, float]]) -> list[str]:
     ]
 
 
-def _mean(values: np.ndarray[tuple[int], np.dtype[np.float64]], confidence: float) -> Interval:
+def _mean(values: NDArray[np.float64], confidence: float) -> Interval:
     """The mean with its interval; without limits where there is only one value."""
     estimate = float(values.mean())
     if len(values) < 2:
         return Interval(estimate, float("-inf"), float("inf"))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    half = float(special.stdtrit(len(values) - 1, (1 + confidence) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
     return Interval(estimate, estimate - half, estimate + half)

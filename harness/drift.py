@@ -22,13 +22,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from harness.changepoint import level_shift
+from harness.grouping import Groups
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from numpy.typing import NDArray
 
     from harness.changepoint import Shift
+    from harness.records import Columns
 
-__all__ = ["LEVEL", "MACHINE", "SHARE", "LevelShift", "find_drift", "levels"]
+__all__ = ["LEVEL", "MACHINE", "SHARE", "LevelShift", "Levels", "find_drift", "levels"]
 
 SHARE: Final = "share"
 """The scope relative to the rest of the step."""
@@ -63,19 +65,33 @@ class LevelShift:
     withholds: bool
 
 
-def find_drift(frame: pd.DataFrame, margin: float, watched: str, launch: int = 1) -> list[LevelShift]:
+@dataclass(frozen=True)
+class Levels:
+    """How fast one launch went, pass by pass; shape [passes] each, and empty where nothing was timed.
+
+    Attributes:
+        passes: their numbers, in order.
+        scope: the level of the scope: the logarithm of its time relative to the usual.
+        machine: likewise of the rest of the step.
+        collections: garbage collections.
+    """
+
+    passes: NDArray[np.int64]
+    scope: NDArray[np.float64]
+    machine: NDArray[np.float64]
+    collections: NDArray[np.int64]
+
+
+def find_drift(of_pass: Levels, margin: float, watched: str, launch: int = 1) -> list[LevelShift]:
     """Level shifts of one launch that can be told from its noise.
 
     Args:
-        frame: one row a (pass, step), as `Records.frame`.
+        of_pass: the launch's levels.
         margin: the relative size from which a shift of the watched series withholds verdicts.
         watched: `SHARE` or `LEVEL`.
         launch: which launch this is, for the result.
     """
-    of_pass = levels(frame)
-    if of_pass.empty:
-        return []
-    level, machine = of_pass[LEVEL].to_numpy(), of_pass[MACHINE].to_numpy()
+    passes, level, machine = of_pass.passes, of_pass.scope, of_pass.machine
     shifts = {
         SHARE: _smaller([level_shift(level - follows * machine) for follows in FOLLOWS]),
         LEVEL: level_shift(level),
@@ -86,8 +102,8 @@ def find_drift(frame: pd.DataFrame, margin: float, watched: str, launch: int = 1
         if shift is not None and shift.found:
             size = float(np.expm1(shift.size))
             withholds = of == watched and abs(size) > margin
-            first_pass = int(of_pass.index[shift.place])
-            found.append(LevelShift(of, launch, first_pass, len(of_pass), size, shift.statistic, withholds))
+            first_pass = int(passes[shift.place])
+            found.append(LevelShift(of, launch, first_pass, len(passes), size, shift.statistic, withholds))
     return found
 
 
@@ -99,14 +115,22 @@ def _smaller(shifts: list[Shift | None]) -> Shift | None:
     return min(there, key=lambda shift: abs(shift.size))
 
 
-def levels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Both levels in logarithms, one row a pass, in their order; empty where nothing was timed."""
-    probed = frame[frame["probed"]]
-    scope = probed["scope.total_ns"]
-    rest = probed["execute_ns"] + probed["sample_ns"] - scope
-    usable = (scope > 0) & (rest > 0)
-    cells = probed.loc[usable, ["pass", "arm", "step"]].copy()
-    cells[LEVEL], cells[MACHINE] = np.log(scope[usable]), np.log(rest[usable])
-    for name in (LEVEL, MACHINE):
-        cells[name] -= cells.groupby(["arm", "step"])[name].transform("median")
-    return cells.groupby("pass")[[LEVEL, MACHINE]].median()
+def levels(rows: Columns) -> Levels:
+    """The levels of one launch.
+
+    Args:
+        rows: one row a (pass, step), as `Records.columns`.
+    """
+    scope = rows["scope.total_ns"]
+    rest = rows["execute_ns"] + rows["sample_ns"] - scope
+    timed = rows["probed"] & (scope > 0) & (rest > 0)
+    same, of_pass = Groups(rows["arm"][timed], rows["step"][timed]), Groups(rows["pass"][timed])
+    scope, rest = (np.log(each[timed]) for each in (scope, rest))
+    passes = np.unique(rows["pass"][timed])
+    collections = Groups(rows["pass"]).sums(rows["gc_collections"])  # bare steps have theirs as well
+    return Levels(
+        passes,
+        scope=of_pass.medians(scope - same.usual(scope)),
+        machine=of_pass.medians(rest - same.usual(rest)),
+        collections=collections[np.searchsorted(np.unique(rows["pass"]), passes)].astype(np.int64),
+    )

@@ -78,7 +78,7 @@ def load_run(folder: str | Path) -> LoadedRun:
             ]
         ),
         counters=pd.DataFrame.from_dict(summary.counters, orient="index").rename_axis("arm").reset_index(),
-        device=(records.launches or [records])[0].device,
+        device=pd.DataFrame((records.launches or [records])[0].device),
     )
 
 

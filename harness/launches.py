@@ -24,7 +24,7 @@ from harness.agreement import SIGNATURE, signature_difference
 from harness.children import begin_as_child
 from harness.errors import RecordsError
 from harness.experiment import INTERRUPTED, Outcome, facts_at_end, facts_at_start
-from harness.records import read_run
+from harness.records import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +132,7 @@ class Launches:
                 process.kill()
                 exit_status = INTERRUPTED
         try:
-            run = read_run(path).run
+            run = read_facts(path)
             self._take_over(run)
         except RecordsError as error:
             return Outcome("failed", exit_status or 1, f"launch {launch.number}: {error}")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
+
+from harness.grouping import Groups
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.records import Columns
 
 __all__ = ["CAUSES", "FAR", "Cause", "Outliers", "find_outliers"]
 
@@ -66,37 +72,37 @@ class Outliers:
         )
 
 
-def find_outliers(frame: pd.DataFrame) -> Outliers | None:
+def find_outliers(rows: Columns) -> Outliers | None:
     """Steps that took far longer than the same step usually takes under the same arm, in the same pass' conditions.
 
     What is compared is log(step / its median over passes), less the pass' own median: a stretch in which the machine
     is slow is drift and no outlier. The spread is 1.4826 times the median absolute deviation of all of them.
 
     Args:
-        frame: one row a (pass, step), as `Records.frame`.
+        rows: one row a (pass, step), as `Records.columns`.
     """
-    step_ns = (frame["execute_ns"] + frame["sample_ns"]).astype(float)
+    step_ns = (rows["execute_ns"] + rows["sample_ns"]).astype(np.float64)
     if not (step_ns > 0).all():
         return None
-    same = [frame["arm"], frame["probed"], frame["step"]]
-    usual_ns = step_ns.groupby(same).transform("median")
-    residual = pd.Series(np.log(step_ns / usual_ns), index=frame.index)
-    residual -= residual.groupby(frame["pass"]).transform("median")
-    spread = 1.4826 * float(residual.abs().median())
+    same = Groups(rows["arm"], rows["probed"], rows["step"])
+    usual_ns = same.usual(step_ns)
+    residual = np.log(step_ns / usual_ns)
+    residual -= Groups(rows["pass"]).usual(residual)
+    spread = 1.4826 * float(np.median(np.abs(residual)))
     outlying = residual > FAR * spread
     if spread == 0:
         return None
     waiting = outlying.copy()
     causes = []
     for column, meaning in CAUSES.items():
-        more = frame[column] > frame[column].groupby(same).transform("median")
+        more = rows[column] > same.usual(rows[column])
         causes.append(
             Cause(column, meaning, int((waiting & more).sum()), _share(more, outlying), _share(more, ~outlying))
         )
         waiting &= ~more
-    excess_ns = float((step_ns - usual_ns)[outlying].clip(lower=0).sum())
+    excess_ns = float(np.maximum(step_ns - usual_ns, 0)[outlying].sum())
     return Outliers(
-        steps=len(frame),
+        steps=len(step_ns),
         outlying=int(outlying.sum()),
         excess_share=excess_ns / float(step_ns.sum()),
         unexplained=int(waiting.sum()),
@@ -104,7 +110,7 @@ def find_outliers(frame: pd.DataFrame) -> Outliers | None:
     )
 
 
-def _share(event: pd.Series[bool], of: pd.Series[bool]) -> float:
+def _share(event: NDArray[np.bool_], of: NDArray[np.bool_]) -> float:
     """Share of the steps `of` in which the event happened."""
     return float((event & of).sum() / of.sum()) if of.any() else 0.0
 

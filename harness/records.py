@@ -18,9 +18,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from harness.errors import ConfigError, RecordsError
 
@@ -28,7 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["RUN_SCHEMA", "Records", "RunFolder", "read_run"]
+    import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    Columns: TypeAlias = Mapping[str, NDArray[Any]]
+    """A table: an array a column, all of the same length. A pandas frame has columns by name as well, and will do."""
+
+__all__ = ["RUN_SCHEMA", "Records", "RunFolder", "RunReader", "read_facts", "read_run"]
 
 RUN_SCHEMA: Final = 2
 """Version of run.json and of the pass tables."""
@@ -55,6 +60,10 @@ class RunFolder:
         held = (path / "launches", path / "micro.json")
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
             raise ConfigError(f"{path} already holds a run; name another folder with --out")
+        if passes:
+            # They write the passes, and are not to be imported between these.
+            import pandas  # noqa: F401
+            import pyarrow.parquet  # noqa: F401
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
@@ -69,19 +78,15 @@ class RunFolder:
 
     def write_pass(self, index: int, columns: Mapping[str, Sequence[Any]], complete: bool) -> None:
         """Write one pass's table: one row a step."""
-        name = f"passes/{index:04d}{'' if complete else '.partial'}.parquet"
-        frame = pd.DataFrame(columns)
-        self._write(name, lambda temporary: frame.to_parquet(temporary, index=False))
+        self._write_table(f"passes/{index:04d}{'' if complete else '.partial'}.parquet", columns)
 
     def write_counters(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write what the counting pass found: one row a (arm, step)."""
-        frame = pd.DataFrame(columns)
-        self._write("counters.parquet", lambda temporary: frame.to_parquet(temporary, index=False))
+        self._write_table("counters.parquet", columns)
 
     def write_device(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write what the device's clock said: one row a (pass, arm, step)."""
-        frame = pd.DataFrame(columns)
-        self._write("device.parquet", lambda temporary: frame.to_parquet(temporary, index=False))
+        self._write_table("device.parquet", columns)
 
     def launch(self, number: int) -> Path:
         """Folder of one of several launches."""
@@ -90,6 +95,12 @@ class RunFolder:
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""
         self._write(name, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+    def _write_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        import pandas as pd
+
+        frame = pd.DataFrame(columns)
+        self._write(name, lambda temporary: frame.to_parquet(temporary, index=False))
 
     def _write(self, name: str, write: Any) -> None:
         target = self.path / name
@@ -115,30 +126,37 @@ class Records:
 
     Attributes:
         run: run.json.
-        frame: one row a (pass, step), of all complete passes.
+        columns: one row a (pass, step), of all complete passes.
         unreadable: pass files that are torn or of another format, by name, with the reason.
         partial: pass files of passes that were cut short, by name.
         counters: one row a (arm, step) of the counting pass; empty without one.
         device: one row a (pass, arm, step) by the device's clock; empty without a GPU.
         folded: by arm, the folded stacks of its flamegraph.
-        launches: of a run with several launches, the records of each; `frame` is then empty.
+        launches: of a run with several launches, the records of each; `columns` is then empty.
     """
 
     run: dict[str, Any]
-    frame: pd.DataFrame
+    columns: Columns
     unreadable: dict[str, str] = field(default_factory=dict)
     partial: list[str] = field(default_factory=list)
-    counters: pd.DataFrame = field(default_factory=pd.DataFrame)
-    device: pd.DataFrame = field(default_factory=pd.DataFrame)
+    counters: Columns = field(default_factory=dict)
+    device: Columns = field(default_factory=dict)
     folded: dict[str, str] = field(default_factory=dict)
     launches: list[Records] = field(default_factory=list)
 
+    @property
+    def frame(self) -> pd.DataFrame:
+        """`columns` as a pandas frame."""
+        import pandas as pd
 
-def read_run(path: Path) -> Records:
-    """Read a run's folder; a torn pass is left out and named.
+        return pd.DataFrame(self.columns)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """Read a run's run.json.
 
     Raises:
-        RecordsError: no run.json, or of a newer schema.
+        RecordsError: there is none, or it is of a newer schema.
     """
     try:
         run = json.loads((path / "run.json").read_text(encoding="utf-8"))
@@ -153,30 +171,101 @@ def read_run(path: Path) -> Records:
         raise RecordsError(f"{path} holds micro-benchmarks; `harness report` shows them, and there is no more to them")
     if missing := [key for key in REQUIRED if key not in run]:
         raise RecordsError(f"{path / 'run.json'}: it lacks {', '.join(missing)}, so it is not from a run")
-    frames, unreadable, partial = [], {}, []
-    for file in sorted((path / "passes").glob("*.parquet")):
-        if file.name.endswith(".partial.parquet"):
-            partial.append(file.name)
-        elif re.fullmatch(r"\d+\.parquet", file.name):
+    return run
+
+
+def read_run(path: Path) -> Records:
+    """Read a run's folder; a torn pass is left out and named.
+
+    Raises:
+        RecordsError: no run.json, or of a newer schema.
+    """
+    return RunReader(path).read()
+
+
+class RunReader:
+    """Reads a run's folder, and again while the run goes on: then only the passes that are new, since files stay.
+
+    Each file is opened by itself, so that a torn one costs no other; pyarrow's dataset takes twice as long for as
+    many small files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read: set[str] = set()
+        self._passes: list[pa.Table] = []
+
+    def read(self) -> Records:
+        """All that the folder holds by now.
+
+        Raises:
+            RecordsError: no run.json, or of a newer schema.
+        """
+        path, unreadable, partial = self._path, dict[str, str](), []
+        run = read_facts(path)
+        for file in sorted((path / "passes").glob("*.parquet")):
+            if file.name.endswith(".partial.parquet"):
+                partial.append(file.name)
+            elif re.fullmatch(r"\d+\.parquet", file.name) and file.name not in self._read:
+                table = _table(file, f"passes/{file.name}", unreadable)
+                if table is not None:
+                    self._read.add(file.name)
+                    self._passes.append(table)
+        self._passes = _joined(self._passes)
+        beside = {}
+        for name in ("counters.parquet", "device.parquet"):
+            table = _table(path / name, name, unreadable) if (path / name).exists() else None
+            beside[name] = _columns([] if table is None else [table])
+        folded = {}
+        for arm in run.get("flamegraphs", {}):
             try:
-                frames.append(pd.read_parquet(file))
-            except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-                unreadable[f"passes/{file.name}"] = " ".join(str(error).split())[:200]
-    beside = {}
-    for name in ("counters.parquet", "device.parquet"):
-        beside[name] = pd.DataFrame()
-        if (path / name).exists():
-            try:
-                beside[name] = pd.read_parquet(path / name)
+                folded[arm] = (path / "flamegraphs" / f"{arm}.folded").read_text(encoding="utf-8")
             except (OSError, ValueError) as error:
-                unreadable[name] = " ".join(str(error).split())[:200]
-    folded = {}
-    for arm in run.get("flamegraphs", {}):
-        try:
-            folded[arm] = (path / "flamegraphs" / f"{arm}.folded").read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            unreadable[f"flamegraphs/{arm}.folded"] = " ".join(str(error).split())[:200]
-    frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    launches = [read_run(file.parent) for file in sorted((path / "launches").glob("*/run.json"))]
-    counters, device = beside.values()
-    return Records(run, frame, unreadable, partial, counters, device, folded, launches)
+                unreadable[f"flamegraphs/{arm}.folded"] = _reason(error)
+        launches = [read_run(file.parent) for file in sorted((path / "launches").glob("*/run.json"))]
+        counters, device = beside.values()
+        return Records(run, _columns(self._passes), unreadable, partial, counters, device, folded, launches)
+
+
+def _table(file: Path, name: str, unreadable: dict[str, str]) -> pa.Table | None:
+    """One table; None where it cannot be read, with the reason in `unreadable`."""
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file, memory_map=True).read(use_threads=False)
+    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        unreadable[name] = _reason(error)
+        return None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _joined(tables: list[pa.Table]) -> list[pa.Table]:
+    """The tables as one, if there are any; columns that one of them lacks are null in it."""
+    if len(tables) < 2:
+        return tables
+    import pyarrow as pa
+
+    return [pa.concat_tables(tables, promote_options="permissive").combine_chunks()]
+
+
+def _columns(tables: list[pa.Table]) -> Columns:
+    return {name: _array(table[name].combine_chunks()) for table in tables for name in table.column_names}
+
+
+def _array(column: pa.Array) -> NDArray[Any]:
+    """A column by DLPack, since pyarrow's own `to_numpy` imports pandas first, which takes longer than all the rest."""
+    import numpy as np
+    import pyarrow as pa
+
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        encoded = column.dictionary_encode()
+        names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+        return np.asarray(names[np.from_dlpack(encoded.indices)])
+    if column.null_count:
+        column = column.cast(pa.float64()).fill_null(np.nan)
+    if pa.types.is_boolean(column.type):
+        return np.asarray(np.from_dlpack(column.cast(pa.uint8())), dtype=bool)
+    return np.asarray(np.from_dlpack(column))

@@ -17,7 +17,7 @@ from harness.analysis import scope_half_width_us
 from harness.config_file import load
 from harness.experiment import Run
 from harness.hosts.vllm_v0 import is_here
-from harness.records import RunFolder, read_run
+from harness.records import RunFolder, RunReader
 from tests.fakes import FakeHost, Silent, VirtualClock
 
 collect_ignore = [] if is_here() else ["historic"]  # run in their own environment by test_historic.py
@@ -48,10 +48,10 @@ def make_run_of_list(tmp_path):
         path = tmp_path / "config.yaml"
         path.write_text(LIST_ONLY)
         folder = RunFolder(tmp_path / "run")
+        reader = RunReader(folder.path)
         return Run(
-            load(path, overrides), host, folder, Silent(),
-            half_width_us=lambda: scope_half_width_us(read_run(folder.path)),
-        )  # fmt: skip
+            load(path, overrides), host, folder, Silent(), half_width_us=lambda: scope_half_width_us(reader.read())
+        )
 
     return make
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,17 +20,71 @@ def harness(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["flame"], ["selftest"], ["doctor"]])
-def test_help_is_there_and_imports_neither_torch_nor_vllm(command) -> None:
+HEAVY = ("jinja2", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "torch", "vllm")
+
+
+def imports_of(*args: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """What a command did, and which of the heavy packages it imported for that."""
     program = (
         "import sys, atexit, harness.cli\n"
-        "atexit.register(lambda: print('imported:', sorted({'torch', 'vllm', 'pandas'} & set(sys.modules))))\n"
-        f"sys.argv = ['harness', *{command!r}, '--help']\n"
+        f"atexit.register(lambda: print('imported:', *sorted({set(HEAVY)!r} & set(sys.modules))))\n"
+        f"sys.argv = ['harness', *{args!r}]\n"
         "harness.cli.main()\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    return done, done.stdout.rpartition("imported:")[2].strip()
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["flame"], ["selftest"], ["doctor"]])
+def test_help_is_there_and_imports_nothing_heavy(command) -> None:
+    done, imported = imports_of(*command, "--help")
     assert done.stdout.startswith("Usage: harness")
-    assert "imported: []" in done.stdout
+    assert (done.returncode, imported) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["list"], 0, ""),
+        (["run", "configs/slot_mapping.yaml", "--set", "protocol.pases=2"], 2, "did you mean 'passes'?"),
+        (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], 2, "llama-8b, tiny-llama"),
+        (["run", "configs/slot_mapping.yaml", "--out", "reports/reference/slot_mapping-cpu"], 2, "already holds a run"),
+        (["run", "configs/micro/all.yaml", "--set", "secnds=1"], 2, "did you mean 'seconds'?"),
+        (["selftest", "--set", "protocol.pases=2"], 2, "did you mean 'passes'?"),
+        (["doctor", "none.yaml"], 2, "none.yaml: cannot be read"),
+        (["report", "configs"], 1, "configs holds no run"),
+        (["report", "reports/reference/micro-cpu", "--format", "csv"], 2, "micro-benchmarks have terminal, markdown"),
+        (["compare", "configs", "tests"], 1, "configs holds no run"),
+        (["compare", "reports/reference/slot_mapping-cpu", "tests"], 1, "tests holds no run"),
+        (["flame", "--pid", "999999999"], 1, "process 999999999"),
+    ],
+)
+def test_what_needs_no_engine_and_no_figures_imports_nothing_heavy(args, status, message) -> None:
+    """They take seconds to import, and a misspelt key is to be told at once."""
+    done, imported = imports_of(*args)
+    assert (done.returncode, imported) == (status, "")
+    assert message in done.stderr
+
+
+def test_the_table_of_a_report_stands_before_what_draws_is_imported(tmp_path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree("reports/reference/planted-cpu", folder)
+    program = (
+        "import sys, harness.report, harness.report.terminal as terminal\n"
+        "print_summary = terminal.print_summary\n"
+        "def told(*args, **more):\n"
+        "    print_summary(*args, **more)\n"
+        "    print('imported:', *sorted({'jinja2', 'matplotlib', 'pandas', 'torch'} & set(sys.modules)))\n"
+        "terminal.print_summary = told\n"
+        f"sys.argv = ['harness', 'report', {str(folder)!r}]\n"
+        "from harness.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    table, _, rest = done.stdout.partition("imported:")
+    assert "_prepare_inputs" in table
+    assert rest.split() == [f"{folder}/report.md"]
+    assert done.stderr == "drawing the report\n"
 
 
 def test_list_names_seams_arms_probes_and_configs() -> None:

@@ -71,7 +71,7 @@ def test_a_run_counts_each_arm_in_a_pass_of_its_own(make_run_of_list) -> None:
     assert run.execute().status == "complete"
     assert host.passes == ["check"] + ["bare"] * 3 + ["count"] * 2 + ["mixed"] * 72
     table = read_run(run.folder.path).counters
-    assert table.groupby("arm").size().to_dict() == {"list": STEPS, "native": STEPS}
+    assert table["arm"].tolist() == ["list"] * STEPS + ["native"] * STEPS
     counters = write_reports(run.folder.path).counters
     # native is numpy alone here, and list makes a tensor
     assert counters["list"]["scope_aten_dispatches"] > counters["native"]["scope_aten_dispatches"]

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pandas as pd
+import numpy as np
 import pytest
 import torch
 
@@ -194,17 +194,17 @@ def test_ranges_name_scope_seam_and_arm_in_every_pass(monkeypatch) -> None:
         assert told == ["harness: scope _prepare_inputs", "harness: slot_mapping=list", "end", "end"]
 
 
-def frame(scope_us: float = 30.0) -> pd.DataFrame:
+def device_table(scope_us: float = 30.0) -> dict[str, np.ndarray]:
     rows = [
         {"arm": arm, "pass": index, "step": step, "device_gap_ns": 1000 * step, "device_step_ns": 100_000,
          "device_scope_ns": round(1e3 * (scope_us + extra + index))}
         for arm, extra in (("list", 0), ("numpy", 5)) for index in range(3) for step in range(2)
     ]  # fmt: skip
-    return pd.DataFrame(rows)
+    return {name: np.array([row[name] for row in rows], dtype=object if name == "arm" else None) for name in rows[0]}
 
 
 def test_device_times_are_means_with_students_interval_over_passes() -> None:
-    found = device_times(frame())
+    found = device_times(device_table())
     assert list(found) == ["list", "numpy"]
     scope = found["list"].scope_us
     # 30, 31, 32: a standard error of 1/sqrt(3), times 4.303 for two degrees of freedom.
@@ -214,7 +214,7 @@ def test_device_times_are_means_with_students_interval_over_passes() -> None:
     )
     assert found["numpy"].scope_us.estimate == pytest.approx(36)
     assert (found["list"].gap_us.low, found["list"].gap_us.high) == (0.5, 0.5)
-    assert device_times(pd.DataFrame()) == {}
+    assert device_times({}) == {}
 
 
 def test_an_arm_that_waits_more_often_than_native_is_named() -> None:
@@ -230,7 +230,7 @@ def test_an_arm_that_waits_more_often_than_native_is_named() -> None:
 def test_the_report_holds_the_device_against_the_host() -> None:
     summary = summarise(Records(make_run(), make_frame()))
     assert build_device_table(summary) is None
-    with_device = replace(summary, device={"list": device_times(frame())["list"]})
+    with_device = replace(summary, device={"list": device_times(device_table())["list"]})
     table = build_device_table(with_device)
     assert table is not None
     host_us = summary.arms["list"].corrected_scope_ns / summary.arms["list"].steps / 1e3

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from harness.drift import find_drift
+from harness.drift import Levels, find_drift, levels
 from harness.report import write_reports
 from tests.fakes import FakeHost, Runner, VirtualClock
 
@@ -14,7 +13,7 @@ PASSES, STEPS = 60, 20
 HALF = PASSES // 2
 
 
-def make_frame(scope: float = 1.0, rest: float = 1.0, turns: bool = True) -> pd.DataFrame:
+def make_levels(scope: float = 1.0, rest: float = 1.0, turns: bool = True) -> Levels:
     """Two arms that take turns, or one after the other; scope and rest take so many times as long from half-way on."""
     rng = np.random.default_rng(1)
     rows = []
@@ -29,13 +28,14 @@ def make_frame(scope: float = 1.0, rest: float = 1.0, turns: bool = True) -> pd.
                     "pass": index, "step": step, "arm": arm, "probed": True,
                     "scope.total_ns": scope_ns * rng.lognormal(0, 0.02),
                     "execute_ns": scope_ns + rest_ns * rng.lognormal(0, 0.02), "sample_ns": 0,
+                    "gc_collections": index % 3 if step == 0 else 0,
                 }
             )  # fmt: skip
-    return pd.DataFrame(rows)
+    return levels({name: np.array([row[name] for row in rows]) for name in rows[0]})
 
 
 def test_a_shift_of_the_scope_withholds_verdicts() -> None:
-    (share, level) = find_drift(make_frame(scope=1.05), 0.01, "share")
+    (share, level) = find_drift(make_levels(scope=1.05), 0.01, "share")
     assert (share.of, level.of) == ("share", "level")
     assert share.withholds
     assert not level.withholds
@@ -45,29 +45,35 @@ def test_a_shift_of_the_scope_withholds_verdicts() -> None:
 
 
 def test_a_machine_that_slows_down_as_a_whole_is_told_and_withholds_nothing() -> None:
-    found = find_drift(make_frame(scope=1.05, rest=1.05), 0.01, "share")
+    found = find_drift(make_levels(scope=1.05, rest=1.05), 0.01, "share")
     assert {shift.of for shift in found} == {"level", "machine"}
     assert not any(shift.withholds for shift in found)
 
 
 def test_the_scopes_own_level_can_be_watched_instead() -> None:
-    found = find_drift(make_frame(scope=1.05, rest=1.05), 0.01, "level")
+    found = find_drift(make_levels(scope=1.05, rest=1.05), 0.01, "level")
     assert [shift.of for shift in found if shift.withholds] == ["level"]
 
 
 def test_a_shift_within_the_margin_is_told_and_withholds_nothing() -> None:
-    found = find_drift(make_frame(scope=1.05), 0.1, "share")
+    found = find_drift(make_levels(scope=1.05), 0.1, "share")
     assert found
     assert not any(shift.withholds for shift in found)
 
 
 def test_a_level_that_stays_is_left_alone() -> None:
-    assert find_drift(make_frame(), 0.01, "share") == []
+    assert find_drift(make_levels(), 0.01, "share") == []
 
 
 def test_arms_that_differ_are_no_shift() -> None:
     """With the arms' own difference left in the series, a pass with more of the slower arm would stand out."""
-    assert find_drift(make_frame(turns=False), 0.01, "share") == []
+    assert find_drift(make_levels(turns=False), 0.01, "share") == []
+
+
+def test_garbage_collections_are_counted_by_pass() -> None:
+    found = make_levels()
+    assert found.passes.tolist() == list(range(PASSES))
+    assert found.collections.tolist() == [index % 3 for index in range(PASSES)]
 
 
 class Wobbling:

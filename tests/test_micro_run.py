@@ -147,7 +147,7 @@ def test_what_the_user_can_mend_is_one_line_with_file_and_key(tmp_path, text, me
 def test_doctor_has_nothing_to_examine(monkeypatch) -> None:
     for name in ("examine_machine", "examine_engine", "examine_generations"):
         monkeypatch.setattr(doctor, name, list)
-    (finding,) = _examine(Path("configs/micro/all.yaml"))
+    (finding,) = _examine(Path("configs/micro/all.yaml"), None)
     assert (finding.level, "no targets" in finding.found) == ("ok", True)
 
 

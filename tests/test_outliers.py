@@ -6,9 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.outliers import find_outliers
+from harness.outliers import Outliers, find_outliers
 
 PASSES, STEPS = 40, 25
+
+
+def outliers_of(frame: pd.DataFrame) -> Outliers | None:
+    return find_outliers({name: frame[name].to_numpy() for name in frame})
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def test_outlying_steps_are_put_down_to_what_happened_in_them(frame) -> None:
         disturb(frame, row, column)
     disturb(frame, 640, "page_faults", 50)
     frame.loc[700, "involuntary_switches"] += 1  # and this one took no longer for it
-    found = find_outliers(frame)
+    found = outliers_of(frame)
     assert (found.steps, found.outlying, found.unexplained) == (PASSES * STEPS, 5, 1)
     counted = {cause.event: cause.steps for cause in found.causes}
     assert counted == {"involuntary_switches": 2, "gc_collections": 1, "page_faults": 1}
@@ -49,28 +53,28 @@ def test_outlying_steps_are_put_down_to_what_happened_in_them(frame) -> None:
 
 def test_page_faults_that_a_step_always_has_explain_nothing(frame) -> None:
     disturb(frame, 30, None)
-    assert [cause.steps for cause in find_outliers(frame).causes] == [0, 0, 0]
+    assert [cause.steps for cause in outliers_of(frame).causes] == [0, 0, 0]
 
 
 def test_a_slow_stretch_is_drift_and_not_outlying_steps(frame) -> None:
     frame.loc[frame["pass"] >= PASSES - 5, "execute_ns"] *= 2
-    assert find_outliers(frame).outlying == 0
+    assert outliers_of(frame).outlying == 0
 
 
 def test_a_large_step_is_no_outlier(frame) -> None:
     frame.loc[frame["step"] == 0, "execute_ns"] *= 20
-    assert find_outliers(frame).outlying == 0
+    assert outliers_of(frame).outlying == 0
 
 
 def test_without_any_spread_nothing_is_said(frame) -> None:
-    assert find_outliers(frame.assign(execute_ns=1000)) is None
-    assert find_outliers(frame.assign(execute_ns=0)) is None
+    assert outliers_of(frame.assign(execute_ns=1000)) is None
+    assert outliers_of(frame.assign(execute_ns=0)) is None
 
 
 def test_launches_are_taken_together(frame) -> None:
     disturb(frame, 30, "gc_collections")
     disturb(frame, 31, None)
-    found = find_outliers(frame)
+    found = outliers_of(frame)
     both = found.joined(found)
     assert (both.steps, both.outlying, both.unexplained) == (2 * found.steps, 4, 2)
     assert [cause.steps for cause in both.causes] == [0, 2, 0]

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from harness.errors import ConfigError, RecordsError
-from harness.records import REQUIRED, RUN_SCHEMA, RunFolder, read_run
+from harness.records import REQUIRED, RUN_SCHEMA, RunFolder, RunReader, read_run
 
 RUN = {key: {} for key in REQUIRED} | {"status": "complete"}
 COLUMNS = {"step": [0, 1], "arm": ["list", "numpy"], "execute_ns": [5, 6]}
@@ -28,6 +28,34 @@ def test_passes_come_back_as_one_frame(folder) -> None:
     assert records.frame["pass"].tolist() == [0, 0, 1, 1, 2, 2]
     assert records.frame["execute_ns"].dtype == "int64"
     assert records.unreadable == {}
+
+
+def test_columns_that_a_pass_lacks_are_not_a_number_in_it(folder) -> None:
+    folder.write_pass(0, {**COLUMNS, "pass": [0] * 2, "probed": [True, False]}, complete=True)
+    folder.write_pass(
+        1, {**COLUMNS, "pass": [1] * 2, "probed": [False, True], "torch.cat.calls": [3, 4]}, complete=True
+    )
+    frame = read_run(folder.path).frame
+    assert frame["probed"].tolist() == [True, False, False, True]
+    assert frame["torch.cat.calls"].fillna(-1).tolist() == [-1, -1, 3, 4]
+
+
+def test_a_folder_that_grows_is_read_file_by_file_once(folder, monkeypatch) -> None:
+    import pyarrow.parquet as pq
+
+    opened, open_file = [], pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda file, **how: (opened.append(file.name), open_file(file, **how))[1])
+    reader = RunReader(folder.path)
+    for index in range(3):
+        folder.write_pass(index, {**COLUMNS, "pass": [index] * 2}, complete=True)
+        folder.write_run({**RUN, "passes_done": index + 1})
+        records = reader.read()
+        again = read_run(folder.path)
+        assert records.run == again.run
+        assert records.frame.equals(again.frame)
+    assert (
+        sorted(opened) == ["0000.parquet"] * 4 + ["0001.parquet"] * 3 + ["0002.parquet"] * 2
+    )  # the reader's: once each
 
 
 def test_a_torn_pass_is_left_out_and_named(folder) -> None:

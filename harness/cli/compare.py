@@ -21,15 +21,19 @@ def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
 
     There is a verdict where each run has three launches or more (protocol.launches) and did the same work.
     """
-    import shutil
-
-    from harness.compare import compare_runs
     from harness.errors import ConfigError
-    from harness.records import RunFolder
-    from harness.report.comparison import render_comparison
+    from harness.records import RunFolder, read_facts
 
     if len(runs) < 2:
         raise ConfigError("compare: name at least two run folders, as in harness compare reports/before reports/after")
+    for run in runs:
+        read_facts(run)  # refused before anything heavy is imported
+
+    import shutil
+
+    from harness.compare import compare_runs
+    from harness.report.comparison import render_comparison
+
     text = render_comparison(compare_runs(runs), shape, shutil.get_terminal_size((100, 24)).columns)
     if out is None:
         click.echo(text, nl=False)

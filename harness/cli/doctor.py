@@ -10,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from harness.config_file import Loaded
     from harness.doctor import Finding
 
 __all__ = ["command"]
@@ -22,20 +23,26 @@ MARKS = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "fault": ("FAULT"
 def command(config: Path) -> int:
     """Check this machine, the installed vLLM and every target of CONFIG; each finding with its mend.
 
-    Exit status: 1 if there is a fault.
+    Exit status: 1 if there is a fault; 2 if CONFIG itself needs mending.
     """
+    from harness.config_file import kind_of, load, load_micro
+    from harness.hosts.vllm_v0 import go_where_it_is, is_set_up
+
+    loaded = load(config) if kind_of(config) != "micro" else None
+    if loaded is None:
+        load_micro(config)
+    elif _is_historic(loaded) and is_set_up():
+        go_where_it_is()
+
     from rich.console import Console
     from rich.text import Text
 
     from harness.cli.output import engine_output_to
-    from harness.hosts.vllm_v0 import go_where_it_is, is_set_up
 
     console = Console()
     faults = 0
-    if _is_historic(config) and is_set_up():
-        go_where_it_is()
     with engine_output_to(Path("/dev/null")):  # importing vLLM talks; findings are gathered, then shown
-        findings = list(_examine(config))
+        findings = list(_examine(config, loaded))
     for finding in findings:
         mark, style = MARKS[finding.level]
         faults += finding.level == "fault"
@@ -45,19 +52,13 @@ def command(config: Path) -> int:
     return 1 if faults else 0
 
 
-def _is_historic(config: Path) -> bool:
-    """Whether a config is for vLLM 0.5.4; one that cannot be read becomes a finding elsewhere."""
-    from harness.config_file import kind_of, load
-    from harness.errors import ConfigError
-
-    try:
-        return kind_of(config) != "micro" and load(config).experiment.host.kind == "vllm_v0"
-    except ConfigError:
-        return False
+def _is_historic(loaded: Loaded) -> bool:
+    """Whether a config is for vLLM 0.5.4."""
+    return loaded.experiment.host.kind == "vllm_v0"
 
 
-def _examine(config: Path) -> Iterator[Finding]:
-    from harness.config_file import kind_of, load, load_micro
+def _examine(config: Path, loaded: Loaded | None) -> Iterator[Finding]:
+    """All findings; `loaded` is None for a config of micro-benchmarks."""
     from harness.doctor import (
         Finding,
         examine_config,
@@ -66,26 +67,17 @@ def _examine(config: Path) -> Iterator[Finding]:
         examine_historic,
         examine_machine,
     )
-    from harness.errors import ConfigError
 
     yield from examine_machine()
-    if _is_historic(config):
-        yield from examine_historic(load(config))
+    if loaded is not None and _is_historic(loaded):
+        yield from examine_historic(loaded)
         return
     engine = list(examine_engine())
     yield from engine
     whole = not any(finding.level == "fault" for finding in engine)
     if whole:
         yield from examine_generations()
-    try:
-        if kind_of(config) == "micro":
-            load_micro(config)
-            yield Finding("ok", "config", f"{config} is of kind micro, which starts no engine and has no targets")
-            return
-        loaded = load(config)
-    except ConfigError as error:
-        for line in str(error).splitlines():
-            yield Finding("fault", "config", line, "mend the config")
-        return
-    if whole:
+    if loaded is None:
+        yield Finding("ok", "config", f"{config} is of kind micro, which starts no engine and has no targets")
+    elif whole:
         yield from examine_config(loaded)

@@ -34,18 +34,20 @@ def command(
 
     Of a server, the process below PID that runs the model is looked at. Ctrl-C ends it early.
     """
-    import json
-
     from harness.attach import runner_process, sample_process, seen_most, title
     from harness.config import Flamegraph
     from harness.errors import ProfilerError, RecordsError
     from harness.records import RunFolder
+
+    settings = Flamegraph(seconds=seconds, rate_hz=rate_hz, native=native, whole=whole, nonblocking=nonblocking)
+    process = runner_process(pid)
+
+    import json
+
     from harness.report.flamegraph import render_flamegraph
     from harness.report.speedscope import speedscope
     from harness.stacks import fold
 
-    settings = Flamegraph(seconds=seconds, rate_hz=rate_hz, native=native, whole=whole, nonblocking=nonblocking)
-    process = runner_process(pid)
     if process.pid != pid:
         click.echo(f"process {process.pid} below {pid} runs the model ({title(process)})", err=True)
     path = out or Path("reports") / f"flame-{pid}-{dt.datetime.now():%Y%m%d-%H%M%S}"

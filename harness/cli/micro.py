@@ -20,17 +20,19 @@ SHAPES = {"markdown": "report.md", "html": "report.html", "json": "micro.json"}
 
 def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
     """Run a config of kind `micro`; the exit status."""
-    from rich.console import Console
-
-    from harness.cli.output import Terminal
     from harness.config_file import load_micro
-    from harness.micro.report import print_micro, write_micro_reports
-    from harness.micro.run import MicroRun
     from harness.records import RunFolder
-    from harness.report.facts import without_out
 
     title, benchmarks = load_micro(config, overrides)
     folder = RunFolder(path, passes=False)
+
+    from rich.console import Console
+
+    from harness.cli.output import Terminal, drawing
+    from harness.micro.report import print_micro, write_micro_reports
+    from harness.micro.run import MicroRun
+    from harness.report.facts import without_out
+
     typed = ["python", "-m", "harness", *sys.argv[1:]]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Terminal(Console(stderr=True), unit="row") as terminal:
@@ -38,25 +40,31 @@ def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
         outcome = MicroRun(title, config.name, benchmarks, folder, terminal, typed, again).execute()
     if outcome.message:
         click.echo(f"harness: {outcome.message}", err=True)
-    write_micro_reports(path)
     print_micro(path, Console())
+    with drawing():
+        write_micro_reports(path)
     click.echo(f"\n{path}/report.md")
     return outcome.exit_status
 
 
 def report_micro(folder: Path, shape: str) -> int:
     """Render micro-benchmarks again; the exit status."""
+    from harness.errors import ConfigError
+
+    if shape not in ("terminal", *SHAPES):
+        raise ConfigError(f"--format {shape}: micro-benchmarks have {', '.join(['terminal', *SHAPES])}")
+
     from rich.console import Console
 
-    from harness.errors import ConfigError
+    from harness.cli.output import drawing
     from harness.micro.report import print_micro, write_micro_reports
 
-    write_micro_reports(folder)
     if shape == "terminal":
         print_micro(folder, Console())
+    with drawing():
+        write_micro_reports(folder)
+    if shape == "terminal":
         click.echo(f"\n{folder}/report.md")
-    elif shape in SHAPES:
-        click.echo((folder / SHAPES[shape]).read_text(encoding="utf-8"), nl=False)
     else:
-        raise ConfigError(f"--format {shape}: micro-benchmarks have {', '.join(['terminal', *SHAPES])}")
+        click.echo((folder / SHAPES[shape]).read_text(encoding="utf-8"), nl=False)
     return 0

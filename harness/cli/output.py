@@ -1,4 +1,4 @@
-"""Where output goes while an engine runs: the engine's to a file, ours to the terminal."""
+"""What goes to the terminal: progress while an engine runs, whose own output goes to a file; then reports."""
 
 from __future__ import annotations
 
@@ -23,10 +23,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["Terminal", "engine_output_to"]
+__all__ = ["Terminal", "drawing", "engine_output_to"]
+
 
 UNKNOWN: Final = "some tens of seconds"
 """What starting an engine takes where none like it was ever started."""
+
+
+@contextlib.contextmanager
+def drawing() -> Iterator[None]:
+    """Say why nothing happens for some seconds after the table; on a terminal it goes when the pictures are drawn."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print("drawing the report")
+        yield
+        return
+    with console.status("drawing the report"):
+        yield
 
 
 @contextlib.contextmanager

@@ -18,21 +18,31 @@ __all__ = ["command"]
 @click.option("--full", is_flag=True, help="Print every table and remark, and not one screen.")
 def command(folder: Path, shape: str, full: bool) -> int:
     """Render the run in DIR again from its records: report.md, report.html and summary.json; and print it."""
-    from rich.console import Console
-
     from harness.cli.micro import report_micro
     from harness.errors import ConfigError
-    from harness.report import write_reports
-    from harness.report.screen import print_screen, where_the_report_is
-    from harness.report.terminal import print_summary
+    from harness.records import read_run
 
     if full and shape != "terminal":
         raise ConfigError(f"--full: --format {shape} always holds everything; leave one of them out")
     if (folder / "micro.json").exists():
         return report_micro(folder, shape)
-    summary = write_reports(folder)
+    records = read_run(folder)  # refused before anything heavy is imported
+
+    from rich.console import Console
+
+    from harness.analysis import summarise
+    from harness.cli.output import drawing
+    from harness.report.screen import print_screen, where_the_report_is
+    from harness.report.terminal import print_summary
+
+    summary = summarise(records)
     if shape == "terminal":
         (print_summary if full else print_screen)(summary, Console())
+    with drawing():
+        from harness.report import write_reports
+
+        write_reports(folder, summary)
+    if shape == "terminal":
         click.echo(where_the_report_is(folder))
     elif shape == "csv":
         from harness.frames import comparisons_frame

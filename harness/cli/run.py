@@ -53,18 +53,9 @@ def command(
     Exit status: 0; 1 if the run failed or an arm is not equal to native; 2 if the config needs mending;
     130 after Ctrl-C. What was measured stays in the run's folder in any case.
     """
-    from rich.console import Console
-
-    from harness.analysis import summarise
     from harness.cli.micro import run_micro
     from harness.config_file import kind_of, load
     from harness.errors import ConfigError
-    from harness.hosts.vllm import resolve_model
-    from harness.hosts.vllm_v0 import go_where_it_is
-    from harness.records import RunFolder, read_run
-    from harness.report import write_reports
-    from harness.report.screen import print_screen, where_the_report_is
-    from harness.report.terminal import print_summary
 
     path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
     if kind_of(config) == "micro":
@@ -82,6 +73,11 @@ def command(
     overrides += ("protocol.nvtx=true",) if nvtx else ()
     overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
     loaded = load(config, overrides, chosen)
+
+    from harness.hosts.vllm import resolve_model
+    from harness.hosts.vllm_v0 import go_where_it_is
+    from harness.records import RunFolder
+
     resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
     if loaded.experiment.host.kind == "vllm_v0":
         go_where_it_is()
@@ -95,14 +91,30 @@ def command(
         outcome = execute_launches(loaded, folder, given, typed, ("--flamegraph",) if flamegraph else ())
     else:
         outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph)
-    summary = summarise(read_run(folder.path))
+    logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {path / LOG})"
+    _show(folder.path, outcome, logged, full)
+    return outcome.exit_status
+
+
+def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
+    """Print the table, then draw."""
+    from rich.console import Console
+
+    from harness.analysis import summarise
+    from harness.cli.output import drawing
+    from harness.records import read_run
+    from harness.report.screen import print_screen, where_the_report_is
+    from harness.report.terminal import print_summary
+
+    summary = summarise(read_run(folder))
     (print_summary if full else print_screen)(summary, Console(), told=outcome.message)
     if outcome.message:
-        logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {folder.path / LOG})"
         click.echo(f"harness: {outcome.message}{logged}", err=True)
-    write_reports(folder.path, summary)
-    click.echo(where_the_report_is(folder.path))
-    return outcome.exit_status
+    with drawing():
+        from harness.report import write_reports
+
+        write_reports(folder, summary)
+    click.echo(where_the_report_is(folder))
 
 
 def execute(
@@ -119,7 +131,7 @@ def execute(
     from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
     from harness.hosts.vllm_v0 import VllmV0Host
-    from harness.records import read_run
+    from harness.records import RunReader
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
@@ -128,7 +140,8 @@ def execute(
     # A polite kill ends a run as Ctrl-C does: with what was measured, and without leaving engine processes behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
-        run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(read_run(folder.path)))
+        reader = RunReader(folder.path)  # of which each look reads what is new
+        run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(reader.read()))
         run.trace_steps, run.flamegraphs = trace_steps, flamegraphs
         return run.execute()
 

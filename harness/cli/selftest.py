@@ -39,22 +39,26 @@ def command(
 
     Exit status: 0 if they are, else 1.
     """
+    from harness.config_file import load
+
+    asked = load(config, overrides)
+
+    from harness.hosts.vllm_v0 import go_where_it_is
+    from harness.records import RunFolder, read_run
+
+    if asked.experiment.host.kind == "vllm_v0":
+        go_where_it_is()
+    folder = RunFolder(out or Path("reports") / f"selftest-{dt.datetime.now():%Y%m%d-%H%M%S}")
+
     from rich.console import Console
     from rich.table import Table
 
     from harness.cli.run import execute
-    from harness.config_file import load
     from harness.digits import significant
-    from harness.hosts.vllm_v0 import go_where_it_is
-    from harness.records import RunFolder, read_run
     from harness.report.table import format_interval
     from harness.selftest import evaluate, plan, remember
 
-    asked = load(config, overrides)
-    if asked.experiment.host.kind == "vllm_v0":
-        go_where_it_is()
     loaded, delays = plan(asked, seconds)
-    folder = RunFolder(out or Path("reports") / f"selftest-{dt.datetime.now():%Y%m%d-%H%M%S}")
     outcome = execute(loaded, folder, verbose, ["python", "-m", "harness", *sys.argv[1:]])
     if outcome.status != "complete" or outcome.exit_status:
         click.echo(f"harness: {outcome.message}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -9,7 +10,6 @@ from markupsafe import Markup
 from rich.text import Text
 
 from harness.micro.claims import claims
-from harness.micro.plots import sweep_plot
 from harness.micro.results import read_micro
 from harness.micro.tables import build_micro_table
 from harness.records import RunFolder
@@ -39,10 +39,21 @@ class _Section:
         self.table: Table | None = build_micro_table(results) if results.rows else None
         self.lines = "\n".join(table_lines(self.table)) if self.table else ""
         self.claims: list[Claim] = claims(results)
-        self.plot: Plot | None = sweep_plot(results)
-        self.svg = Markup(self.plot.svg) if self.plot else ""  # noqa: S704 (made by matplotlib)
+        self._results = results
         missing = results.planned - len(results.rows)
         self.missing = f"{missing} of {results.planned} rows were not measured." if missing else ""
+
+    @functools.cached_property
+    def plot(self) -> Plot | None:
+        """Drawn when asked for: the table on the terminal does not wait for it."""
+        from harness.micro.plots import sweep_plot
+
+        return sweep_plot(self._results)
+
+    @property
+    def svg(self) -> str:
+        """The plot, for a page."""
+        return Markup(self.plot.svg) if self.plot else ""  # noqa: S704 (made by matplotlib)
 
 
 def write_micro_reports(folder: Path) -> None:

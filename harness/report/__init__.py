@@ -5,12 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis import summarise
 from harness.records import RunFolder, read_run
-from harness.report.flamegraph import flamegraph_files
-from harness.report.html import render_html
-from harness.report.markdown import render_markdown
-from harness.report.plots import draw_plots
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +35,13 @@ def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
     Raises:
         RecordsError: the folder holds no run, or cannot be written.
     """
+    # Imported here, or the table on the terminal would wait for what draws.
+    from harness.analysis import summarise
+    from harness.report.flamegraph import flamegraph_files
+    from harness.report.html import render_html
+    from harness.report.markdown import render_markdown
+    from harness.report.plots import draw_plots
+
     summary = summary or summarise(read_run(folder))
     plots, flamegraphs = draw_plots(summary), flamegraph_files(summary)
     texts = {

@@ -6,7 +6,6 @@ import io
 import json
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.text import Text
@@ -115,6 +114,8 @@ def _how_sure(comparison: RunComparison) -> str:
 
 
 def _csv(comparison: RunComparison) -> str:
+    import pandas as pd
+
     rows = [
         {
             "run": row.run, "against": comparison.names[0], "arm": row.arm, "metric": row.metric,

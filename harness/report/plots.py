@@ -1,5 +1,8 @@
 """Plots as SVG text, to stand inside a page: they take the page's text colour, and fonts from the reader's machine.
 
+A line has no more points than can be told apart: of more values than that, the lowest and the highest of each stretch
+are drawn, which looks as all of them would, and the title says so.
+
 Arms keep one colour, marker and hatch throughout. Colours are those of Okabe & Ito, "Color universal design" (2008),
 which the colour-blind can tell apart; markers and hatches tell them apart without any.
 """
@@ -7,6 +10,7 @@ which the colour-blind can tell apart; markers and hatches tell them apart witho
 from __future__ import annotations
 
 import io
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +22,8 @@ from matplotlib.ticker import ScalarFormatter, SymmetricalLogLocator
 from harness.seams import AA
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
 
     from harness.summary import Summary
@@ -30,6 +36,7 @@ __all__ = [
     "course_plot",
     "draw_plots",
     "parts_plot",
+    "seen",
     "shapes_plot",
     "steps_plot",
 ]
@@ -39,6 +46,10 @@ MARKERS: Final = "osD^vPX"
 HATCHES: Final = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 LINEAR_US: Final = 20
 """Differences by step are drawn to scale up to this, and by their logarithms beyond."""
+POINTS: Final = 500
+"""Of a line, at most: the axes are some 500 points wide, and a line is one thick."""
+MARKS: Final = 100
+"""On a line, at most: they tell arms apart, and are four points wide."""
 INK: Final = "#0a0b0c"
 """Stands for the page's text colour, by which it is replaced in the SVG."""
 
@@ -119,25 +130,30 @@ def course_plot(summary: Summary) -> str:
         return ""
     figure = Figure(figsize=(7.5, 5.2), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    thinned = ""
     for name, differences in course.by_group_us.items():
-        line = above.plot(range(1, len(differences) + 1), differences, label=name, linewidth=1, **_style(summary, name))
-        line[0].set_markersize(4)
+        thinned = _line(above, differences, 1, "groups", label=name, linewidth=1, markersize=4, **_style(summary, name))
     _zero(above)
     above.xaxis.get_major_locator().set_params(integer=True)
-    above.set(xlabel="group", ylabel="us a step", title=f"Difference to {summary.baseline}, median over steps")
+    title = f"Difference to {summary.baseline}, median over steps{thinned}"
+    above.set(xlabel="group", ylabel="us a step", title=title)
     above.legend(ncols=4, loc="best")
-    passes = range(1, len(course.scope_level) + 1)
-    below.plot(passes, [100 * level for level in course.machine_level], color="#999999", linewidth=1,
-               label="rest of the step")  # fmt: skip
-    below.plot(passes, [100 * level for level in course.scope_level], color=COLOURS[0], linewidth=1, label="scope")
+    for label, levels, colour in (
+        ("rest of the step", course.machine_level, "#999999"),
+        ("scope", course.scope_level, COLOURS[0]),
+    ):
+        percent = [100 * level for level in levels]
+        thinned = _line(below, percent, 1, "passes", label=label, linewidth=1, color=colour)
     for shift in summary.drift:
         before = (shift.launch - 1) * shift.passes
         below.axvline(before + shift.first_pass + 1, color=INK, linestyle="-" if shift.withholds else ":", linewidth=1)
-    collected = [place for place, count in zip(passes, course.collections, strict=True) if count]
-    if 0 < len(collected) < len(passes):
-        below.plot(collected, [0] * len(collected), "|", color=COLOURS[3], label="garbage collection")
+    passes = len(course.collections)
+    collected = [place for place, count in enumerate(course.collections, start=1) if count]
+    if 0 < len(collected) < passes:
+        apart = list({place // _stretch(passes): place for place in collected}.values())
+        below.plot(apart, [0] * len(apart), "|", color=COLOURS[3], label="garbage collection")
     _zero(below)
-    below.set(xlabel="pass", ylabel="%", title="Level relative to the usual; vertical: a shift of it")
+    below.set(xlabel="pass", ylabel="%", title=f"Level relative to the usual; vertical: a shift of it{thinned}")
     below.legend(ncols=3, loc="best")
     return as_svg(figure, "Differences and levels over the run")
 
@@ -149,14 +165,16 @@ def steps_plot(summary: Summary) -> str:
         return ""
     figure = Figure(figsize=(7.5, 3.2), layout="constrained")
     axes = figure.subplots()
+    thinned = ""
     for name, differences in course.by_step_us.items():
         style = {**_style(summary, name), "markersize": 3}
-        axes.plot(range(len(differences)), differences, label=name, linewidth=0.8, **style)
+        thinned = _line(axes, differences, 0, "steps", label=name, linewidth=0.8, **style)
     axes.set_yscale("symlog", linthresh=LINEAR_US)
     axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LINEAR_US, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
     _zero(axes)
-    axes.set(xlabel="step of the pass", ylabel="us", title=f"Difference to {summary.baseline}, median over passes")
+    title = f"Difference to {summary.baseline}, median over passes{thinned}"
+    axes.set(xlabel="step of the pass", ylabel="us", title=title)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return as_svg(figure, "Differences by step of the pass")
 
@@ -181,6 +199,32 @@ def shapes_plot(summary: Summary) -> str:
         axes.set_title(f"{shape} ({steps} step{'' if steps == 1 else 's'} a pass)")
     panels[-1].set_xlabel(f"us a step to {summary.baseline}")
     return as_svg(figure, "Differences by batch shape")
+
+
+def seen(values: Sequence[float]) -> list[int]:
+    """Places of the values that a line shows: all of them, or the lowest and the highest of each stretch."""
+    stretch = _stretch(len(values))
+    if stretch == 1:
+        return list(range(len(values)))
+    places = []
+    for begin in range(0, len(values), stretch):
+        here = range(begin, min(begin + stretch, len(values)))
+        places += sorted({min(here, key=values.__getitem__), max(here, key=values.__getitem__)})
+    return places
+
+
+def _stretch(count: int) -> int:
+    """How many of so many values share the room of two points; 1 where there is room for all."""
+    return 1 if count <= POINTS else math.ceil(2 * count / POINTS)
+
+
+def _line(axes: Axes, values: Sequence[float], first: int, unit: str, **style: Any) -> str:
+    """Draw a line of values that are numbered from `first` on; what the title must say where not all are drawn."""
+    places = seen(values)
+    every = math.ceil(len(places) / MARKS)
+    axes.plot([first + place for place in places], [values[place] for place in places], markevery=every, **style)
+    stretch = _stretch(len(values))
+    return "" if stretch == 1 else f"\n(the lowest and the highest of each {stretch:,} {unit})"
 
 
 def _style(summary: Summary, arm: str) -> dict[str, Any]:
