@@ -47,7 +47,7 @@ def test_help_is_there_and_imports_nothing_heavy(command) -> None:
     [
         (["list"], 0, ""),
         (["run", "configs/slot_mapping.yaml", "--set", "protocol.pases=2"], 2, "did you mean 'passes'?"),
-        (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], 2, "llama-8b, tiny-llama"),
+        (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], 2, "one-layer-llama, tiny"),
         (["run", "configs/slot_mapping.yaml", "--out", "reports/reference/slot_mapping-cpu"], 2, "already holds a run"),
         (["run", "configs/micro/all.yaml", "--set", "secnds=1"], 2, "did you mean 'seconds'?"),
         (["selftest", "--set", "protocol.pases=2"], 2, "did you mean 'passes'?"),
