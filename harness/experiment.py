@@ -87,6 +87,7 @@ class Run:
         self.facts |= facts_at_end(outcome)
         try:
             self.folder.write_run(self.facts)
+            self.folder.join_passes()
         except RecordsError as error:
             return Outcome("failed", 1, f"{outcome.message or 'the run ended'}; and {error}")
         return outcome

@@ -1,7 +1,8 @@
-"""A run's folder: `run.json`, and one parquet table a pass, each written whole when its pass has ended.
+"""A run's folder: `run.json`, and what was measured as parquet, each pass written whole when it has ended.
 
 run.json                 everything needed to run it again, and how the run went
-passes/0007.parquet      pass 7: one row a step
+passes.parquet           all passes: one row a (pass, step)
+passes/0007.parquet      pass 7, until the run ends: then all are put together
 passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
 device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
@@ -14,6 +15,7 @@ report.md, report.html, summary.json  made from the above, and made again by `ha
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -37,6 +39,8 @@ __all__ = ["RUN_SCHEMA", "Records", "RunFolder", "RunReader", "read_facts", "rea
 
 RUN_SCHEMA: Final = 2
 """Version of run.json and of the pass tables."""
+PASSES: Final = "passes.parquet"
+"""All passes of a run that has ended."""
 
 
 class RunFolder:
@@ -57,19 +61,18 @@ class RunFolder:
             (path / "passes" if passes else path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
-        held = (path / "launches", path / "micro.json")
+        held = (path / PASSES, path / "launches", path / "micro.json")
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
             raise ConfigError(f"{path} already holds a run; name another folder with --out")
         if passes:
-            # They write the passes, and are not to be imported between these.
-            import pandas  # noqa: F401
-            import pyarrow.parquet  # noqa: F401
+            import pyarrow.parquet  # noqa: F401 (it writes the passes, and is not to be imported between these)
+        self._whole: dict[str, pa.Table] = {}
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
         """A folder that holds a run already, to write reports into."""
         folder = cls.__new__(cls)
-        folder.path = path
+        folder.path, folder._whole = path, {}
         return folder
 
     def write_run(self, run: Mapping[str, Any]) -> None:
@@ -78,7 +81,28 @@ class RunFolder:
 
     def write_pass(self, index: int, columns: Mapping[str, Sequence[Any]], complete: bool) -> None:
         """Write one pass's table: one row a step."""
-        self._write_table(f"passes/{index:04d}{'' if complete else '.partial'}.parquet", columns)
+        name = f"passes/{index:04d}{'' if complete else '.partial'}.parquet"
+        table = self._write_table(name, columns)
+        if complete:
+            self._whole[name] = table
+
+    def join_passes(self) -> None:
+        """Put all whole passes into one file, which is read a hundred times as fast; to be called when all are written.
+
+        Raises:
+            RecordsError: it cannot be written; the passes stay as they are.
+        """
+        if not self._whole:
+            return
+        import pyarrow as pa
+
+        joined = pa.concat_tables(self._whole.values(), promote_options="permissive").combine_chunks()
+        self._write(PASSES, lambda temporary: _write_parquet(joined, temporary))
+        for name in self._whole:
+            (self.path / name).unlink(missing_ok=True)
+        self._whole = {}
+        with contextlib.suppress(OSError):  # a pass that was cut short stays there
+            (self.path / "passes").rmdir()
 
     def write_counters(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write what the counting pass found: one row a (arm, step)."""
@@ -96,11 +120,12 @@ class RunFolder:
         """Write a text file."""
         self._write(name, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
-    def _write_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> None:
-        import pandas as pd
+    def _write_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+        import pyarrow as pa
 
-        frame = pd.DataFrame(columns)
-        self._write(name, lambda temporary: frame.to_parquet(temporary, index=False))
+        table = pa.table(dict(columns))
+        self._write(name, lambda temporary: _write_parquet(table, temporary))
+        return table
 
     def _write(self, name: str, write: Any) -> None:
         target = self.path / name
@@ -114,6 +139,12 @@ class RunFolder:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise RecordsError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, write_statistics=False)  # which nobody asks for, and are a third of a small file
 
 
 REQUIRED: Final = ("status", "config", "config_file", "command", "machine", "versions")
@@ -203,6 +234,12 @@ class RunReader:
         """
         path, unreadable, partial = self._path, dict[str, str](), []
         run = read_facts(path)
+        if (path / PASSES).exists() and PASSES not in self._read:
+            table = _table(path / PASSES, PASSES, unreadable)
+            if table is not None:
+                # A run that was killed while it put them together has left some of them beside.
+                self._read |= {PASSES, *(f"{index:04d}.parquet" for index in set(table["pass"].to_pylist()))}
+                self._passes.append(table)
         for file in sorted((path / "passes").glob("*.parquet")):
             if file.name.endswith(".partial.parquet"):
                 partial.append(file.name)

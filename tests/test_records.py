@@ -13,6 +13,10 @@ RUN = {key: {} for key in REQUIRED} | {"status": "complete"}
 COLUMNS = {"step": [0, 1], "arm": ["list", "numpy"], "execute_ns": [5, 6]}
 
 
+def no_space(descriptor: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @pytest.fixture
 def folder(tmp_path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
@@ -38,6 +42,42 @@ def test_columns_that_a_pass_lacks_are_not_a_number_in_it(folder) -> None:
     frame = read_run(folder.path).frame
     assert frame["probed"].tolist() == [True, False, False, True]
     assert frame["torch.cat.calls"].fillna(-1).tolist() == [-1, -1, 3, 4]
+
+
+def test_passes_are_put_together_and_those_cut_short_stay_beside(folder) -> None:
+    for index in range(3):
+        folder.write_pass(index, {**COLUMNS, "pass": [index] * 2}, complete=True)
+    folder.write_pass(3, {**COLUMNS, "pass": [3] * 2}, complete=False)
+    before = read_run(folder.path)
+    folder.join_passes()
+    assert [file.name for file in (folder.path / "passes").iterdir()] == ["0003.partial.parquet"]
+    after = read_run(folder.path)
+    assert after.frame.equals(before.frame)
+    assert (after.partial, after.unreadable) == (before.partial, {})
+    with pytest.raises(ConfigError, match="already holds a run"):
+        RunFolder(folder.path)
+
+
+def test_a_run_killed_while_it_put_them_together_counts_no_pass_twice(folder) -> None:
+    for index in range(3):
+        folder.write_pass(index, {**COLUMNS, "pass": [index] * 2}, complete=True)
+    left = {file: file.read_bytes() for file in (folder.path / "passes").iterdir()}
+    folder.join_passes()
+    assert not (folder.path / "passes").exists()
+    (folder.path / "passes").mkdir()
+    for file, content in left.items():
+        file.write_bytes(content)
+    assert read_run(folder.path).frame["pass"].tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_passes_that_cannot_be_put_together_stay_as_they_are(folder, monkeypatch) -> None:
+    folder.write_pass(0, {**COLUMNS, "pass": [0] * 2}, complete=True)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", no_space)
+        with pytest.raises(RecordsError, match=r"passes\.parquet: cannot be written"):
+            folder.join_passes()
+    assert [file.name for file in folder.path.rglob("*.parquet")] == ["0000.parquet"]
+    assert read_run(folder.path).frame["pass"].tolist() == [0, 0]
 
 
 def test_a_folder_that_grows_is_read_file_by_file_once(folder, monkeypatch) -> None:
@@ -87,10 +127,7 @@ def test_a_full_disk_leaves_what_was_there_and_no_half_file(folder, monkeypatch)
     folder.write_pass(0, COLUMNS, complete=True)
     before = sorted(path.name for path in folder.path.rglob("*"))
 
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", no_space)
     with pytest.raises(RecordsError, match="cannot be written: No space left on device"):
         folder.write_pass(1, COLUMNS, complete=True)
     with pytest.raises(RecordsError, match="No space left"):
