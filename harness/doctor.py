@@ -65,6 +65,11 @@ def examine_machine() -> Iterator[Finding]:
     facts = machine.describe_machine()
     text = f"{facts['cpu']}, {facts['usable_cores']} of {facts['cores']} cores, {facts['memory_gib']} GiB"
     yield Finding("ok", "machine", text)
+    native = facts["native_bfloat16"]
+    yield Finding(
+        "ok", "bfloat16",
+        "native" if native else "not native on this CPU: a model in bfloat16 is run in float32 here (engine.dtype)",
+    )  # fmt: skip
     load = facts["load_average"][0]
     busy = load > 0.5 * facts["usable_cores"]
     yield Finding(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from harness.config_file import Loaded
     from harness.doctor import Finding
@@ -20,7 +20,8 @@ MARKS = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "fault": ("FAULT"
 
 @click.command("doctor")
 @click.argument("config", type=click.Path(path_type=Path), default=Path("configs/slot_mapping.yaml"))
-def command(config: Path) -> int:
+@click.option("--try", "tried", is_flag=True, help="Also start the engine: what a step takes, and what the run will.")
+def command(config: Path, tried: bool) -> int:
     """Check this machine, the installed vLLM and every target of CONFIG; each finding with its mend.
 
     Exit status: 1 if there is a fault; 2 if CONFIG itself needs mending.
@@ -40,16 +41,46 @@ def command(config: Path) -> int:
     from harness.cli.output import engine_output_to
 
     console = Console()
-    faults = 0
+
+    def show(findings: Iterable[Finding]) -> bool:
+        """Whether there is a fault among them."""
+        faults = 0
+        for finding in findings:
+            mark, style = MARKS[finding.level]
+            faults += finding.level == "fault"
+            console.print(Text.assemble((f"{mark:5} ", style), (f"{finding.subject:12}", "bold"), finding.found))
+            if finding.mend:
+                console.print(Text(f"{'':18}-> {finding.mend}", style="dim"))
+        return faults > 0
+
     with engine_output_to(Path("/dev/null")):  # importing vLLM talks; findings are gathered, then shown
         findings = list(_examine(config, loaded))
-    for finding in findings:
-        mark, style = MARKS[finding.level]
-        faults += finding.level == "fault"
-        console.print(Text.assemble((f"{mark:5} ", style), (f"{finding.subject:12}", "bold"), finding.found))
-        if finding.mend:
-            console.print(Text(f"{'':18}-> {finding.mend}", style="dim"))
-    return 1 if faults else 0
+    faulty = show(findings)
+    if tried and loaded is not None and not faulty:
+        faulty = show(_try(loaded))
+    return 1 if faulty else 0
+
+
+def _try(loaded: Loaded) -> Iterator[Finding]:
+    """A few seconds of the config on its engine, in a folder that goes with them."""
+    import tempfile
+
+    from harness.cli.run import execute
+    from harness.doctor import Finding
+    from harness.records import RunFolder, read_run
+    from harness.trial import describe, forecast, plan_trial
+
+    with tempfile.TemporaryDirectory(prefix="harness-trial-") as path:
+        folder = RunFolder(Path(path))
+        outcome = execute(plan_trial(loaded), folder, False, [])
+        if outcome.status != "complete" or outcome.exit_status:
+            log = folder.path / "engine.log"
+            said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:] if log.exists() else []
+            yield Finding("fault", "trial", " ".join([outcome.message, *said]), "harness run -v shows the engine's log")
+            return
+        experiment = loaded.experiment
+        for subject, found in describe(forecast(experiment, read_run(folder.path)), experiment.scope).items():
+            yield Finding("ok", subject, found)
 
 
 def _is_historic(loaded: Loaded) -> bool:
@@ -78,6 +109,6 @@ def _examine(config: Path, loaded: Loaded | None) -> Iterator[Finding]:
     if whole:
         yield from examine_generations()
     if loaded is None:
-        yield Finding("ok", "config", f"{config} is of kind micro, which starts no engine and has no targets")
+        yield Finding("ok", "config", f"{config} is of kind micro, which starts no engine and has nothing to try")
     elif whole:
         yield from examine_config(loaded)

@@ -18,8 +18,9 @@ from harness.experiment import Run
 from harness.hosts.vllm import VllmHost
 from harness.records import RunFolder, read_run
 from harness.report import write_reports
-from harness.seams import SEAMS
+from harness.seams import AA, SEAMS
 from harness.stacks import ENTRY, PLANTED, SEAM, match, merge
+from harness.trial import describe, forecast, plan_trial
 from harness.workload import Request, build
 from patches.slot_mapping import Numpy
 from tests.engine.conftest import CONFIG
@@ -318,6 +319,18 @@ def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, 
     (shift,) = [shift for shift in summary.drift if shift.of == "share"]
     assert abs(shift.first_pass - 24) <= 1
     assert "Verdicts are withheld" in (run.folder.path / "report.md").read_text()
+
+
+def test_a_trial_tells_of_the_run(host, untouched, silent, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("harness.trial.TRIAL_S", 0.1)
+    loaded = load(CONFIG, ["workload.requests=4", "workload.prompt_tokens=16", "workload.output_tokens=10"])
+    run = Run(plan_trial(loaded), host, RunFolder(tmp_path / "run"), silent)
+    assert (run.execute().status, run.facts["arms_measured"]) == ("complete", ["list", AA])
+    found = forecast(loaded.experiment, read_run(run.folder.path))
+    assert 0 < found.scope_us < found.step_us
+    assert found.measure_s == pytest.approx(45, rel=0.5)  # to the nearest group of 14 passes
+    assert found.resolves_scope_us > 0
+    assert "_prepare_inputs takes" in describe(found, loaded.experiment.scope)["a step"]
 
 
 def test_doctor_finds_no_fault_with_the_main_job(host) -> None:
