@@ -70,12 +70,12 @@ def test_the_table_of_a_report_stands_before_what_draws_is_imported(tmp_path) ->
     folder = tmp_path / "run"
     shutil.copytree("reports/reference/planted-cpu", folder)
     program = (
-        "import sys, harness.report, harness.report.terminal as terminal\n"
-        "print_summary = terminal.print_summary\n"
+        "import sys, harness.report.screen as screen\n"
+        "print_screen = screen.print_screen\n"
         "def told(*args, **more):\n"
-        "    print_summary(*args, **more)\n"
+        "    print_screen(*args, **more)\n"
         "    print('imported:', *sorted({'jinja2', 'matplotlib', 'pandas', 'torch'} & set(sys.modules)))\n"
-        "terminal.print_summary = told\n"
+        "screen.print_screen = told\n"
         f"sys.argv = ['harness', 'report', {str(folder)!r}]\n"
         "from harness.cli import main\n"
         "main()\n"
@@ -83,7 +83,7 @@ def test_the_table_of_a_report_stands_before_what_draws_is_imported(tmp_path) ->
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     table, _, rest = done.stdout.partition("imported:")
     assert "_prepare_inputs" in table
-    assert rest.split() == [f"{folder}/report.md"]
+    assert rest.split() == [f"{folder}/report.md", *f"python -m harness report {folder} --full".split()]
     assert done.stderr == "drawing the report\n"
 
 
