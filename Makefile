@@ -13,7 +13,11 @@ PAST     := $(HISTORIC)/.ready-historic
 # What is installed was compiled by the setup; nothing is compiled into the work tree.
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: run gpu historic historic-setup test fast lint check setup clean
+# part NAME, USUAL TIME, COMMAND: says which part of the tests runs, how long that takes on a usual machine, and took here.
+part = echo "make: $(1) (about $(2) on a usual machine)"; began=$$(date +%s); $(3) && \
+	echo "make: $(1) took $$(($$(date +%s) - began)) s"
+
+.PHONY: run gpu historic historic-setup test fast engine lint check setup clean
 .DEFAULT_GOAL := help
 
 help:           ## this list
@@ -33,14 +37,16 @@ historic-setup: $(PAST)  ## only set up .venv-historic/
 
 # WITH_HISTORIC=1 sets vLLM 0.5.4 up as well; without it its tests run where it has been set up before.
 test: $(READY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
-	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -q
+	@$(MAKE) --no-print-directory lint fast engine
 
 fast: $(READY)  ## only the tests that start no engine
-	@$(BIN)/python -m pytest -q -m "not engine"
+	@$(call part,tests that start no engine,3 min,$(BIN)/python -m pytest -q -m "not engine")
+
+engine: $(READY)  ## only the tests that start the real vLLM
+	@$(call part,tests on the real vLLM,6 min,$(BIN)/python -m pytest -q -m engine)
 
 lint: $(READY)  ## ruff and mypy --strict
-	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary
+	@$(call part,ruff and mypy,1 min,$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary)
 
 check: test     ## the same as test: lint, types, tests
 
