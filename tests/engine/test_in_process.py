@@ -287,11 +287,12 @@ def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host,
 
 
 def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, silent, tmp_path, monkeypatch) -> None:
-    """From half of the passes on the real runner's scope waits as long again, under all arms alike: no difference."""
+    """From half of the passes on the real runner's scope takes three times as long, under all arms alike."""
     loaded = load(CONFIG, ["protocol.seconds=null", "protocol.passes=12", "workload.requests=4",
                            "workload.prompt_tokens=16", "workload.output_tokens=10", "protocol.counters=false"],
                   ["list"])  # fmt: skip
     passes: list[str] = []
+    usual_ns: list[int] = []
     run_pass = host.run_pass
 
     def counted(kind, *args, **kwargs):
@@ -304,9 +305,13 @@ def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, 
     def delayed(*args, **kwargs):
         began = time.perf_counter_ns()
         result = prepare_inputs(*args, **kwargs)
-        took = time.perf_counter_ns() - began
-        while time.perf_counter_ns() < began + 2 * took * (passes.count("mixed") > 24):
-            pass
+        now = time.perf_counter_ns()
+        if passes.count("mixed") <= 24:
+            usual_ns.append(now - began)
+        else:
+            ends = now + 2 * statistics.median(usual_ns)
+            while time.perf_counter_ns() < ends:
+                pass
         return result
 
     monkeypatch.setattr(host, "run_pass", counted)
@@ -317,7 +322,7 @@ def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, 
     assert summary.withheld
     assert {comparison.verdict for comparison in summary.comparisons} == {"withheld"}
     (shift,) = [shift for shift in summary.drift if shift.of == "share"]
-    assert abs(shift.first_pass - 24) <= 1
+    assert abs(shift.first_pass - 24) <= 3  # one alone can look like its neighbours on a busy machine
     assert "Verdicts are withheld" in (run.folder.path / "report.md").read_text()
 
 
