@@ -104,7 +104,8 @@ def _busy(summary: Summary) -> list[str]:
     if before <= max(cores - 1, 0.5) and (after is None or after <= cores + 0.5):
         return []
     told = "" if after is None else f" and {after} after it"
-    return [f"the load was {before} before the run{told}, on {cores} cores: other work may have run beside it"]
+    counted = f"{cores} core{'s' if cores > 1 else ''}"
+    return [f"the load was {before} before the run{told}, on {counted}: other work may have run beside it"]
 
 
 def _selftest(summary: Summary) -> list[str]:
