@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Observer", "Stages"]
 
-STARTS: Final = "starts"
-"""Under this name it is remembered how long engines took to start."""
+TOOK: Final = "took"
+"""Under this name it is remembered how long engines took to start, and the check of a config."""
 
 
 class Observer(Protocol):
@@ -128,12 +128,11 @@ class Stages:
     def _start(self) -> HostInfo:
         experiment = self.loaded.experiment
         engine = f"{experiment.host.kind}, {experiment.host.process}, {experiment.engine['model']}"
-        started_s = recall(STARTS).get(engine)
-        self.observer.stage("starting the engine", 0, started_s if isinstance(started_s, int | float) else None)
+        self.observer.stage("starting the engine", 0, _took(engine))
         began = time.monotonic()
         info = self.host.start()
         self.facts["start_s"] = time.monotonic() - began
-        remember(STARTS, {**recall(STARTS), engine: self.facts["start_s"]})
+        remember(TOOK, {**recall(TOOK), engine: self.facts["start_s"]})
         self.facts["host"] = _host_facts(info)
         # The model as the config names it, without this machine's paths.
         self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
@@ -177,10 +176,12 @@ class Stages:
 
     def _check(self, work: Work) -> int:
         """Compare every arm with native on the same inputs at each step; the number of steps."""
-        self.observer.stage("checking that all arms compute the same", 1)
+        check = f"check of {self.loaded.path.name}"
+        self.observer.stage("checking that all arms compute the same", 1, _took(check))
         began = time.monotonic()
         result = self.host.run_pass("check", [0], work.requests)
         self._pass_s = time.monotonic() - began
+        remember(TOOK, {**recall(TOOK), check: self._pass_s})
         self._check_failure(result, "the checking pass")
         self.observer.advance()
         probe = SEAMS[self.loaded.experiment.seam].probe
@@ -272,6 +273,12 @@ class Stages:
                 f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
                 "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
             )
+
+
+def _took(what: str) -> float | None:
+    """How many seconds it took the last time on this machine; None where that is not remembered."""
+    seconds = recall(TOOK).get(what)
+    return float(seconds) if isinstance(seconds, int | float) else None
 
 
 def _host_facts(info: HostInfo) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_the_table_of_a_report_stands_before_what_draws_is_imported(tmp_path) ->
     table, _, rest = done.stdout.partition("imported:")
     assert "_prepare_inputs" in table
     assert rest.split() == [f"{folder}/report.md", *f"python -m harness report {folder} --full".split()]
-    assert done.stderr == "drawing the report\n"
+    assert done.stderr == "drawing the report (some seconds)\n"
 
 
 def test_list_names_seams_arms_probes_and_configs() -> None:

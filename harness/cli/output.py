@@ -35,10 +35,10 @@ def drawing() -> Iterator[None]:
     """Say why nothing happens for some seconds after the table; on a terminal it goes when the pictures are drawn."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        console.print("drawing the report")
+        console.print("drawing the report (some seconds)")
         yield
         return
-    with console.status("drawing the report"):
+    with console.status("drawing the report (some seconds)"):
         yield
 
 
