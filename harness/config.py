@@ -133,6 +133,9 @@ class Protocol(Strict):
     def _consistent(self) -> Protocol:
         if self.exposed and not self.bare:
             raise ValueError("exposed needs bare steps: leave bare at true")
+        if "passes" in self.model_fields_set and not (self.until is None and self.seconds is None):
+            other = "until" if self.seconds is None else "seconds"
+            raise ValueError(f"passes and {other} both say how long to measure: leave one out")
         if self.until is not None and self.seconds is not None:
             raise ValueError("until and seconds both say how long to measure: leave one out")
         if self.until is not None and self.launches > 1:

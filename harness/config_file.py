@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "kind_of", "load", "load_micro"]
 
 KINDS: Final = ("ablation", "micro")
+HOW_LONG: Final = ("protocol.passes", "protocol.seconds", "protocol.until")
+"""Each says how long to measure, so that one replaces the others."""
 TAGS: Final = ("synthetic", "trace", *get_args(Sizes.model_fields["benchmark"].annotation), "operations", "concat")
 """Of unions of models: pydantic has them in a fault's place, and the user's file does not."""
 
@@ -205,6 +207,10 @@ def _apply(raw: dict[str, Any], override: str, sources: dict[str, str], folder: 
         value = _from_here(str(value), folder)
     elif key == "arms" and isinstance(value, list):
         value = [_arm_from_here(entry, folder) for entry in value]
+    if key in HOW_LONG and value is not None:  # what was said of it before, in the file or by an option, is replaced
+        for other in HOW_LONG:
+            place.pop(other.rpartition(".")[2], None)
+            sources.pop(other, None)
     place[last] = value
     sources[key] = f"--set {override}"
 

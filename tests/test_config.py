@@ -79,6 +79,8 @@ def test_every_config_of_the_project_is_valid_but_for_the_trace_that_the_user_br
         ("passes: 3", "launches: 2", 9, "2 launches give no interval; take 3 or more"),
         ("passes: 3", "until: {half_width_us: 2}", 10, "protocol.until.max_seconds: is missing"),
         ("passes: 3", "{seconds: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "leave one out"),
+        ("passes: 3", "{passes: 3, seconds: 3}", 9, "passes and seconds both say how long to measure: leave one out"),
+        ("passes: 3", "{passes: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "passes and until both say"),
         ("passes: 3", "{launches: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "until stops within one launch"),
         ("slot_mapping", "slot_maping", 7, "seam: there is no seam 'slot_maping'; there are slot_mapping"),
         ("[list, numpy]", "[list, nunpy]", 8, "arms: seam 'slot_mapping' has no arm 'nunpy'; it has native, list"),
@@ -183,3 +185,15 @@ def test_scope_and_arms_follow_the_runner(tmp_path) -> None:
         load(path, ["scope=one + "])
     assert place_of(second.model_dump(mode="json")) == SEAMS["slot_mapping"].places["v2"]
     assert place_of({"seam": "none"}) is None
+
+
+@pytest.mark.parametrize("said", ["passes=7", "seconds=9", "until={half_width_us: 2, max_seconds: 9}"])
+def test_how_long_to_measure_is_said_once_and_the_last_to_say_it_counts(said) -> None:
+    main_job = Path("configs/slot_mapping.yaml")
+    assert load(main_job).experiment.protocol.seconds == 45
+    protocol = load(main_job, ["protocol.until=null", "protocol.seconds=1", f"protocol.{said}"]).experiment.protocol
+    found = {key: getattr(protocol, key) for key in ("passes", "seconds", "until")}
+    key = said.partition("=")[0]
+    others = {"passes": 20, "seconds": None, "until": None}
+    assert {**others, key: found[key]} == found
+    assert found[key] != others[key]

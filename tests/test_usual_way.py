@@ -72,7 +72,7 @@ def test_separate_runs_are_told_apart_by_their_own_totals(monkeypatch, tmp_path)
         rng = np.random.default_rng(len(list(tmp_path.glob("*"))))
         host = FakeHost(clock, Runner(work=lambda: clock.advance(int(rng.normal(100_000, 10)))))
         run = Run(
-            load(CONFIG, [*overrides, "protocol.seconds=null", "protocol.passes=3"]),
+            load(CONFIG, [*overrides, "protocol.passes=3"]),
             host,
             RunFolder(Path(command[command.index("--out") + 1])),
             Silent(),

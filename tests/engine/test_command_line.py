@@ -35,7 +35,7 @@ SMALL = ["--set", "workload.requests=6", "--set", "workload.prompt_tokens=20", "
 
 
 def by_number(passes: int) -> list[str]:
-    return ["--set", "protocol.seconds=null", "--set", f"protocol.passes={passes}"]
+    return ["--set", f"protocol.passes={passes}"]
 
 
 def start(*args: str) -> AbstractContextManager[subprocess.Popen[str]]:
