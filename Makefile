@@ -37,7 +37,7 @@ historic-setup: $(PAST)  ## only set up .venv-historic/
 
 # WITH_HISTORIC=1 sets vLLM 0.5.4 up as well; without it its tests run where it has been set up before.
 test: $(READY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
-	@$(MAKE) --no-print-directory lint fast engine
+	@$(MAKE) --no-print-directory --keep-going lint fast engine
 
 fast: $(READY)  ## only the tests that start no engine
 	@$(call part,tests that start no engine,3 min,$(BIN)/python -m pytest -q -m "not engine")

@@ -148,7 +148,7 @@ def test_doctor_has_nothing_to_examine(monkeypatch) -> None:
     for name in ("examine_machine", "examine_engine", "examine_generations"):
         monkeypatch.setattr(doctor, name, list)
     (finding,) = _examine(Path("configs/micro/all.yaml"), None)
-    assert (finding.level, "no targets" in finding.found) == ("ok", True)
+    assert (finding.level, "nothing to try" in finding.found) == ("ok", True)
 
 
 def test_options_of_engines_are_refused() -> None:
