@@ -13,8 +13,9 @@ PAST     := $(HISTORIC)/.ready-historic
 # What is installed was compiled by the setup; nothing is compiled into the work tree.
 export PYTHONDONTWRITEBYTECODE := 1
 
-# part NAME, USUAL TIME, COMMAND: says which part of the tests runs, how long that takes on a usual machine, and took here.
-part = echo "make: $(1) (about $(2) on a usual machine)"; began=$$(date +%s); $(3) && \
+# part NAME, TIME, COMMAND: says which part of the tests runs, how long that took on a slow machine (two cores of an AMD
+# EPYC without AVX-512), and how long it took here.
+part = echo "make: $(1) (up to $(2) on a slow machine)"; began=$$(date +%s); $(3) && \
 	echo "make: $(1) took $$(($$(date +%s) - began)) s"
 
 .PHONY: run gpu historic historic-setup test fast engine lint check setup clean
@@ -40,10 +41,10 @@ test: $(READY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lin
 	@$(MAKE) --no-print-directory --keep-going lint fast engine
 
 fast: $(READY)  ## only the tests that start no engine
-	@$(call part,tests that start no engine,3 min,$(BIN)/python -m pytest -q -m "not engine")
+	@$(call part,tests that start no engine,4 min,$(BIN)/python -m pytest -q -m "not engine")
 
 engine: $(READY)  ## only the tests that start the real vLLM
-	@$(call part,tests on the real vLLM,6 min,$(BIN)/python -m pytest -q -m engine)
+	@$(call part,tests on the real vLLM,14 min,$(BIN)/python -m pytest -q -m engine)
 
 lint: $(READY)  ## ruff and mypy --strict
 	@$(call part,ruff and mypy,1 min,$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary)
