@@ -12,6 +12,10 @@ HarnessError              exit status 1: the run failed
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
+from typing import Final
+
 __all__ = [
     "ArmError",
     "ConfigError",
@@ -21,7 +25,23 @@ __all__ = [
     "RecordsError",
     "SeamError",
     "StepMismatchError",
+    "told_with_place",
 ]
+
+OWN: Final = Path(__file__).parent
+
+
+def told_with_place(error: BaseException) -> str:
+    """What somebody else's code raised, in one line, with the file and line of it that is nearest to the fault.
+
+    A library that it called is further down and says less; harness, which called it, is further up.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [
+        frame for frame in frames if "site-packages" not in frame.filename and OWN not in Path(frame.filename).parents
+    ]
+    place = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}{place}"
 
 
 class HarnessError(Exception):

@@ -47,8 +47,8 @@ def run_notes(records: Records) -> list[str]:
     notes += [said for key, said in OPTIONS.items() if run["config"]["protocol"].get(key)]
     if plan and plan.get("fit") is not None and plan["fit"] < plan["groups"]:
         notes.append(
-            f"{plan['asked_s']:g} s had room for {plan['fit']} of the {plan['groups']} passes of each arm that an "
-            "interval needs; these were measured and no more, so intervals are wide"
+            f"only {plan['groups']} passes of each arm were measured, the fewest that give an interval "
+            f"({plan['asked_s']:g} s were enough for {plan['fit']}): intervals are wide"
         )
     notes += [
         f"not {done}, since {noun} the others took its share of the time: {', '.join(run[f'not_{done}'])}"

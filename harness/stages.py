@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -105,15 +106,16 @@ class Stages:
         self._warm_up(work)
         self._note_equality()
         arms = [name for name in self._measurable() if name not in self.unequal]
-        if not arms:
-            return
         own = [arm.name for arm in experiment.arms if arm.name in arms]
+        if not arms or (self.unequal and own == [experiment.baseline]):
+            self.observer.note("no arm is left to compare, so nothing is measured")
+            return
         self._measuring = Measuring(
             experiment.protocol, self.host, self.folder, self.observer, work.requests, self._installed, arms, steps,
             self._verify, self.half_width_us, self.facts,
         )  # fmt: skip
         plan = self._measuring.plan(self._pass_s)
-        self._tell(plan, steps, len(own))
+        self._tell(plan, len(own))
         extras = self._extras(work, beside_s(plan))
         if experiment.protocol.counters:
             extras.count(own)
@@ -129,28 +131,29 @@ class Stages:
         experiment = self.loaded.experiment
         engine = f"{experiment.host.kind}, {experiment.host.process}, {experiment.engine['model']}"
         self.observer.stage("starting the engine", 0, _took(engine))
-        began = time.monotonic()
+        began, imported = time.monotonic(), "vllm" in sys.modules
         info = self.host.start()
         self.facts["start_s"] = time.monotonic() - began
-        remember(TOOK, {**recall(TOOK), engine: self.facts["start_s"]})
+        if not imported:  # with vLLM's import, which is most of it
+            remember(TOOK, {**recall(TOOK), engine: self.facts["start_s"]})
+        self.facts["start_s"] = max(self.facts["start_s"], _took(engine) or 0.0)
         self.facts["host"] = _host_facts(info)
         # The model as the config names it, without this machine's paths.
         self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
         self.facts["environment"] = self.host.environment
         return info
 
-    def _tell(self, plan: Plan, steps: int, counted: int) -> None:
+    def _tell(self, plan: Plan, counted: int) -> None:
         """How long it will take, as soon as that is known."""
         counting_s = counted * self._pass_s * COUNTING_SLOWS if self.loaded.experiment.protocol.counters else 0.0
-        step_ms = self._pass_s / steps * 1e3
         self.observer.note(
-            f"a step takes {significant(step_ms, 2)} ms here: {plan.groups} passes of each arm, all measured in about "
-            f"{duration(plan.expected_s + min(counting_s, beside_s(plan)))}"
+            f"a pass takes {significant(self._pass_s, 2)} s here: {plan.groups} of each arm, probed and bare, are "
+            f"measured in about {duration(plan.expected_s + min(counting_s, beside_s(plan)))}"
         )
         if plan.short:
             self.observer.note(
-                f"{plan.asked_s:g} s have room for {plan.fit} of the {plan.groups} passes of each arm that an interval "
-                "needs, so it takes longer than was asked for"
+                f"an interval needs {plan.groups} passes of each arm, and {plan.asked_s:g} s are enough for "
+                f"{plan.fit}: measuring takes longer"
             )
 
     def _may_sample(self) -> bool:
@@ -167,6 +170,12 @@ class Stages:
         """The config's arms in its order, the baseline once more, and the planted ones."""
         planted = PLANTED_US if self.loaded.experiment.protocol.exposed else ()
         return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
+
+    def _strike(self, arm: str, reason: str) -> None:
+        """An arm is not equal to native: said now, and not when everything else has been measured."""
+        self.unequal[arm] = reason
+        if arm in (of_config.name for of_config in self.loaded.experiment.arms):
+            self.observer.note(f"{arm} is struck: {reason}")
 
     def _note_equality(self) -> None:
         self.facts["equality"] = {
@@ -189,8 +198,9 @@ class Stages:
             step = next((i for i, calls in enumerate(result.seam_calls) if not calls), 0)
             raise SeamError(f"{probe} was not called in step {step}: this engine computes it in another way")
         for found in result.mismatches:
-            where = "" if found["position"] is None else f" at position {found['position']}"
-            self.unequal[found["arm"]] = f"differs at step {found['step']}{where}: {found['reason']}"
+            where = "" if found["position"] is None else f" at index {found['position']}"  # of what it gave back
+            wrong = "fails" if found["reason"].startswith("raised") else "differs"
+            self._strike(found["arm"], f"{wrong} at step {found['step']}{where}: {found['reason']}")
         self._reference_tokens = result.tokens
         self._signature = signature(result.columns)
         steps = len(result.columns["step"])
@@ -228,7 +238,7 @@ class Stages:
                             f"two passes of native generated different tokens ({difference}), so equality of arms "
                             "cannot be told from them: make the engine deterministic"
                         )
-                    self.unequal[name] = f"generates other tokens: {difference}"
+                    self._strike(name, f"generates other tokens: {difference}")
                 self.observer.advance()
         self._pass_s = self.facts["pass_s"] = statistics.median(durations)
 

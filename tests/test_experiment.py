@@ -81,14 +81,24 @@ def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
 
 def test_a_wrong_arm_is_struck_and_the_rest_is_measured(make) -> None:
     host = FakeHost()
-    run = make(host, ("list", "wrong"))
+    run = make(host, ("list", "cat_frombuffers", "wrong"))
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("complete", 1)
-    assert "arm 'wrong' differs at step 0 at position 17: expected" in outcome.message
-    assert set(read_run(run.folder.path).frame["arm"]) == {"list", "A/A"}
+    assert any(note.startswith("wrong is struck: differs at step 0 at index 17") for note in run.observer.notes)
+    assert "arm 'wrong' differs at step 0 at index 17: expected" in outcome.message
+    assert set(read_run(run.folder.path).frame["arm"]) == {"list", "cat_frombuffers", "A/A"}
     summary = write_reports(run.folder.path)
     assert not summary.arms["wrong"].equal
     assert "**`wrong` is struck:** differs at step 0" in (run.folder.path / "report.md").read_text()
+
+
+def test_where_no_arm_is_left_to_compare_nothing_is_measured(make) -> None:
+    run = make(FakeHost(), ("list", "wrong"))
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status) == ("complete", 1)
+    assert run.observer.notes[-1] == "no arm is left to compare, so nothing is measured"
+    assert "arm 'wrong' differs at step 0" in outcome.message
+    assert "passes_planned" not in read_run(run.folder.path).run
 
 
 def test_an_arm_that_generates_other_tokens_is_struck(make, monkeypatch) -> None:
@@ -109,7 +119,8 @@ def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("failed", 1)
     assert "arm 'late' raised at step" in outcome.message
-    assert "ZeroDivisionError: on purpose; 3 of 12 passes were measured and kept" in outcome.message
+    assert "ZeroDivisionError: on purpose (test_experiment.py:" in outcome.message
+    assert "); 3 of 12 passes were measured and kept" in outcome.message
     records = read_run(run.folder.path)
     assert len(records.frame) == 3 * STEPS
     assert records.partial == ["0003.partial.parquet"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.errors import told_with_place
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -82,10 +84,8 @@ class Checker:
                 try:
                     call(*args, **kwargs)
                 except Exception as error:  # noqa: BLE001 (an arm may raise anything)
-                    text = " ".join(str(error).split())
-                    self._mismatches[name] = Mismatch(
-                        name, self._step, group, None, None, None, f"raised {type(error).__name__}: {text}"
-                    )
+                    reason = f"raised {told_with_place(error)}"
+                    self._mismatches[name] = Mismatch(name, self._step, group, None, None, None, reason)
                     continue
                 self._note_difference(name, group, expected, output)
             output.copy_(expected)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from harness.errors import told_with_place
 from harness.instrument.checking import Mismatch
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ class OutputChecker:
                 try:
                     found = dict(leaves(scope(*args, **kwargs)))
                 except Exception as error:  # noqa: BLE001 (an arm may raise anything)
-                    text = " ".join(str(error).split())
-                    self._note(name, None, None, None, f"raised {type(error).__name__}: {text}")
+                    self._note(name, None, None, None, f"raised {told_with_place(error)}")
                     continue
                 self._note_difference(name, expected, found)
             self._put([site.native for site in self._sites])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import told_with_place
 from harness.instrument.planting import plant
 
 if TYPE_CHECKING:
@@ -73,5 +74,4 @@ class Swaps:
 
     def _on_error(self, error: Exception) -> None:
         if self._failure is None:
-            message = " ".join(str(error).split()) or "no message"
-            self._failure = Failure(self._names[self._arm], self._step, f"{type(error).__name__}: {message}")
+            self._failure = Failure(self._names[self._arm], self._step, told_with_place(error))
