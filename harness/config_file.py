@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import os
 import types
@@ -82,9 +83,9 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
     if raw.get("kind") == "ablation":
         del raw["kind"]
     experiment = _validate(Experiment, raw, path, tree, sources)
-    for location, file in _files(experiment):
-        if not (path.parent / file).is_file():
-            raise ConfigError(_located(f"there is no file {path.parent / file}", location, path, tree, sources))
+    for location, file, name in _files(experiment):
+        if why := _missing(Path(os.path.normpath(path.parent / file)), name):
+            raise ConfigError(_located(why, location, path, tree, sources))
     return Loaded(experiment, path)
 
 
@@ -152,14 +153,34 @@ def _validate(
         raise ConfigError("\n".join(dict.fromkeys(lines))) from None
 
 
-def _files(experiment: Experiment) -> Iterator[tuple[list[str | int], Path]]:
-    """Every file that the config names, relative to its own folder, and where it does."""
+def _files(experiment: Experiment) -> Iterator[tuple[list[str | int], Path, str]]:
+    """Every file that the config names, relative to its own folder: where it does, and what it wants of the file."""
     if isinstance(experiment.workload, TraceWorkload):
-        yield ["workload", "file"], experiment.workload.file
+        yield ["workload", "file"], experiment.workload.file, ""
     for index, arm in enumerate(experiment.arms):
-        where = arm.reference.rpartition(":")[0]
+        where, _, name = arm.reference.rpartition(":")
         if where.endswith(".py"):
-            yield ["arms", index], Path(where)
+            yield ["arms", index], Path(where), name
+
+
+def _missing(file: Path, name: str) -> str:
+    """Why a file cannot be what the config takes it for; empty if it can. A Python file is parsed and not run."""
+    if not file.is_file():
+        return f"there is no file {file}"
+    if not name:
+        return ""
+    try:
+        nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+    except (OSError, ValueError) as error:
+        return f"{file} cannot be read: {error}"
+    except SyntaxError as error:
+        return f"{file}:{error.lineno}: this is no valid Python: {error.msg}"
+    classes = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
+    others = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    others |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
+    if name in (*classes, *others) or "*" in others:  # what a star brings, only running it would tell
+        return ""
+    return f"{file} has no class {name}; it has {', '.join(classes) or 'none'}"
 
 
 def _parse(text: str, path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:

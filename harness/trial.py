@@ -16,7 +16,7 @@ from harness.extras import COUNTING_SLOWS
 from harness.measured import arm_values
 from harness.planning import beside_s, plan_groups
 from harness.seams import AA
-from harness.statistics import paired_difference
+from harness.statistics import joint_confidence, paired_difference
 from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Forecast:
         measure_s: what measuring will take.
         launches: how often all of that will be done.
         groups: how often every arm will meet every step in a launch.
-        resolves_scope_us: half of the 95 % interval of one arm's difference in the scope, a step, by then.
+        resolves_scope_us: half of the interval that the report will give an arm's difference in the scope, a step.
         resolves_step_us: the same of the whole step; None without bare passes.
     """
 
@@ -92,11 +92,14 @@ def forecast(experiment: Experiment, records: Records) -> Forecast:
     plan = plan_groups(pass_s * arms * (1 + protocol.bare), protocol.passes, seconds)
     counting_s = min(len(experiment.arms) * pass_s * COUNTING_SLOWS, beside_s(plan)) if protocol.counters else 0.0
     groups, steps = values[baseline][SCOPE].shape
+    # Of every arm but the baseline, A/A among them: scope, sum, rest, each probe, and the step.
+    rows = len(experiment.arms) * (3 + len(experiment.probes) + protocol.bare)
+    joint = joint_confidence(protocol.confidence, rows)
 
     def half_width_us(metric: str) -> float:
         found = paired_difference(values[AA][metric], values[baseline][metric], 0.95)
-        quantiles = special.stdtrit(np.array([groups, plan.groups]) - 1, 0.975)
-        scale = np.sqrt(groups / plan.groups) * quantiles[1] / quantiles[0]
+        of_trial, of_run = special.stdtrit([groups - 1, plan.groups - 1], [0.975, (1 + joint) / 2])
+        scale = np.sqrt(groups / plan.groups) * of_run / of_trial
         return float((found.high - found.low) / 2 * scale / steps / 1e3)
 
     return Forecast(
@@ -127,5 +130,5 @@ def describe(found: Forecast, scope: str) -> dict[str, str]:
         f"{significant(found.scope_us, 3)} us ({share} %)",
         "the run": f"will take about {duration(found.total_s)}: {times}{several}",
         "resolves": f"differences from about {significant(found.resolves_scope_us, 2)} us a step in {scope}{step} "
-        "(half of one arm's 95 % interval)",
+        "(half of an interval of the report)",
     }

@@ -87,6 +87,8 @@ def test_every_config_of_the_project_is_valid_but_for_the_trace_that_the_user_br
         ("[list, numpy]", "[list, list]", 8, "arms: list stands there twice"),
         ("[list, numpy]", "[]", 8, "arms: list should have at least 1 item"),
         ("[list, numpy]", "[list, gone.py:Arm]", 8, "arms.1: there is no file"),
+        ("[list, numpy]", "[list, mine.py:Main]", 8, "mine.py has no class Main; it has Mine, Other"),
+        ("[list, numpy]", "[list, broken.py:Mine]", 8, "broken.py:2: this is no valid Python"),
         ("arms: [list, numpy]", "arms: [list]\nbaseline: native", 9, "baseline: 'native' is none of the arms (list)"),
         ("model: some/model", "modell: x", 1, "engine: `model` is missing"),
         ("model: some/model", "model: x\n  worker_extension_cls: y", 1, "engine: worker_extension_cls is how harness"),
@@ -101,6 +103,8 @@ def test_a_fault_is_named_with_file_line_key_and_mend(write, old, new, line, mes
     if "kind: trace" in new:
         text = text.replace("  prompt_tokens: 8\n  output_tokens: {uniform: {low: 2, high: 5}}\n", "")
     path = write(text)
+    (path.parent / "mine.py").write_text("class Mine: ...\nclass Other: ...\n")
+    (path.parent / "broken.py").write_text("\nclass Mine\n")
     refused = refusal(path)
     first = next(line for line in refused.splitlines() if message in line)
     assert first.startswith(f"{path}:{line}: ")
@@ -197,3 +201,13 @@ def test_how_long_to_measure_is_said_once_and_the_last_to_say_it_counts(said) ->
     others = {"passes": 20, "seconds": None, "until": None}
     assert {**others, key: found[key]} == found
     assert found[key] != others[key]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["class Mine: ...", "Mine = object", "from x import y as Mine", "from x import *", "if True:\n    class Mine: ..."],
+)
+def test_an_arms_file_is_parsed_and_not_run_before_the_engine_starts(write, text) -> None:
+    path = write(MINIMAL.replace("[list, numpy]", "[list, mine.py:Mine]"))
+    (path.parent / "mine.py").write_text(f"{text}\n1 / 0\n")
+    assert load(path).experiment.arms[1].reference == "mine.py:Mine"

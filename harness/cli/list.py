@@ -40,6 +40,9 @@ def command(configs: Path) -> None:
     def section(title: str, rows: list[tuple[str, str]]) -> None:
         console.print(Text(title, style="bold"))
         grid = Table.grid(padding=(0, 2))
+        longest = max(len(name) for name, _ in rows) + 2
+        grid.add_column(min_width=min(longest, console.width // 2), overflow="fold")  # names are there to be copied
+        grid.add_column()
         for name, line in rows:
             grid.add_row(Text(f"  {name}"), Text(line, style="dim"))
         console.print(grid)

@@ -110,13 +110,14 @@ def _sentence(summary: Summary, width: int) -> Text:
 
 def _legend(summary: Summary) -> str:
     """What the signs of both tables mean."""
-    equal = "Equal: bit for bit at every step and in tokens."
+    equal = "Equal yes: bit for bit at every step and in tokens."
     if not summary.comparisons:
         return equal
     confidence = summary.run["config"]["protocol"]["confidence"] * 100
     return (
         f"In parentheses: the interval holds zero. ±: {confidence:g} % together, {reach(summary)}.\n"
-        f"Equivalent: within {summary.margin_us:.3g} us. {equal}"
+        f"Equivalent: within {summary.margin_us:.3g} us. {equal}\n"
+        "Δ is paired and robust, so it need not be the difference of the two means."
     )
 
 

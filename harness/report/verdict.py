@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.digits import significant
-from harness.report.facts import shifts, untested, withheld
+from harness.report.facts import untested, withheld
 from harness.report.table import build_totals
 from harness.seams import AA
 from harness.summary import SCOPE, STEP
@@ -40,7 +40,7 @@ def verdict_sentence(summary: Summary, named: int = NAMED) -> str:
         if found and baseline_ns:
             usual_us = baseline_ns / baseline.steps / 1e3
             unit = "us" if parts else "us a step"
-            parts.append(f"{name} ({significant(usual_us, 4)} {unit}) is {_groups(found, usual_us, named)}")
+            parts.append(_level(f"{name} ({significant(usual_us, 4)} {unit})", found, usual_us, named))
     if not parts:
         return f"Nothing was held against {summary.baseline} but {summary.baseline} itself (A/A)."
     unequal = list(struck(summary))
@@ -48,11 +48,11 @@ def verdict_sentence(summary: Summary, named: int = NAMED) -> str:
     return f"Against {summary.baseline}, {'; '.join(parts)}."
 
 
-def _groups(found: Sequence[Comparison], usual_us: float, named: int) -> str:
-    """`faster with a (-13 %) and b (-7 %), not resolved with c`, those with the largest change first."""
+def _level(name: str, found: Sequence[Comparison], usual_us: float, named: int) -> str:
+    """`name is faster with a (-13 %) and b (-7 %), and no difference is resolved for c`, the largest change first."""
     changes = {c.arm: c.per_step_us.estimate / usual_us * 100 for c in found}
     words = []
-    for verdict in ("faster", "slower", "equivalent", "not resolved"):
+    for verdict in ("faster", "slower", "equivalent"):
         arms = [c.arm for c in found if c.verdict == verdict]
         if verdict in ("faster", "slower"):
             arms = [
@@ -60,7 +60,11 @@ def _groups(found: Sequence[Comparison], usual_us: float, named: int) -> str:
                 for arm in sorted(arms, key=lambda arm: -abs(changes[arm]))
             ]
         words += [f"{verdict} with {_listed(arms, named)}"] if arms else []
-    return ", ".join(words)
+    unresolved = [c.arm for c in found if c.verdict == "not resolved"]
+    nothing = f"no difference is resolved for {_listed(unresolved, named)}" if unresolved else ""
+    if not words:
+        return f"in {name} {nothing}"
+    return f"{name} is {', '.join(words)}{', and ' * bool(nothing)}{nothing}"
 
 
 def _listed(names: Sequence[str], named: int) -> str:
@@ -88,7 +92,6 @@ def doubts(summary: Summary, told: str = "") -> list[str]:
         *(f"{name} is struck: {reason}" for name, reason in struck(summary).items()),
         *(note for note in summary.notes if note != told),
         *(totals.footnotes if totals else []),
-        *shifts(summary),
         *untested(summary),
         *_busy(summary),
         *_selftest(summary),
