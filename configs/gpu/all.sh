@@ -1,7 +1,7 @@
 #!/bin/sh
-# Every GPU run that README speaks of, one after the other, each into a folder of its own:
+# Every GPU run that docs/gpu.md names, one after the other, each into a folder of its own:
 #   configs/gpu/all.sh PYTHON OUT [NAME ...]      all of them, or only those named; TRACE=FILE adds the trace's
-# A run that fails is named at the end and keeps none of the others back; one whose folder is there is not made again.
+# A run that fails is named at the end and does not stop the others. A run whose folder exists is not repeated.
 set -u
 python=$1 out=$2
 shift 2
