@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from harness.drift import Levels, LevelShift
     from harness.measured import Values
     from harness.outliers import Outliers
-    from harness.records import Columns, Records
+    from harness.records.folder import Columns, Records
     from harness.sampled import Flame
 
 __all__ = ["scope_half_width_us", "summarise"]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from harness.agreement import SIGNATURE
 from harness.analysis import summarise
 from harness.measured import arm_values
-from harness.records import read_run
+from harness.records.agreement import SIGNATURE
+from harness.records.folder import read_run
 from harness.seams import AA
 from harness.statistics import Interval, joint_confidence, typical_sum, verdict, welch
 from harness.summary import SCOPE, STEP
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from harness.records import Records
+    from harness.records.folder import Records
     from harness.summary import Summary
 
 __all__ = ["Difference", "Row", "RunComparison", "compare_runs"]

@@ -17,7 +17,7 @@ from harness.statistics import Interval
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.records import Columns
+    from harness.records.folder import Columns
 
 __all__ = ["DeviceTimes", "device_times", "waiting_notes"]
 

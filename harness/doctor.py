@@ -11,12 +11,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from harness import machine
 from harness.errors import HarnessError, ProfilerError
 from harness.instrument.arms import load_arm, load_object
 from harness.instrument.scopes import parts
 from harness.instrument.targets import resolve
 from harness.pyspy import PERMISSION, Recorder
+from harness.records import machine
 from harness.seams import NATIVE, SEAMS
 from harness.selftest import describe, last_result
 

@@ -6,8 +6,8 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from harness import machine
 from harness.errors import HarnessError, RecordsError
+from harness.records import machine
 from harness.stages import Stages
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from harness.config_file import Loaded
     from harness.hosts.base import Host
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
     from harness.stages import Observer
 
 __all__ = ["INTERRUPTED", "Outcome", "Run", "facts_at_end", "facts_at_start", "now"]

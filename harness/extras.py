@@ -11,8 +11,8 @@ from harness.flames import PLAIN_SHARE, bearable_rate, record
 from harness.instrument.counters import COUNTERS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.planning import Budget
+from harness.records.trace import chrome_trace
 from harness.stacks import fold
-from harness.trace import chrome_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.config import Flamegraph
     from harness.hosts.base import PassResult
     from harness.instrument.instrument import PassKind
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
     from harness.stages import Observer
 
 __all__ = ["COUNTING_SLOWS", "DEVICE_PASSES", "Extras"]

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.analysis import summarise
-from harness.records import read_run
+from harness.records.folder import read_run
 
 if TYPE_CHECKING:
-    from harness.records import Records
+    from harness.records.folder import Records
     from harness.statistics import Interval
     from harness.summary import Summary
 

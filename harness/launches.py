@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from harness.agreement import SIGNATURE, signature_difference
 from harness.children import begin_as_child
 from harness.errors import RecordsError
 from harness.experiment import INTERRUPTED, Outcome, facts_at_end, facts_at_start
-from harness.records import read_facts
+from harness.records.agreement import SIGNATURE, signature_difference
+from harness.records.folder import read_facts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from harness.config_file import Loaded
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
 
 __all__ = ["Launch", "Launches", "draw"]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.records import Columns, Records
+    from harness.records.folder import Columns, Records
 
     Values: TypeAlias = dict[str, NDArray[np.float64]]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from harness.config import Protocol, Until
     from harness.hosts.base import Host, PassResult
     from harness.planning import Plan
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
     from harness.stages import Observer
     from harness.workload import Request
 

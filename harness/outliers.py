@@ -12,7 +12,7 @@ from harness.grouping import Groups
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.records import Columns
+    from harness.records.folder import Columns
 
 __all__ = ["CAUSES", "FAR", "Cause", "Outliers", "find_outliers"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from harness.records import Records
+    from harness.records.folder import Records
 
 __all__ = ["run_notes"]
 

@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from harness import __version__, remembered
+from harness import __version__
 from harness.config import Arm
 from harness.config_file import Loaded
 from harness.digits import significant
 from harness.errors import RecordsError
 from harness.measured import arm_values
+from harness.records import remembered
 from harness.statistics import Interval, joint_confidence, paired_difference, slope
 from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from harness.records import Records
+    from harness.records.folder import Records
 
 __all__ = ["DELAYS_US", "Recovered", "SelftestResult", "describe", "evaluate", "last_result", "plan", "remember"]
 

@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from harness.agreement import signature, signature_difference, token_difference
 from harness.digits import duration, significant
 from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
 from harness.exposure import PLANTED_US, planted_name
@@ -15,7 +14,8 @@ from harness.extras import COUNTING_SLOWS, Extras
 from harness.measuring import Measuring
 from harness.planning import beside_s
 from harness.pyspy import Recorder
-from harness.remembered import recall, remember
+from harness.records.agreement import signature, signature_difference, token_difference
+from harness.records.remembered import recall, remember
 from harness.seams import AA, NATIVE, SEAMS
 from harness.workload import Work, build
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.hosts.base import Host, HostInfo, PassResult
     from harness.instrument.instrument import PassKind
     from harness.planning import Plan
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
 
 __all__ = ["Observer", "Stages"]
 

@@ -21,7 +21,7 @@ from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
     from harness.config import Experiment
-    from harness.records import Records
+    from harness.records.folder import Records
 
 __all__ = ["TRIAL_S", "Forecast", "describe", "forecast", "plan_trial"]
 

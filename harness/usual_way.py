@@ -23,7 +23,7 @@ from harness.analysis import summarise
 from harness.children import begin_as_child
 from harness.errors import HostError
 from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model
-from harness.records import read_run
+from harness.records.folder import read_run
 from harness.selftest import evaluate, plan
 
 if TYPE_CHECKING:

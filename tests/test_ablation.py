@@ -8,7 +8,7 @@ import pytest
 
 from harness.ablation import published_beside_measured
 from harness.analysis import summarise
-from harness.records import Records
+from harness.records.folder import Records
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
 from harness.statistics import Interval

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import config, errors, machine
+from harness import config, errors
 from harness.hosts.starting import dtype_default
 from harness.hosts.vllm import VllmHost, engine_environment, merge_workers, resolve_model
+from harness.records import machine
 
 
 def harness(*args: str, **kwargs) -> subprocess.CompletedProcess[str]:

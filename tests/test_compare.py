@@ -13,7 +13,7 @@ from scipy import stats
 from harness.cli.compare import command
 from harness.compare import compare_runs
 from harness.errors import ConfigError, RecordsError
-from harness.records import RunFolder
+from harness.records.folder import RunFolder
 from harness.report.comparison import FORMATS, render_comparison
 from harness.statistics import welch
 from tests.test_summary import make_frame, make_run

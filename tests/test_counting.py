@@ -7,7 +7,7 @@ import torch
 
 from harness.instrument.counters import COUNTERS
 from harness.instrument.counting import Counter
-from harness.records import read_run
+from harness.records.folder import read_run
 from harness.report import write_reports
 from tests.fakes import FakeHost, Runner
 

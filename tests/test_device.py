@@ -20,7 +20,7 @@ from harness.instrument.device import DeviceClock, Synchronisations, ranged, syn
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.instrument.instrument import Instrument
 from harness.instrument.ledger import Ledger
-from harness.records import Records, read_run
+from harness.records.folder import Records, read_run
 from harness.report.markdown import render_markdown
 from harness.report.side_tables import build_device_table
 from harness.seams import SEAMS

@@ -13,7 +13,7 @@ import pytest
 from harness.config_file import load
 from harness.errors import HostError
 from harness.experiment import Run
-from harness.records import RunFolder, read_run
+from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.seams import SEAMS
 from patches.slot_mapping import Numpy

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from harness.analysis import summarise
-from harness.records import Records, RunFolder
+from harness.records.folder import Records, RunFolder
 from harness.report import write_reports
 from harness.report.flamegraph import ALIKE, flamegraph_files, render_difference, render_flamegraph
 from harness.report.side_tables import build_sampling_table

@@ -12,7 +12,7 @@ import pytest
 
 from harness.analysis import summarise
 from harness.drift import LevelShift
-from harness.records import Records
+from harness.records.folder import Records
 from harness.report.html import render_html
 from harness.report.table import build_table
 from harness.report.verdict import verdict_sentence

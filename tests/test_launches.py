@@ -14,7 +14,7 @@ from harness.children import begin_as_child
 from harness.config_file import load
 from harness.experiment import Run
 from harness.launches import PADDING, Launches, draw
-from harness.records import RunFolder, read_run
+from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.stacks import fold
 from tests.conftest import LIST_ONLY

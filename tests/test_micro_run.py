@@ -18,7 +18,7 @@ from harness.micro.measure import measure_row
 from harness.micro.report import write_micro_reports
 from harness.micro.results import read_micro
 from harness.micro.run import MicroRun
-from harness.records import RunFolder
+from harness.records.folder import RunFolder
 from tests.fakes import Silent
 from tests.test_cli import harness
 from tests.test_html import browse, in_browser

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from harness.analysis import summarise
 from harness.planning import BESIDE_S, MIN_GROUPS, Budget, Plan, beside_s, plan_groups
-from harness.records import Records, read_run
-from harness.remembered import recall, remember
+from harness.records.folder import Records, read_run
+from harness.records.remembered import recall, remember
 from tests.fakes import FakeHost, Runner
 
 times = st.floats(min_value=1e-4, max_value=1e4)

@@ -10,7 +10,7 @@ import pytest
 
 from harness.analysis import summarise
 from harness.course import Course
-from harness.records import Records
+from harness.records.folder import Records
 from harness.report.plots import POINTS, course_plot, seen, steps_plot
 from harness.seams import AA
 from tests.test_summary import make_frame, make_run

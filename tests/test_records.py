@@ -7,7 +7,7 @@ import os
 import pytest
 
 from harness.errors import ConfigError, RecordsError
-from harness.records import REQUIRED, RUN_SCHEMA, RunFolder, RunReader, read_run
+from harness.records.folder import REQUIRED, RUN_SCHEMA, RunFolder, RunReader, read_run
 
 RUN = {key: {} for key in REQUIRED} | {"status": "complete"}
 COLUMNS = {"step": [0, 1], "arm": ["list", "numpy"], "execute_ns": [5, 6]}

@@ -15,7 +15,7 @@ from rich.console import Console
 from harness.analysis import summarise
 from harness.drift import LevelShift
 from harness.outliers import Cause, Outliers
-from harness.records import Records, RunFolder
+from harness.records.folder import Records, RunFolder
 from harness.report import write_reports
 from harness.report.arms_table import build_arms_table
 from harness.report.markdown import render_markdown, table_lines

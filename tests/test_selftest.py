@@ -10,7 +10,7 @@ from harness.config_file import load
 from harness.errors import ConfigError, RecordsError
 from harness.experiment import Run
 from harness.planning import MIN_GROUPS
-from harness.records import RunFolder, read_run
+from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.selftest import DELAYS_US, describe, evaluate, last_result, plan, remember
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis import summarise
-from harness.records import Records
+from harness.records.folder import Records
 from harness.report.markdown import render_markdown
 from harness.shapes import steps_by_shape
 from tests.test_summary import STEPS, make_frame, make_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.records import read_run
+from harness.records.folder import read_run
 from harness.report import write_reports
 from harness.statistics import paired_difference
 from harness.stopping import FIRST_LOOK, looks, per_look

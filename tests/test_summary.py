@@ -12,7 +12,7 @@ import pytest
 
 from harness.analysis import summarise
 from harness.drift import LevelShift
-from harness.records import Records
+from harness.records.folder import Records
 from harness.seams import AA
 
 PROBES = ["torch.cat", "compute_slot_mapping"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 
-from harness.trace import chrome_trace
+from harness.records.trace import chrome_trace
 from tests.fakes import FakeHost, Runner, VirtualClock
 from tests.test_instrument import LENGTHS, instrument
 

@@ -11,7 +11,7 @@ from harness.config_file import load
 from harness.errors import RecordsError
 from harness.experiment import Run
 from harness.planning import MIN_GROUPS
-from harness.records import RunFolder, read_run
+from harness.records.folder import RunFolder, read_run
 from harness.trial import Forecast, describe, forecast, plan_trial
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock

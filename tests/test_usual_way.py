@@ -12,7 +12,7 @@ from harness import usual_way
 from harness.config_file import Loaded, load
 from harness.errors import HostError
 from harness.experiment import Run
-from harness.records import RunFolder
+from harness.records.folder import RunFolder
 from harness.selftest import plan
 from harness.usual_way import PLANTED_US, Pairs, latency_pairs, paired_with_vocabulary, separate_run_pairs
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock

@@ -22,7 +22,7 @@ def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
     There is a verdict where each run has three launches or more (protocol.launches) and did the same work.
     """
     from harness.errors import ConfigError
-    from harness.records import RunFolder, read_facts
+    from harness.records.folder import RunFolder, read_facts
 
     if len(runs) < 2:
         raise ConfigError("compare: name at least two run folders, as in harness compare reports/before reports/after")

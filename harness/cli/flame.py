@@ -37,7 +37,7 @@ def command(
     from harness.attach import runner_process, sample_process, seen_most, title
     from harness.config import Flamegraph
     from harness.errors import ProfilerError, RecordsError
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
 
     settings = Flamegraph(seconds=seconds, rate_hz=rate_hz, native=native, whole=whole, nonblocking=nonblocking)
     process = runner_process(pid)

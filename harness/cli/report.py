@@ -20,7 +20,7 @@ def command(folder: Path, shape: str, full: bool) -> int:
     """Render the run in DIR again from its records: report.md, report.html and summary.json; and print it."""
     from harness.cli.micro import report_micro
     from harness.errors import ConfigError
-    from harness.records import read_run
+    from harness.records.folder import read_run
 
     if full and shape != "terminal":
         raise ConfigError(f"--full: --format {shape} always holds everything; leave one of them out")

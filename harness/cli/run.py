@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from harness.config_file import Loaded
     from harness.experiment import Outcome
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
 
 __all__ = ["command", "execute"]
 
@@ -76,7 +76,7 @@ def command(
 
     from harness.hosts.vllm import resolve_model
     from harness.hosts.vllm_v0 import go_where_it_is
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
 
     resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
     if loaded.experiment.host.kind == "vllm_v0":
@@ -102,7 +102,7 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
 
     from harness.analysis import summarise
     from harness.cli.output import drawing
-    from harness.records import read_run
+    from harness.records.folder import read_run
     from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary
 
@@ -131,7 +131,7 @@ def execute(
     from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
     from harness.hosts.vllm_v0 import VllmV0Host
-    from harness.records import RunReader
+    from harness.records.folder import RunReader
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
@@ -163,7 +163,7 @@ def execute_launches(
 
 def _tested() -> str:
     """One line on this machine's last selftest."""
-    from harness.machine import describe_machine
+    from harness.records.machine import describe_machine
     from harness.selftest import describe, last_result
 
     return describe(last_result(describe_machine()["cpu"]), dt.datetime.now(dt.UTC))

@@ -44,7 +44,7 @@ def command(
     asked = load(config, overrides)
 
     from harness.hosts.vllm_v0 import go_where_it_is
-    from harness.records import RunFolder, read_run
+    from harness.records.folder import RunFolder, read_run
 
     if asked.experiment.host.kind == "vllm_v0":
         go_where_it_is()
@@ -102,7 +102,7 @@ def _print_usual_way(
 ) -> None:
     from rich.table import Table
 
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
     from harness.usual_way import ITERATIONS, PLANTED_US, latency_pairs, paired_with_vocabulary, separate_run_pairs
 
     def announce(text: str) -> None:

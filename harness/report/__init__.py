@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from harness.records import RunFolder, read_run
+from harness.records.folder import RunFolder, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path

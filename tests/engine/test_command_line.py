@@ -18,7 +18,7 @@ import pytest
 from harness import cli
 from harness.config_file import load
 from harness.pyspy import PERMISSION
-from harness.records import read_run
+from harness.records.folder import read_run
 from harness.usual_way import _latency_spec
 from tests.processes import finish, session_of, until
 from tests.test_pyspy import REFUSED

@@ -16,7 +16,7 @@ from harness.config_file import load
 from harness.doctor import examine_config, examine_engine, examine_generations
 from harness.experiment import Run
 from harness.hosts.vllm import VllmHost
-from harness.records import RunFolder, read_run
+from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.seams import AA, SEAMS
 from harness.stacks import ENTRY, PLANTED, SEAM, match, merge
