@@ -16,7 +16,7 @@ from harness.sampled import Flame, Recording, flame_of_process
 from harness.stacks import cut, parse
 
 if TYPE_CHECKING:
-    from harness.config import Flamegraph
+    from harness.config.experiment import Flamegraph
     from harness.stacks import Stacks
 
 __all__ = ["runner_process", "sample_process", "seen_most", "title"]

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.config import Arm
-    from harness.config_file import Loaded
+    from harness.config.experiment import Arm
+    from harness.config.file import Loaded
     from harness.seams import Place
 
 __all__ = [

@@ -13,7 +13,7 @@ from harness.stages import Stages
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.config_file import Loaded
+    from harness.config.file import Loaded
     from harness.hosts.base import Host
     from harness.records.folder import RunFolder
     from harness.stages import Observer

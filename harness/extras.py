@@ -17,7 +17,7 @@ from harness.stacks import fold
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from harness.config import Flamegraph
+    from harness.config.experiment import Flamegraph
     from harness.hosts.base import PassResult
     from harness.instrument.instrument import PassKind
     from harness.records.folder import RunFolder

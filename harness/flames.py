@@ -20,7 +20,7 @@ from harness.stacks import RUNNER, cut, parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.config import Flamegraph
+    from harness.config.experiment import Flamegraph
     from harness.hosts.base import PassResult
     from harness.stacks import Stacks
 

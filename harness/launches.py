@@ -29,7 +29,7 @@ from harness.records.folder import read_facts
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.config_file import Loaded
+    from harness.config.file import Loaded
     from harness.records.folder import RunFolder
 
 __all__ = ["Launch", "Launches", "draw"]

@@ -15,7 +15,7 @@ from harness.stopping import looks
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.config import Protocol, Until
+    from harness.config.experiment import Protocol, Until
     from harness.hosts.base import Host, PassResult
     from harness.planning import Plan
     from harness.records.folder import RunFolder

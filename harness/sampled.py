@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.config import Flamegraph
+    from harness.config.experiment import Flamegraph
     from harness.pyspy import Sampled
     from harness.stacks import Stacks
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness import __version__
-from harness.config import Arm
-from harness.config_file import Loaded
+from harness.config.experiment import Arm
+from harness.config.file import Loaded
 from harness.digits import significant
 from harness.errors import RecordsError
 from harness.measured import arm_values

@@ -22,7 +22,7 @@ from harness.workload import Work, build
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.config_file import Loaded
+    from harness.config.file import Loaded
     from harness.hosts.base import Host, HostInfo, PassResult
     from harness.instrument.instrument import PassKind
     from harness.planning import Plan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import special
 
-from harness.config_file import Loaded
+from harness.config.file import Loaded
 from harness.digits import duration, significant
 from harness.errors import RecordsError
 from harness.exposure import PLANTED_US
@@ -20,7 +20,7 @@ from harness.statistics import paired_difference
 from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
-    from harness.config import Experiment
+    from harness.config.experiment import Experiment
     from harness.records.folder import Records
 
 __all__ = ["TRIAL_S", "Forecast", "describe", "forecast", "plan_trial"]

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from harness.config import Experiment
-    from harness.config_file import Loaded
+    from harness.config.experiment import Experiment
+    from harness.config.file import Loaded
     from harness.selftest import SelftestResult
 
 __all__ = ["ITERATIONS", "PLANTED_US", "Pairs", "latency_pairs", "paired_with_vocabulary", "separate_run_pairs"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.config import Length, SyntheticWorkload, TraceWorkload
+from harness.config.experiment import Length, SyntheticWorkload, TraceWorkload
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from harness.analysis import scope_half_width_us
-from harness.config_file import load
+from harness.config.file import load
 from harness.experiment import Run
 from harness.hosts.vllm_v0 import is_here
 from harness.records.folder import RunFolder, RunReader

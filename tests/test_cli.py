@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import config, errors
+from harness import errors
+from harness.config.experiment import Host as HostConfig
 from harness.hosts.starting import dtype_default
 from harness.hosts.vllm import VllmHost, engine_environment, merge_workers, resolve_model
 from harness.records import machine
@@ -143,20 +144,20 @@ def test_a_folder_without_a_run_is_a_failure_in_one_line(tmp_path) -> None:
 def test_a_missing_vllm_is_said_with_its_mend(monkeypatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(errors.HostError, match="vLLM is not installed here; `make setup`"):
-        VllmHost(config.Host(), {"model": "x"}).start()
+        VllmHost(HostConfig(), {"model": "x"}).start()
 
 
 def test_the_engines_environment() -> None:
-    env = engine_environment(config.Host(process="subprocess", model_runner="v1", env={"A": "b"}), {"model": "hub/x"})
+    env = engine_environment(HostConfig(process="subprocess", model_runner="v1", env={"A": "b"}), {"model": "hub/x"})
     assert env["VLLM_ENABLE_V1_MULTIPROCESSING"] == "1"
     assert env["VLLM_USE_V2_MODEL_RUNNER"] == "0"
     assert env["OMP_NUM_THREADS"] == "1"
     assert env["A"] == "b"
     assert "HF_HUB_OFFLINE" not in env
-    parallel = engine_environment(config.Host(threads=None), {"model": "configs/models/tiny-llama"})
+    parallel = engine_environment(HostConfig(threads=None), {"model": "configs/models/tiny-llama"})
     assert "OMP_NUM_THREADS" not in parallel
     assert parallel["HF_HUB_OFFLINE"] == "1"
-    assert engine_environment(config.Host(), {"model": "x", "tensor_parallel_size": 2})[
+    assert engine_environment(HostConfig(), {"model": "x", "tensor_parallel_size": 2})[
         "VLLM_CPU_OMP_THREADS_BIND"
     ] == "nobind"  # fmt: skip
 
@@ -238,6 +239,6 @@ def test_a_cpu_without_bfloat16_gets_float32_unless_the_config_says_otherwise(
 def test_the_engine_is_given_what_the_cpu_needs_and_on_a_gpu_nothing(monkeypatch) -> None:
     monkeypatch.setattr(machine, "_read", lambda path: OLDER)
     engine = {"model": "configs/models/tiny-llama"}
-    assert VllmHost(config.Host(device="cpu"), engine).engine_args["dtype"] == "float32"
-    assert VllmHost(config.Host(device="cpu"), {**engine, "dtype": "bfloat16"}).engine_args["dtype"] == "bfloat16"
-    assert "dtype" not in VllmHost(config.Host(device="cuda"), engine).engine_args
+    assert VllmHost(HostConfig(device="cpu"), engine).engine_args["dtype"] == "float32"
+    assert VllmHost(HostConfig(device="cpu"), {**engine, "dtype": "bfloat16"}).engine_args["dtype"] == "bfloat16"
+    assert "dtype" not in VllmHost(HostConfig(device="cuda"), engine).engine_args

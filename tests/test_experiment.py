@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config_file import load
+from harness.config.file import load
 from harness.errors import HostError
 from harness.experiment import Run
 from harness.records.folder import RunFolder, read_run

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import flames
-from harness.config import Flamegraph
+from harness.config.experiment import Flamegraph
 from harness.flames import BEARABLE, SLOWEST_HZ, TRIALS, bearable_rate
 
 PLAIN_US = 1000.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.config_file import kind_of, load, load_micro
+from harness.config.file import kind_of, load, load_micro
 
 SCRIPT = Path("configs/gpu/all.sh")
 PYTHON = """#!{python}

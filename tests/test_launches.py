@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from harness.children import begin_as_child
-from harness.config_file import load
+from harness.config.file import load
 from harness.experiment import Run
 from harness.launches import PADDING, Launches, draw
 from harness.records.folder import RunFolder, read_run

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.config.micro import Concat, Operations, Sizes
 from harness.errors import ConfigError
 from harness.micro.benchmarks import build_rows, choose_device
 from harness.micro.claims import AS_PUBLISHED
-from harness.micro.config import Concat, Operations, Sizes
 from harness.micro.measure import ROUNDS, measure_row
 from harness.micro.rows import Row, differences
 from patches import conversions, slot_mapping

@@ -11,7 +11,7 @@ import pytest
 from harness import doctor, load_run
 from harness.cli.doctor import _examine
 from harness.compare import compare_runs
-from harness.config_file import kind_of, load_micro
+from harness.config.file import kind_of, load_micro
 from harness.errors import ConfigError, RecordsError
 from harness.micro import run as micro_run
 from harness.micro.measure import measure_row

@@ -16,7 +16,7 @@ import pytest
 
 from harness import pyspy
 from harness.attach import runner_process, sample_process, seen_most, title
-from harness.config import Flamegraph
+from harness.config.experiment import Flamegraph
 from harness.errors import HostError, ProfilerError
 from harness.pyspy import Recorder, find_py_spy
 from harness.sampled import Recording

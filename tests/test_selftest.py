@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from harness.config_file import load
+from harness.config.file import load
 from harness.errors import ConfigError, RecordsError
 from harness.experiment import Run
 from harness.planning import MIN_GROUPS

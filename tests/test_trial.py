@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from harness.config_file import load
+from harness.config.file import load
 from harness.errors import RecordsError
 from harness.experiment import Run
 from harness.planning import MIN_GROUPS

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import usual_way
-from harness.config_file import Loaded, load
+from harness.config.file import Loaded, load
 from harness.errors import HostError
 from harness.experiment import Run
 from harness.records.folder import RunFolder

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config import SyntheticWorkload, TraceWorkload
+from harness.config.experiment import SyntheticWorkload, TraceWorkload
 from harness.errors import ConfigError
 from harness.workload import build
 

@@ -35,7 +35,7 @@ def command(
     Of a server, the process below PID that runs the model is looked at. Ctrl-C ends it early.
     """
     from harness.attach import runner_process, sample_process, seen_most, title
-    from harness.config import Flamegraph
+    from harness.config.experiment import Flamegraph
     from harness.errors import ProfilerError, RecordsError
     from harness.records.folder import RunFolder
 

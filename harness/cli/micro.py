@@ -20,7 +20,7 @@ SHAPES = {"markdown": "report.md", "html": "report.html", "json": "micro.json"}
 
 def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
     """Run a config of kind `micro`; the exit status."""
-    from harness.config_file import load_micro
+    from harness.config.file import load_micro
     from harness.records.folder import RunFolder
 
     title, benchmarks = load_micro(config, overrides)

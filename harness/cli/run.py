@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.config_file import Loaded
+    from harness.config.file import Loaded
     from harness.experiment import Outcome
     from harness.records.folder import RunFolder
 
@@ -54,7 +54,7 @@ def command(
     130 after Ctrl-C. What was measured stays in the run's folder in any case.
     """
     from harness.cli.micro import run_micro
-    from harness.config_file import kind_of, load
+    from harness.config.file import kind_of, load
     from harness.errors import ConfigError
 
     path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"

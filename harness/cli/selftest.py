@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.config_file import Loaded
+    from harness.config.file import Loaded
     from harness.selftest import SelftestResult
 
 __all__ = ["command"]
@@ -39,7 +39,7 @@ def command(
 
     Exit status: 0 if they are, else 1.
     """
-    from harness.config_file import load
+    from harness.config.file import load
 
     asked = load(config, overrides)
 

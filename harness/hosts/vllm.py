@@ -23,7 +23,7 @@ from harness.roomy import with_room
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness import config
+    from harness.config.experiment import Host as HostConfig
     from harness.hosts.base import ArmSpec
     from harness.instrument.instrument import PassKind
     from harness.workload import Request
@@ -40,7 +40,7 @@ ENGINE_DEFAULTS: Final[dict[str, Any]] = {
 """Engine arguments that are set where the config does not say otherwise."""
 
 
-def engine_environment(host: config.Host, engine: dict[str, Any]) -> dict[str, str]:
+def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, str]:
     """The environment variables that the engine is started with; they must be set before torch is imported."""
     env = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if host.process == "in_process" else "1",
@@ -59,7 +59,7 @@ def engine_environment(host: config.Host, engine: dict[str, Any]) -> dict[str, s
     return {**env, **host.env}
 
 
-def _on_cpu(host: config.Host) -> bool:
+def _on_cpu(host: HostConfig) -> bool:
     return host.device == "cpu" or (host.device == "auto" and _is_cpu_build())
 
 
@@ -97,7 +97,7 @@ class VllmHost:
         engine: arguments for `vllm.LLM`, passed on untouched (the model's path already resolved).
     """
 
-    def __init__(self, host: config.Host, engine: dict[str, Any]) -> None:
+    def __init__(self, host: HostConfig, engine: dict[str, Any]) -> None:
         self._config = host
         self._dtype = dtype_default(engine) if _on_cpu(host) else {}
         self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine, "worker_extension_cls": EXTENSION}

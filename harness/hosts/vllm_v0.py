@@ -21,7 +21,7 @@ from harness.roomy import with_room
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness import config
+    from harness.config.experiment import Host as HostConfig
     from harness.hosts.base import ArmSpec
     from harness.instrument.calibration import Calibration
     from harness.instrument.instrument import Instrument, PassKind
@@ -99,7 +99,7 @@ class VllmV0Host:
         engine: arguments for vLLM's `EngineArgs`, passed on untouched (the model's path already resolved).
     """
 
-    def __init__(self, host: config.Host, engine: dict[str, Any]) -> None:
+    def __init__(self, host: HostConfig, engine: dict[str, Any]) -> None:
         self._config = host
         self._dtype = dtype_default(engine)
         self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine}

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.config.micro import Sizes
 from harness.errors import HarnessError
 from harness.experiment import INTERRUPTED, Outcome, facts_at_end, now
 from harness.micro.benchmarks import build_rows, choose_device, has_gpu
-from harness.micro.config import Sizes
 from harness.micro.measure import measure_row
 from harness.micro.results import MICRO_SCHEMA, Results
 from harness.records import machine
@@ -19,7 +19,7 @@ from harness.records import machine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.micro.config import Concat, Operations
+    from harness.config.micro import Concat, Operations
     from harness.records.folder import RunFolder
     from harness.stages import Observer
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.config import place_of
+from harness.config.experiment import place_of
 from harness.report.speedscope import speedscope
 from harness.stacks import ENTRY, SEAM, change, match, merge
 

@@ -53,7 +53,7 @@ class Seam:
         name: as written in a config.
         summary: one line for `harness list`.
         probe: the short name under which configs and tables show the function that is swapped.
-        places: where it is, by generation of model runners (`config.Host.generation`).
+        places: where it is, by generation of model runners (`config.experiment.Host.generation`).
     """
 
     name: str

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from harness import cli
-from harness.config_file import load
+from harness.config.file import load
 from harness.pyspy import PERMISSION
 from harness.records.folder import read_run
 from harness.usual_way import _latency_spec

@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 import torch
 
-from harness import config, errors
-from harness.config_file import load
+from harness import errors
+from harness.config.experiment import Host as HostConfig
+from harness.config.file import load
 from harness.doctor import examine_config, examine_engine, examine_generations
 from harness.experiment import Run
 from harness.hosts.vllm import VllmHost
@@ -204,13 +205,13 @@ def test_what_cannot_be_installed_is_said_across_the_rpc(host, untouched, change
 
 def test_an_unknown_engine_argument_is_refused_with_the_nearest(host) -> None:
     with pytest.raises(errors.ConfigError, match=r"engine.max_modl_len: vLLM .* did you mean 'max_model_len'"):
-        VllmHost(config.Host(), {"model": "x", "max_modl_len": 3}).start()
+        VllmHost(HostConfig(), {"model": "x", "max_modl_len": 3}).start()
 
 
 def test_a_device_that_this_vllm_is_not_for_is_refused(host) -> None:
     other = "cuda" if host.start().device == "cpu" else "cpu"
     with pytest.raises(errors.ConfigError, match=f"host.device: {other} was asked for"):
-        VllmHost(config.Host(device=other), {"model": "x"}).start()
+        VllmHost(HostConfig(device=other), {"model": "x"}).start()
 
 
 def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:

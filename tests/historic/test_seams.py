@@ -8,7 +8,7 @@ import pytest
 import vllm.attention.backends.flash_attn as backend
 import vllm.worker.model_runner as model_runner
 
-from harness.config_file import load
+from harness.config.file import load
 from harness.doctor import examine_historic
 from harness.seams import SEAMS
 from tests.historic.conftest import CONFIG, requests, started

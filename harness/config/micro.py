@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, RootModel, model_validator
 
-from harness.config_workload import Strict
+from harness.config.workload import Strict
 
 __all__ = ["Benchmark", "Concat", "Include", "Micro", "Operations", "Sizes"]
 

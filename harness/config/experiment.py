@@ -1,4 +1,4 @@
-"""What a config may say, validated. Reading the file, and errors with line numbers, are in `config_file`."""
+"""What a config may say, validated. Reading the file, and errors with line numbers, are in `file`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from harness.config_workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
+from harness.config.workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
 from harness.instrument.scopes import JOIN, parts
 from harness.seams import NATIVE, SEAMS, Place, how_to_get
 

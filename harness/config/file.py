@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import yaml
 from pydantic import BaseModel, RootModel, ValidationError
 
-from harness.config import Experiment, TraceWorkload
+from harness.config.experiment import Experiment, TraceWorkload
+from harness.config.micro import Concat, Include, Micro, Operations, Sizes
 from harness.errors import ConfigError
-from harness.micro.config import Concat, Include, Micro, Operations, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
