@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.planning import Plan
     from harness.records.folder import RunFolder
     from harness.stages import Observer
-    from harness.workload import Request
+    from harness.workload.requests import Request
 
 __all__ = ["Measuring"]
 

@@ -17,7 +17,7 @@ from harness.pyspy import Recorder
 from harness.records.agreement import signature, signature_difference, token_difference
 from harness.records.remembered import recall, remember
 from harness.seams import AA, NATIVE, SEAMS
-from harness.workload import Work, build
+from harness.workload.requests import Work, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable

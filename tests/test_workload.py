@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.config.experiment import SyntheticWorkload, TraceWorkload
 from harness.errors import ConfigError
-from harness.workload import build
+from harness.workload.requests import build
 
 HERE = Path()
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from harness.instrument.calibration import Calibration
     from harness.instrument.instrument import PassKind
-    from harness.workload import Request
+    from harness.workload.requests import Request
 
 __all__ = ["ArmSpec", "Host", "HostInfo", "PassResult"]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.config.experiment import Host as HostConfig
     from harness.hosts.base import ArmSpec
     from harness.instrument.instrument import PassKind
-    from harness.workload import Request
+    from harness.workload.requests import Request
 
 __all__ = ["VllmHost", "engine_environment", "merge_workers", "resolve_model"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.hosts.base import ArmSpec
     from harness.instrument.calibration import Calibration
     from harness.instrument.instrument import Instrument, PassKind
-    from harness.workload import Request
+    from harness.workload.requests import Request
 
 __all__ = ["VERSION", "VllmV0Host", "go_where_it_is", "interpreter", "is_here", "is_set_up"]
 

@@ -22,7 +22,7 @@ from harness.report import write_reports
 from harness.seams import AA, SEAMS
 from harness.stacks import ENTRY, PLANTED, SEAM, match, merge
 from harness.trial import describe, forecast, plan_trial
-from harness.workload import Request, build
+from harness.workload.requests import Request, build
 from patches.slot_mapping import Numpy
 from tests.engine.conftest import CONFIG
 from tests.test_pyspy import attaches

@@ -15,7 +15,7 @@ from harness.config.experiment import Host as HostConfig
 from harness.hosts.v0.substitutes import import_vllm
 from harness.hosts.vllm import resolve_model
 from harness.hosts.vllm_v0 import VllmV0Host
-from harness.workload import Request
+from harness.workload.requests import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
