@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.stopping import looks
 from harness.errors import HarnessError, RecordsError
 from harness.planning import MIN_GROUPS, plan_groups
 from harness.schedule import complete_blocks
-from harness.stopping import looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness import __version__
+from harness.analysis.measured import arm_values
+from harness.analysis.statistics import Interval, joint_confidence, paired_difference, slope
+from harness.analysis.summary import SCOPE, STEP
 from harness.config.experiment import Arm
 from harness.config.file import Loaded
 from harness.digits import significant
 from harness.errors import RecordsError
-from harness.measured import arm_values
 from harness.records import remembered
-from harness.statistics import Interval, joint_confidence, paired_difference, slope
-from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

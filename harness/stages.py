@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from harness.analysis.exposure import PLANTED_US, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
-from harness.exposure import PLANTED_US, planted_name
 from harness.extras import COUNTING_SLOWS, Extras
 from harness.measuring import Measuring
 from harness.planning import beside_s

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import special
 
+from harness.analysis.exposure import PLANTED_US
+from harness.analysis.measured import arm_values
+from harness.analysis.statistics import paired_difference
+from harness.analysis.summary import SCOPE, STEP
 from harness.config.file import Loaded
 from harness.digits import duration, significant
 from harness.errors import RecordsError
-from harness.exposure import PLANTED_US
 from harness.extras import COUNTING_SLOWS
-from harness.measured import arm_values
 from harness.planning import beside_s, plan_groups
 from harness.seams import AA
-from harness.statistics import paired_difference
-from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
     from harness.config.experiment import Experiment

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy import stats
 
-from harness.analysis import summarise
+from harness.analysis.summarise import summarise
 from harness.children import begin_as_child
 from harness.errors import HostError
 from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model

@@ -13,7 +13,7 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/
 import pytest
 from hypothesis import HealthCheck, settings
 
-from harness.analysis import scope_half_width_us
+from harness.analysis.summarise import scope_half_width_us
 from harness.config.file import load
 from harness.experiment import Run
 from harness.hosts.vllm_v0 import is_here

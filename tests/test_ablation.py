@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from harness.ablation import published_beside_measured
-from harness.analysis import summarise
+from harness.analysis.ablation import published_beside_measured
+from harness.analysis.statistics import Interval
+from harness.analysis.summarise import summarise
+from harness.analysis.summary import SUM, ArmSummary, Comparison, ProbeTotals, Summary
 from harness.records.folder import Records
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
-from harness.statistics import Interval
-from harness.summary import SUM, ArmSummary, Comparison, ProbeTotals, Summary
 from tests.test_summary import make_frame, make_run
 
 APIS = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.changepoint import MIN_LENGTH, level_shift
+from harness.analysis.changepoint import MIN_LENGTH, level_shift
 
 
 def wandering(rng, length: int, alike: float) -> np.ndarray:

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from harness.analysis.compare import compare_runs
+from harness.analysis.statistics import welch
 from harness.cli.compare import command
-from harness.compare import compare_runs
 from harness.errors import ConfigError, RecordsError
 from harness.records.folder import RunFolder
 from harness.report.comparison import FORMATS, render_comparison
-from harness.statistics import welch
 from tests.test_summary import make_frame, make_run
 
 
@@ -88,7 +88,7 @@ def test_runs_that_did_other_work_are_not_compared(make) -> None:
 
 
 def test_a_run_whose_verdicts_are_withheld_gets_none_here_either(make, monkeypatch) -> None:
-    monkeypatch.setattr("harness.summary.Summary.withheld", property(lambda summary: True))
+    monkeypatch.setattr("harness.analysis.summary.Summary.withheld", property(lambda summary: True))
     found = compare_runs([make("before", 3), make("after", 3, slower=2.0)])
     assert {row.verdict for row in found.rows} == {"no verdict"}
     assert "no verdict with before: its own are withheld" in found.refusals[0]

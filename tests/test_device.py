@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness.analysis import summarise
-from harness.device_times import device_times, waiting_notes
+from harness.analysis.device_times import device_times, waiting_notes
+from harness.analysis.frames import load_run
+from harness.analysis.summarise import summarise
 from harness.errors import ConfigError
 from harness.extras import DEVICE_PASSES
-from harness.frames import load_run
 from harness.instrument import device as device_module
 from harness.instrument.device import DeviceClock, Synchronisations, ranged, synchronizer
 from harness.instrument.device_columns import DEVICE_COLUMNS

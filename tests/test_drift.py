@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.drift import Levels, find_drift, levels
+from harness.analysis.drift import Levels, find_drift, levels
 from harness.report import write_reports
 from tests.fakes import FakeHost, Runner, VirtualClock
 

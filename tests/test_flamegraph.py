@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from harness.analysis import summarise
+from harness.analysis.summarise import summarise
 from harness.records.folder import Records, RunFolder
 from harness.report import write_reports
 from harness.report.flamegraph import ALIKE, flamegraph_files, render_difference, render_flamegraph

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness.grouping import Groups
+from harness.analysis.grouping import Groups
 
 
 def test_medians_and_sums_are_those_of_pandas() -> None:

@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from harness.analysis import summarise
-from harness.drift import LevelShift
+from harness.analysis.drift import LevelShift
+from harness.analysis.summarise import summarise
 from harness.records.folder import Records
 from harness.report.html import render_html
 from harness.report.table import build_table

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness import doctor, load_run
+from harness.analysis.compare import compare_runs
 from harness.cli.doctor import _examine
-from harness.compare import compare_runs
 from harness.config.file import kind_of, load_micro
 from harness.errors import ConfigError, RecordsError
 from harness.micro import run as micro_run

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.outliers import Outliers, find_outliers
+from harness.analysis.outliers import Outliers, find_outliers
 
 PASSES, STEPS = 40, 25
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis import summarise
+from harness.analysis.summarise import summarise
 from harness.planning import BESIDE_S, MIN_GROUPS, Budget, Plan, beside_s, plan_groups
 from harness.records.folder import Records, read_run
 from harness.records.remembered import recall, remember

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.analysis import summarise
-from harness.course import Course
+from harness.analysis.course import Course
+from harness.analysis.summarise import summarise
 from harness.records.folder import Records
 from harness.report.plots import POINTS, course_plot, seen, steps_plot
 from harness.seams import AA

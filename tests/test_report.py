@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness.analysis import summarise
-from harness.drift import LevelShift
-from harness.outliers import Cause, Outliers
+from harness.analysis.drift import LevelShift
+from harness.analysis.outliers import Cause, Outliers
+from harness.analysis.statistics import Interval
+from harness.analysis.summarise import summarise
 from harness.records.folder import Records, RunFolder
 from harness.report import write_reports
 from harness.report.arms_table import build_arms_table
@@ -22,7 +23,6 @@ from harness.report.markdown import render_markdown, table_lines
 from harness.report.side_tables import build_counter_table
 from harness.report.table import build_differences, build_table, build_totals, format_interval
 from harness.report.terminal import print_summary
-from harness.statistics import Interval
 from tests.test_summary import make_counters, make_frame, make_run
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"

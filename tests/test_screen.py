@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from harness.drift import LevelShift
+from harness.analysis.drift import LevelShift
+from harness.analysis.statistics import Interval, verdict
+from harness.analysis.summary import REST, SCOPE, STEP, SUM, ArmSummary, Comparison, ProbeTotals, Summary, Throughput
 from harness.report.arms_table import build_arms_table
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
@@ -24,8 +26,6 @@ from harness.report.terminal import print_summary
 from harness.report.verdict import doubts, verdict_sentence
 from harness.seams import AA
 from harness.selftest import describe
-from harness.statistics import Interval, verdict
-from harness.summary import REST, SCOPE, STEP, SUM, ArmSummary, Comparison, ProbeTotals, Summary, Throughput
 from tests.test_summary import make_run
 
 STEPS, PASSES = 64, 20

@@ -60,7 +60,7 @@ def test_planted_delays_come_back(run_selftest) -> None:
 
 def test_an_instrument_that_loses_time_fails(run_selftest, monkeypatch) -> None:
     """Were the probes' corrections to take away half of what was measured, the delays would not come back."""
-    from harness import measured
+    from harness.analysis import measured
 
     records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
     corrected = measured.corrected_self

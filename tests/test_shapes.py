@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis import summarise
+from harness.analysis.shapes import steps_by_shape
+from harness.analysis.summarise import summarise
 from harness.records.folder import Records
 from harness.report.markdown import render_markdown
-from harness.shapes import steps_by_shape
 from tests.test_summary import STEPS, make_frame, make_run
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.statistics import (
+from harness.analysis.statistics import (
     Interval,
     corrected_self,
     joint_confidence,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.analysis.statistics import paired_difference
+from harness.analysis.stopping import FIRST_LOOK, looks, per_look
 from harness.records.folder import read_run
 from harness.report import write_reports
-from harness.statistics import paired_difference
-from harness.stopping import FIRST_LOOK, looks, per_look
 from tests.fakes import FakeHost, Runner, VirtualClock
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.analysis import summarise
-from harness.drift import LevelShift
+from harness.analysis.drift import LevelShift
+from harness.analysis.summarise import summarise
 from harness.records.folder import Records
 from harness.seams import AA
 
@@ -274,7 +274,7 @@ def test_counters_are_means_a_step(summary) -> None:
 
 def test_a_level_shift_takes_every_verdict_back(monkeypatch) -> None:
     shift = LevelShift("share", 1, 3, 6, 0.03, 99.0, withholds=True)
-    monkeypatch.setattr("harness.analysis.find_drift", lambda *args: [shift])
+    monkeypatch.setattr("harness.analysis.summarise.find_drift", lambda *args: [shift])
     summary = summarise(Records(make_run(), make_frame()))
     assert summary.withheld
     assert {found.verdict for found in [*summary.comparisons, *summary.shapes]} == {"withheld"}

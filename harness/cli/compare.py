@@ -31,7 +31,7 @@ def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
 
     import shutil
 
-    from harness.compare import compare_runs
+    from harness.analysis.compare import compare_runs
     from harness.report.comparison import render_comparison
 
     text = render_comparison(compare_runs(runs), shape, shutil.get_terminal_size((100, 24)).columns)

@@ -100,7 +100,7 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     """Print the table, then draw."""
     from rich.console import Console
 
-    from harness.analysis import summarise
+    from harness.analysis.summarise import summarise
     from harness.cli.output import drawing
     from harness.records.folder import read_run
     from harness.report.screen import print_screen, where_the_report_is
@@ -126,7 +126,7 @@ def execute(
     flamegraphs: bool = False,
 ) -> Outcome:
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
-    from harness.analysis import scope_half_width_us
+    from harness.analysis.summarise import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
     from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model

@@ -10,7 +10,7 @@ from harness.records.folder import RunFolder, read_run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.summary import Summary
+    from harness.analysis.summary import Summary
 
 __all__ = ["write_reports"]
 
@@ -36,7 +36,7 @@ def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
         RecordsError: the folder holds no run, or cannot be written.
     """
     # Imported here, or the table on the terminal would wait for what draws.
-    from harness.analysis import summarise
+    from harness.analysis.summarise import summarise
     from harness.report.flamegraph import flamegraph_files
     from harness.report.html import render_html
     from harness.report.markdown import render_markdown

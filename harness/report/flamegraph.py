@@ -22,9 +22,9 @@ from harness.stacks import ENTRY, SEAM, change, match, merge
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from harness.analysis.summary import Summary
     from harness.sampled import Flame
     from harness.stacks import Change, Node
-    from harness.summary import Summary
 
 __all__ = ["FlameFile", "flamegraph_files", "render_difference", "render_flamegraph"]
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from harness.frames import load_run
+from harness.analysis.frames import load_run
 from tests.processes import HANG_S
 from tests.test_pyspy import REFUSED
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from harness.summary import SUM
+from harness.analysis.summary import SUM
 
 if TYPE_CHECKING:
-    from harness.statistics import Interval
-    from harness.summary import Summary
+    from harness.analysis.statistics import Interval
+    from harness.analysis.summary import Summary
 
 __all__ = ["DEFINITION", "PublishedRow", "published_beside_measured"]
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from harness.exposure import PLANTED_US, planted_name
+from harness.analysis.exposure import PLANTED_US, planted_name
+from harness.analysis.statistics import corrected_self
+from harness.analysis.summary import REST, SCOPE, STEP, SUM
 from harness.seams import AA
-from harness.statistics import corrected_self
-from harness.summary import REST, SCOPE, STEP, SUM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

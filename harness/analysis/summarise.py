@@ -10,21 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.changepoint import MIN_LENGTH
-from harness.course import find_course
-from harness.device_times import device_times, waiting_notes
-from harness.drift import find_drift, levels
-from harness.exposure import PLANTED_US, exposure, planted_name
-from harness.measured import launch_values
-from harness.outliers import find_outliers
-from harness.run_notes import run_notes
-from harness.sampled import Recording, flame_of_arm
-from harness.seams import AA, SEAMS
-from harness.shapes import steps_by_shape
-from harness.stacks import parse
-from harness.statistics import joint_confidence, paired_difference, total, verdict
-from harness.stopping import per_look
-from harness.summary import (
+from harness.analysis.changepoint import MIN_LENGTH
+from harness.analysis.course import find_course
+from harness.analysis.device_times import device_times, waiting_notes
+from harness.analysis.drift import find_drift, levels
+from harness.analysis.exposure import PLANTED_US, exposure, planted_name
+from harness.analysis.measured import launch_values
+from harness.analysis.outliers import find_outliers
+from harness.analysis.run_notes import run_notes
+from harness.analysis.shapes import steps_by_shape
+from harness.analysis.statistics import joint_confidence, paired_difference, total, verdict
+from harness.analysis.stopping import per_look
+from harness.analysis.summary import (
     REST,
     SCOPE,
     STEP,
@@ -37,13 +34,16 @@ from harness.summary import (
     Summary,
     Throughput,
 )
+from harness.sampled import Recording, flame_of_arm
+from harness.seams import AA, SEAMS
+from harness.stacks import parse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.drift import Levels, LevelShift
-    from harness.measured import Values
-    from harness.outliers import Outliers
+    from harness.analysis.drift import Levels, LevelShift
+    from harness.analysis.measured import Values
+    from harness.analysis.outliers import Outliers
     from harness.records.folder import Columns, Records
     from harness.sampled import Flame
 

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from harness.analysis import summarise
-from harness.measured import arm_values
+from harness.analysis.measured import arm_values
+from harness.analysis.statistics import Interval, joint_confidence, typical_sum, verdict, welch
+from harness.analysis.summarise import summarise
+from harness.analysis.summary import SCOPE, STEP
 from harness.records.agreement import SIGNATURE
 from harness.records.folder import read_run
 from harness.seams import AA
-from harness.statistics import Interval, joint_confidence, typical_sum, verdict, welch
-from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from harness.analysis.summary import Summary
     from harness.records.folder import Records
-    from harness.summary import Summary
 
 __all__ = ["Difference", "Row", "RunComparison", "compare_runs"]
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.statistics import slope, total
-from harness.summary import STEP
+from harness.analysis.statistics import slope, total
+from harness.analysis.summary import STEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.statistics import Interval
+    from harness.analysis.statistics import Interval
 
 __all__ = ["PLANTED_US", "Exposure", "exposure", "planted_name"]
 

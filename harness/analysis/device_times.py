@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import special
 
-from harness.grouping import Groups
+from harness.analysis.grouping import Groups
+from harness.analysis.statistics import Interval
 from harness.instrument.counters import SYNCHRONISATIONS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.seams import NATIVE
-from harness.statistics import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ class DeviceTimes:
 
 
 def device_times(table: Columns, confidence: float = CONFIDENCE) -> dict[str, DeviceTimes]:
-    """Each arm's times from what `records.Records.device` holds; Student's t on the passes' means."""
+    """Each arm's times from what `records.folder.Records.device` holds; Student's t on the passes' means."""
     found: dict[str, DeviceTimes] = {}
     for arm in dict.fromkeys(table["arm"]) if table else ():
         of_arm = table["arm"] == arm

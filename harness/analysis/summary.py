@@ -1,4 +1,4 @@
-"""What a run came to, as data: arms, comparisons, and `summary.json`. Worked out in `analysis`, shown by `report`."""
+"""What a run came to, as data: arms, comparisons, and `summary.json`. Worked out in `summarise`, shown by `report`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from harness.course import Course
-    from harness.device_times import DeviceTimes
-    from harness.drift import LevelShift
-    from harness.exposure import Exposure
-    from harness.outliers import Outliers
+    from harness.analysis.course import Course
+    from harness.analysis.device_times import DeviceTimes
+    from harness.analysis.drift import LevelShift
+    from harness.analysis.exposure import Exposure
+    from harness.analysis.outliers import Outliers
+    from harness.analysis.statistics import Interval
     from harness.sampled import Flame
-    from harness.statistics import Interval
 
 __all__ = [
     "REST",

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.changepoint import level_shift
-from harness.grouping import Groups
+from harness.analysis.changepoint import level_shift
+from harness.analysis.grouping import Groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.changepoint import Shift
+    from harness.analysis.changepoint import Shift
     from harness.records.folder import Columns
 
 __all__ = ["LEVEL", "MACHINE", "SHARE", "LevelShift", "Levels", "find_drift", "levels"]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.summary import SCOPE
+from harness.analysis.summary import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from harness.drift import Levels
+    from harness.analysis.drift import Levels
 
 __all__ = ["Course", "find_course"]
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from harness.analysis import summarise
+from harness.analysis.summarise import summarise
 from harness.records.folder import read_run
 
 if TYPE_CHECKING:
+    from harness.analysis.statistics import Interval
+    from harness.analysis.summary import Summary
     from harness.records.folder import Records
-    from harness.statistics import Interval
-    from harness.summary import Summary
 
 __all__ = ["LoadedRun", "comparisons_frame", "load_run"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.grouping import Groups
+from harness.analysis.grouping import Groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
