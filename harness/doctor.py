@@ -15,8 +15,8 @@ from harness.errors import HarnessError, ProfilerError
 from harness.instrument.arms import load_arm, load_object
 from harness.instrument.scopes import parts
 from harness.instrument.targets import resolve
-from harness.pyspy import PERMISSION, Recorder
 from harness.records import machine
+from harness.sampling.pyspy import PERMISSION, Recorder
 from harness.seams import NATIVE, SEAMS
 from harness.selftest import describe, last_result
 
@@ -90,7 +90,7 @@ def _py_spy() -> Finding:
     refused = _attach("")
     if refused is None:
         return Finding("ok", "py-spy", "may attach to processes of this user")
-    if _attach("from harness.pyspy import admit_tracers; admit_tracers()"):
+    if _attach("from harness.instrument.ptrace import admit_tracers; admit_tracers()"):
         found, _, mend = str(refused).partition(": ")
         return Finding("warning", "py-spy", found, f"{mend or 'reinstall it'} (only flamegraphs need it)")
     return Finding(

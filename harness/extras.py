@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import HostError, ProfilerError
-from harness.flames import PLAIN_SHARE, bearable_rate, record
 from harness.instrument.counters import COUNTERS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.planning import Budget
 from harness.records.trace import chrome_trace
-from harness.stacks import fold
+from harness.sampling.flames import PLAIN_SHARE, bearable_rate, record
+from harness.sampling.stacks import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,9 +13,9 @@ from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, Ste
 from harness.extras import COUNTING_SLOWS, Extras
 from harness.measuring import Measuring
 from harness.planning import beside_s
-from harness.pyspy import Recorder
 from harness.records.agreement import signature, signature_difference, token_difference
 from harness.records.remembered import recall, remember
+from harness.sampling.pyspy import Recorder
 from harness.seams import AA, NATIVE, SEAMS
 from harness.workload.requests import Work, build
 

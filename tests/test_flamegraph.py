@@ -17,8 +17,8 @@ from harness.report import write_reports
 from harness.report.flamegraph import ALIKE, flamegraph_files, render_difference, render_flamegraph
 from harness.report.side_tables import build_sampling_table
 from harness.report.speedscope import speedscope
-from harness.sampled import Recording, flame_of_arm, flame_of_process
-from harness.stacks import fold
+from harness.sampling.sampled import Recording, flame_of_arm, flame_of_process
+from harness.sampling.stacks import fold
 from tests import test_stacks as made
 from tests.test_html import browse, in_browser
 from tests.test_summary import make_frame, make_run

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import flames
 from harness.config.experiment import Flamegraph
-from harness.flames import BEARABLE, SLOWEST_HZ, TRIALS, bearable_rate
+from harness.sampling import flames
+from harness.sampling.flames import BEARABLE, SLOWEST_HZ, TRIALS, bearable_rate
 
 PLAIN_US = 1000.0
 MOST_STOPPED = 0.95

@@ -16,7 +16,7 @@ from harness.experiment import Run
 from harness.launches import PADDING, Launches, draw
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
-from harness.stacks import fold
+from harness.sampling.stacks import fold
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 from tests.test_flamegraph import LIST, recording

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from harness import pyspy
-from harness.attach import runner_process, sample_process, seen_most, title
 from harness.config.experiment import Flamegraph
 from harness.errors import HostError, ProfilerError
-from harness.pyspy import Recorder, find_py_spy
-from harness.sampled import Recording
-from harness.stacks import cut, parse
+from harness.sampling import pyspy
+from harness.sampling.attach import runner_process, sample_process, seen_most, title
+from harness.sampling.pyspy import Recorder, find_py_spy
+from harness.sampling.sampled import Recording
+from harness.sampling.stacks import cut, parse
 from tests.fakes import FakeHost, Runner
 from tests.processes import HANG_S, runs, until
 from tests.test_cli import harness

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.stacks import ENTRY, PLANTED, SEAM, Frame, change, cut, fold, match, merge, parse
+from harness.sampling.stacks import ENTRY, PLANTED, SEAM, Frame, change, cut, fold, match, merge, parse
 
 VLLM, PASSED_ON = "vllm/v1/worker/block_table.py", "MultiGroupBlockTable.compute_slot_mapping"
 STEP = Frame("Instrument._timed_execute.<locals>.timed_execute_model", "harness/instrument/instrument.py", 244)

@@ -34,9 +34,9 @@ from harness.analysis.summary import (
     Summary,
     Throughput,
 )
-from harness.sampled import Recording, flame_of_arm
+from harness.sampling.sampled import Recording, flame_of_arm
+from harness.sampling.stacks import parse
 from harness.seams import AA, SEAMS
-from harness.stacks import parse
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from harness.analysis.measured import Values
     from harness.analysis.outliers import Outliers
     from harness.records.folder import Columns, Records
-    from harness.sampled import Flame
+    from harness.sampling.sampled import Flame
 
 __all__ = ["scope_half_width_us", "summarise"]
 

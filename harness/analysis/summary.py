@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.analysis.exposure import Exposure
     from harness.analysis.outliers import Outliers
     from harness.analysis.statistics import Interval
-    from harness.sampled import Flame
+    from harness.sampling.sampled import Flame
 
 __all__ = [
     "REST",

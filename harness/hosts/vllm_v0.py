@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.errors import ConfigError, HostError
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, engine_dtype, one_line
+from harness.instrument.ptrace import admit_tracers
 from harness.roomy import with_room
 
 if TYPE_CHECKING:
@@ -247,8 +248,6 @@ class VllmV0Host:
 
     def admit_profiler(self) -> int:
         """Let a profiler attach to this process."""
-        from harness.pyspy import admit_tracers
-
         admit_tracers()
         return os.getpid()
 

@@ -17,7 +17,7 @@ from harness.errors import HarnessError
 from harness.hosts.starting import engine_dtype
 from harness.instrument.instrument import Instrument
 from harness.instrument.loops import loop_of
-from harness.pyspy import admit_tracers
+from harness.instrument.ptrace import admit_tracers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -19,8 +19,8 @@ from harness.experiment import Run
 from harness.hosts.vllm import VllmHost
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
+from harness.sampling.stacks import ENTRY, PLANTED, SEAM, match, merge
 from harness.seams import AA, SEAMS
-from harness.stacks import ENTRY, PLANTED, SEAM, match, merge
 from harness.trial import describe, forecast, plan_trial
 from harness.workload.requests import Request, build
 from patches.slot_mapping import Numpy

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final
 
 from harness.errors import ProfilerError
 from harness.instrument.scopes import parts
-from harness.pyspy import Recorder
-from harness.sampled import Recording
-from harness.stacks import RUNNER, cut, parse
+from harness.sampling.pyspy import Recorder
+from harness.sampling.sampled import Recording
+from harness.sampling.stacks import RUNNER, cut, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.config.experiment import Flamegraph
     from harness.hosts.base import PassResult
-    from harness.stacks import Stacks
+    from harness.sampling.stacks import Stacks
 
 __all__ = ["BEARABLE", "PLAIN_SHARE", "bearable_rate", "record"]
 

@@ -11,13 +11,13 @@ import psutil
 
 from harness.errors import ProfilerError
 from harness.instrument.scopes import parts
-from harness.pyspy import Recorder
-from harness.sampled import Flame, Recording, flame_of_process
-from harness.stacks import cut, parse
+from harness.sampling.pyspy import Recorder
+from harness.sampling.sampled import Flame, Recording, flame_of_process
+from harness.sampling.stacks import cut, parse
 
 if TYPE_CHECKING:
     from harness.config.experiment import Flamegraph
-    from harness.stacks import Stacks
+    from harness.sampling.stacks import Stacks
 
 __all__ = ["runner_process", "sample_process", "seen_most", "title"]
 

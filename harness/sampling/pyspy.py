@@ -9,7 +9,6 @@ what they cost is measured.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import re
 import shutil
@@ -28,21 +27,12 @@ from harness.errors import ProfilerError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = [
-    "PERMISSION",
-    "Recorder",
-    "Sampled",
-    "admit_tracers",
-    "find_py_spy",
-]
+__all__ = ["PERMISSION", "Recorder", "Sampled", "find_py_spy"]
 
 PERMISSION: Final = "run as root, or in a container with --cap-add SYS_PTRACE, or set kernel.yama.ptrace_scope to 0"
 """What lets py-spy attach."""
 ATTACH_S: Final = 120
 """How long py-spy may take until it samples: with native frames it reads the symbols of every library first."""
-PR_SET_PTRACER: Final = 0x59616D61
-PR_SET_PTRACER_ANY: Final = 2**64 - 1
-"""Of linux/prctl.h."""
 WRITE_S: Final = 120
 """How long it may take to write what it has."""
 
@@ -191,12 +181,3 @@ def _why(said: str, pid: int) -> str:
     told = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith("py-spy>")]
     reasons = [line.partition(": ")[2] for line in told if line.startswith(("Error: ", "Reason: "))] or told
     return f"py-spy gave up on process {pid}: {reasons[-1] if reasons else 'it ended without a reason'}"
-
-
-def admit_tracers() -> None:
-    """Let any process of this user trace this one.
-
-    Where Linux' Yama lets a process be traced by its ancestors only, py-spy, which is a child or a cousin of an engine,
-    would be refused (prctl(2), PR_SET_PTRACER). Elsewhere the call is refused, and nothing is lost.
-    """
-    ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(PR_SET_PTRACER_ANY), 0, 0, 0)

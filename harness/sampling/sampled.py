@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.config.experiment import Flamegraph
-    from harness.pyspy import Sampled
-    from harness.stacks import Stacks
+    from harness.sampling.pyspy import Sampled
+    from harness.sampling.stacks import Stacks
 
 __all__ = ["Flame", "Recording", "flame_of_arm", "flame_of_process"]
 
