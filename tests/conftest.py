@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, settings
 
 from harness.analysis.summarise import scope_half_width_us
 from harness.config.file import load
-from harness.experiment import Run
 from harness.hosts.vllm_v0 import is_here
 from harness.records.folder import RunFolder, RunReader
+from harness.running.run import Run
 from tests.fakes import FakeHost, Silent, VirtualClock
 
 collect_ignore = [] if is_here() else ["historic"]  # run in their own environment by test_historic.py

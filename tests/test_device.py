@@ -14,7 +14,6 @@ from harness.analysis.device_times import device_times, waiting_notes
 from harness.analysis.frames import load_run
 from harness.analysis.summarise import summarise
 from harness.errors import ConfigError
-from harness.extras import DEVICE_PASSES
 from harness.instrument import device as device_module
 from harness.instrument.device import DeviceClock, Synchronisations, ranged, synchronizer
 from harness.instrument.device_columns import DEVICE_COLUMNS
@@ -23,6 +22,7 @@ from harness.instrument.ledger import Ledger
 from harness.records.folder import Records, read_run
 from harness.report.markdown import render_markdown
 from harness.report.side_tables import build_device_table
+from harness.running.extras import DEVICE_PASSES
 from harness.seams import SEAMS
 from tests.fakes import FakeHost, Runner, VirtualClock
 from tests.test_summary import make_frame, make_run

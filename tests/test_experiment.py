@@ -12,9 +12,9 @@ import pytest
 
 from harness.config.file import load
 from harness.errors import HostError
-from harness.experiment import Run
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
+from harness.running.run import Run
 from harness.seams import SEAMS
 from patches.slot_mapping import Numpy
 from tests.fakes import BlockTable, FakeHost, Runner, Silent

@@ -12,10 +12,10 @@ import pytest
 
 from harness.children import begin_as_child
 from harness.config.file import load
-from harness.experiment import Run
-from harness.launches import PADDING, Launches, draw
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
+from harness.running.launches import PADDING, Launches, draw
+from harness.running.run import Run
 from harness.sampling.stacks import fold
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock

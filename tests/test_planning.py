@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.summarise import summarise
-from harness.planning import BESIDE_S, MIN_GROUPS, Budget, Plan, beside_s, plan_groups
 from harness.records.folder import Records, read_run
 from harness.records.remembered import recall, remember
+from harness.running.planning import BESIDE_S, MIN_GROUPS, Budget, Plan, beside_s, plan_groups
 from tests.fakes import FakeHost, Runner
 
 times = st.floats(min_value=1e-4, max_value=1e4)
@@ -58,7 +58,7 @@ def slow_host(monkeypatch):
 
     for module in ("stages", "measuring"):
         monkeypatch.setattr(f"harness.{module}.time", Clock)
-    monkeypatch.setattr("harness.extras.Budget", lambda seconds: Budget(seconds, Clock.monotonic))
+    monkeypatch.setattr("harness.running.extras.Budget", lambda seconds: Budget(seconds, Clock.monotonic))
 
     def before_pass(index: int, host: FakeHost) -> None:
         now[0] += 10.0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.schedule import complete_blocks
+from harness.running.schedule import complete_blocks
 
 sizes = {
     "arms": st.integers(1, 7),

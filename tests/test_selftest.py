@@ -8,10 +8,10 @@ import pytest
 
 from harness.config.file import load
 from harness.errors import ConfigError, RecordsError
-from harness.experiment import Run
-from harness.planning import MIN_GROUPS
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
+from harness.running.planning import MIN_GROUPS
+from harness.running.run import Run
 from harness.selftest import DELAYS_US, describe, evaluate, last_result, plan, remember
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 from tests.test_experiment import CONFIG

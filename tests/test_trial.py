@@ -9,10 +9,10 @@ import pytest
 
 from harness.config.file import load
 from harness.errors import RecordsError
-from harness.experiment import Run
-from harness.planning import MIN_GROUPS
 from harness.records.folder import RunFolder, read_run
-from harness.trial import Forecast, describe, forecast, plan_trial
+from harness.running.planning import MIN_GROUPS
+from harness.running.run import Run
+from harness.running.trial import Forecast, describe, forecast, plan_trial
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 
@@ -22,7 +22,7 @@ ARMS = LIST_ONLY.replace("arms: [list]", "arms: [numpy, list, array]\nbaseline: 
 @pytest.fixture
 def tried(tmp_path, monkeypatch):
     """A config as it was loaded, and the records of its trial: 100 us +-1 in the scope, 300 us in the step."""
-    monkeypatch.setattr("harness.trial.TRIAL_S", 1e-6)  # as few groups as an interval needs
+    monkeypatch.setattr("harness.running.trial.TRIAL_S", 1e-6)  # as few groups as an interval needs
 
     def go(*overrides: str):
         path = tmp_path / "config.yaml"

@@ -11,8 +11,8 @@ import pytest
 from harness import usual_way
 from harness.config.file import Loaded, load
 from harness.errors import HostError
-from harness.experiment import Run
 from harness.records.folder import RunFolder
+from harness.running.run import Run
 from harness.selftest import plan
 from harness.usual_way import PLANTED_US, Pairs, latency_pairs, paired_with_vocabulary, separate_run_pairs
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock

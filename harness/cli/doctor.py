@@ -68,7 +68,7 @@ def _try(loaded: Loaded) -> Iterator[Finding]:
     from harness.cli.run import execute
     from harness.doctor import Finding
     from harness.records.folder import RunFolder, read_run
-    from harness.trial import describe, forecast, plan_trial
+    from harness.running.trial import describe, forecast, plan_trial
 
     with tempfile.TemporaryDirectory(prefix="harness-trial-") as path:
         folder = RunFolder(Path(path))

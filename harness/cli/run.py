@@ -12,8 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from harness.config.file import Loaded
-    from harness.experiment import Outcome
     from harness.records.folder import RunFolder
+    from harness.running.run import Outcome
 
 __all__ = ["command", "execute"]
 
@@ -128,10 +128,10 @@ def execute(
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
     from harness.analysis.summarise import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
-    from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
     from harness.hosts.vllm_v0 import VllmV0Host
     from harness.records.folder import RunReader
+    from harness.running.run import Run
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
@@ -151,7 +151,7 @@ def execute_launches(
 ) -> Outcome:
     """Run a config launch by launch, each in a process of its own that shows its own progress."""
     from harness.digits import duration
-    from harness.launches import Launches
+    from harness.running.launches import Launches
 
     def announce(number: int, planned: int, left_s: float | None) -> None:
         left = "" if left_s is None else f", about {duration(left_s)} left"

@@ -15,13 +15,13 @@ from harness import errors
 from harness.config.experiment import Host as HostConfig
 from harness.config.file import load
 from harness.doctor import examine_config, examine_engine, examine_generations
-from harness.experiment import Run
 from harness.hosts.vllm import VllmHost
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
+from harness.running.run import Run
+from harness.running.trial import describe, forecast, plan_trial
 from harness.sampling.stacks import ENTRY, PLANTED, SEAM, match, merge
 from harness.seams import AA, SEAMS
-from harness.trial import describe, forecast, plan_trial
 from harness.workload.requests import Request, build
 from patches.slot_mapping import Numpy
 from tests.engine.conftest import CONFIG
@@ -328,7 +328,7 @@ def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, 
 
 
 def test_a_trial_tells_of_the_run(host, untouched, silent, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("harness.trial.TRIAL_S", 0.1)
+    monkeypatch.setattr("harness.running.trial.TRIAL_S", 0.1)
     loaded = load(CONFIG, ["workload.requests=4", "workload.prompt_tokens=16", "workload.output_tokens=10"])
     run = Run(plan_trial(loaded), host, RunFolder(tmp_path / "run"), silent)
     assert (run.execute().status, run.facts["arms_measured"]) == ("complete", ["list", AA])

@@ -22,9 +22,9 @@ import numpy as np
 
 from harness.children import begin_as_child
 from harness.errors import RecordsError
-from harness.experiment import INTERRUPTED, Outcome, facts_at_end, facts_at_start
 from harness.records.agreement import SIGNATURE, signature_difference
 from harness.records.folder import read_facts
+from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

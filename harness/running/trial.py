@@ -15,8 +15,8 @@ from harness.analysis.summary import SCOPE, STEP
 from harness.config.file import Loaded
 from harness.digits import duration, significant
 from harness.errors import RecordsError
-from harness.extras import COUNTING_SLOWS
-from harness.planning import beside_s, plan_groups
+from harness.running.extras import COUNTING_SLOWS
+from harness.running.planning import beside_s, plan_groups
 from harness.seams import AA
 
 if TYPE_CHECKING:

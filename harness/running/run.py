@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import HarnessError, RecordsError
 from harness.records import machine
-from harness.stages import Stages
+from harness.running.stages import Stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.config.file import Loaded
     from harness.hosts.base import Host
     from harness.records.folder import RunFolder
-    from harness.stages import Observer
+    from harness.running.stages import Observer
 
 __all__ = ["INTERRUPTED", "Outcome", "Run", "facts_at_end", "facts_at_start", "now"]
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.stopping import looks
 from harness.errors import HarnessError, RecordsError
-from harness.planning import MIN_GROUPS, plan_groups
-from harness.schedule import complete_blocks
+from harness.running.planning import MIN_GROUPS, plan_groups
+from harness.running.schedule import complete_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from harness.config.experiment import Protocol, Until
     from harness.hosts.base import Host, PassResult
-    from harness.planning import Plan
     from harness.records.folder import RunFolder
-    from harness.stages import Observer
+    from harness.running.planning import Plan
+    from harness.running.stages import Observer
     from harness.workload.requests import Request
 
 __all__ = ["Measuring"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.errors import HostError, ProfilerError
 from harness.instrument.counters import COUNTERS
 from harness.instrument.device_columns import DEVICE_COLUMNS
-from harness.planning import Budget
 from harness.records.trace import chrome_trace
+from harness.running.planning import Budget
 from harness.sampling.flames import PLAIN_SHARE, bearable_rate, record
 from harness.sampling.stacks import fold
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.hosts.base import PassResult
     from harness.instrument.instrument import PassKind
     from harness.records.folder import RunFolder
-    from harness.stages import Observer
+    from harness.running.stages import Observer
 
 __all__ = ["COUNTING_SLOWS", "DEVICE_PASSES", "Extras"]
 

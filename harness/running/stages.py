@@ -1,4 +1,4 @@
-"""The stages of a run: start, check, warm up, count, measure. What becomes of faults is in `experiment`."""
+"""The stages of a run: start, check, warm up, count, measure. What becomes of faults is in `run`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from harness.analysis.exposure import PLANTED_US, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
-from harness.extras import COUNTING_SLOWS, Extras
-from harness.measuring import Measuring
-from harness.planning import beside_s
 from harness.records.agreement import signature, signature_difference, token_difference
 from harness.records.remembered import recall, remember
+from harness.running.extras import COUNTING_SLOWS, Extras
+from harness.running.measuring import Measuring
+from harness.running.planning import beside_s
 from harness.sampling.pyspy import Recorder
 from harness.seams import AA, NATIVE, SEAMS
 from harness.workload.requests import Work, build
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from harness.config.file import Loaded
     from harness.hosts.base import Host, HostInfo, PassResult
     from harness.instrument.instrument import PassKind
-    from harness.planning import Plan
     from harness.records.folder import RunFolder
+    from harness.running.planning import Plan
 
 __all__ = ["Observer", "Stages"]
 
