@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.config.micro import Concat, Operations
     from harness.records.folder import RunFolder
-    from harness.running.stages import Observer
+    from harness.running.observer import Observer
 
 __all__ = ["MicroRun"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.hosts.base import PassResult
     from harness.instrument.instrument import PassKind
     from harness.records.folder import RunFolder
-    from harness.running.stages import Observer
+    from harness.running.observer import Observer
 
 __all__ = ["COUNTING_SLOWS", "DEVICE_PASSES", "Extras"]
 

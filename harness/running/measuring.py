@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from harness.config.experiment import Protocol, Until
     from harness.hosts.base import Host, PassResult
     from harness.records.folder import RunFolder
+    from harness.running.observer import Observer
     from harness.running.planning import Plan
-    from harness.running.stages import Observer
     from harness.workload.requests import Request
 
 __all__ = ["Measuring"]

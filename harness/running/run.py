@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from harness.config.file import Loaded
     from harness.hosts.base import Host
     from harness.records.folder import RunFolder
-    from harness.running.stages import Observer
+    from harness.running.observer import Observer
 
 __all__ = ["INTERRUPTED", "Outcome", "Run", "facts_at_end", "facts_at_start", "now"]
 

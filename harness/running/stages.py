@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.analysis.exposure import PLANTED_US, planted_name
 from harness.digits import duration, significant
@@ -26,28 +26,13 @@ if TYPE_CHECKING:
     from harness.hosts.base import Host, HostInfo, PassResult
     from harness.instrument.instrument import PassKind
     from harness.records.folder import RunFolder
+    from harness.running.observer import Observer
     from harness.running.planning import Plan
 
-__all__ = ["Observer", "Stages"]
+__all__ = ["Stages"]
 
 TOOK: Final = "took"
 """Under this name it is remembered how long engines took to start, and the check of a config."""
-
-
-class Observer(Protocol):
-    """Is told how the run goes."""
-
-    def note(self, text: str) -> None:
-        """Something that the user should know now."""
-        ...
-
-    def stage(self, name: str, passes: int, seconds: float | None = None) -> None:
-        """A stage of so many passes begins, and takes about so long, where that can be told."""
-        ...
-
-    def advance(self) -> None:
-        """One pass of the stage has ended."""
-        ...
 
 
 @dataclass
