@@ -18,7 +18,7 @@ from harness.instrument.targets import resolve
 from harness.records import machine
 from harness.sampling.pyspy import PERMISSION, Recorder
 from harness.seams import NATIVE, SEAMS
-from harness.selftest import describe, last_result
+from harness.selftest.planted import describe, last_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ from harness.report.table import DAGGER, FLOOR, build_table, format_estimate, fo
 from harness.report.terminal import print_summary
 from harness.report.verdict import doubts, verdict_sentence
 from harness.seams import AA
-from harness.selftest import describe
+from harness.selftest.planted import describe
 from tests.test_summary import make_run
 
 STEPS, PASSES = 64, 20

@@ -12,7 +12,7 @@ from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.running.planning import MIN_GROUPS
 from harness.running.run import Run
-from harness.selftest import DELAYS_US, describe, evaluate, last_result, plan, remember
+from harness.selftest.planted import DELAYS_US, describe, evaluate, last_result, plan, remember
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 from tests.test_experiment import CONFIG
 

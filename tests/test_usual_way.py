@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import usual_way
 from harness.config.file import Loaded, load
 from harness.errors import HostError
 from harness.records.folder import RunFolder
 from harness.running.run import Run
-from harness.selftest import plan
-from harness.usual_way import PLANTED_US, Pairs, latency_pairs, paired_with_vocabulary, separate_run_pairs
+from harness.selftest import usual_way
+from harness.selftest.planted import plan
+from harness.selftest.usual_way import PLANTED_US, Pairs, latency_pairs, paired_with_vocabulary, separate_run_pairs
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 
 CONFIG = Path("configs/selftest.yaml")

@@ -164,6 +164,6 @@ def execute_launches(
 def _tested() -> str:
     """One line on this machine's last selftest."""
     from harness.records.machine import describe_machine
-    from harness.selftest import describe, last_result
+    from harness.selftest.planted import describe, last_result
 
     return describe(last_result(describe_machine()["cpu"]), dt.datetime.now(dt.UTC))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.config.file import Loaded
-    from harness.selftest import SelftestResult
+    from harness.selftest.planted import SelftestResult
 
 __all__ = ["command"]
 
@@ -56,7 +56,7 @@ def command(
     from harness.cli.run import execute
     from harness.digits import significant
     from harness.report.table import format_interval
-    from harness.selftest import evaluate, plan, remember
+    from harness.selftest.planted import evaluate, plan, remember
 
     loaded, delays = plan(asked, seconds)
     outcome = execute(loaded, folder, verbose, ["python", "-m", "harness", *sys.argv[1:]])
@@ -103,7 +103,13 @@ def _print_usual_way(
     from rich.table import Table
 
     from harness.records.folder import RunFolder
-    from harness.usual_way import ITERATIONS, PLANTED_US, latency_pairs, paired_with_vocabulary, separate_run_pairs
+    from harness.selftest.usual_way import (
+        ITERATIONS,
+        PLANTED_US,
+        latency_pairs,
+        paired_with_vocabulary,
+        separate_run_pairs,
+    )
 
     def announce(text: str) -> None:
         click.echo(text, err=True)

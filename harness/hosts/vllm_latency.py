@@ -1,7 +1,7 @@
 """vLLM's own latency benchmark with an arm in it: what one would do without this project, for comparison.
 
 Run in a process of its own: `python -m harness.hosts.vllm_latency SPEC.json`, the specification being what
-`harness.usual_way` writes. The arm is put in as bare passes have it, without probes, and stays.
+`harness.selftest.usual_way` writes. The arm is put in as bare passes have it, without probes, and stays.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from harness import cli
 from harness.config.file import load
 from harness.records.folder import read_run
 from harness.sampling.pyspy import PERMISSION
-from harness.usual_way import _latency_spec
+from harness.selftest.usual_way import _latency_spec
 from tests.processes import finish, session_of, until
 from tests.test_pyspy import REFUSED
 

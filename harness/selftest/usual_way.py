@@ -24,7 +24,7 @@ from harness.children import begin_as_child
 from harness.errors import HostError
 from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model
 from harness.records.folder import read_run
-from harness.selftest import evaluate, plan
+from harness.selftest.planted import evaluate, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from harness.config.experiment import Experiment
     from harness.config.file import Loaded
-    from harness.selftest import SelftestResult
+    from harness.selftest.planted import SelftestResult
 
 __all__ = ["ITERATIONS", "PLANTED_US", "Pairs", "latency_pairs", "paired_with_vocabulary", "separate_run_pairs"]
 
