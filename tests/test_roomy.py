@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from harness.roomy import with_room
+from harness.hosts.stack_chunk import call_in_large_chunk
 
 CALLS = 300
 DEPTHS = range(1, 300)
@@ -33,12 +33,12 @@ def edges(call) -> list[int]:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="older interpreters keep frames on the heap")
-def test_with_room_no_depth_is_an_edge() -> None:
+def test_in_a_large_chunk_no_depth_is_an_edge() -> None:
     assert edges(lambda function, depth: function(depth)), "without it some depth is, or this test shows nothing"
-    assert edges(with_room) == []
+    assert edges(call_in_large_chunk) == []
 
 
 def test_what_is_called_gets_its_arguments_and_gives_its_result_and_its_error() -> None:
-    assert with_room(dict, a=1, b=2) == {"a": 1, "b": 2}
+    assert call_in_large_chunk(dict, a=1, b=2) == {"a": 1, "b": 2}
     with pytest.raises(ZeroDivisionError):
-        with_room(divmod, 1, 0)
+        call_in_large_chunk(divmod, 1, 0)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 from harness import errors
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
+from harness.hosts.stack_chunk import call_in_large_chunk
 from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, one_line
 from harness.instrument.calibration import Calibration
-from harness.roomy import with_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,7 +181,7 @@ class VllmHost:
         ]
         self._rpc("harness_begin", kind, [int(arm) for arm in schedule], [bool(step) for step in probed])
         if self._processes is None:
-            outputs = with_room(self._llm.generate, prompts, params, use_tqdm=False)
+            outputs = call_in_large_chunk(self._llm.generate, prompts, params, use_tqdm=False)
         else:
             outputs = self._processes.call(self._generate_together, prompts, params)
         records = merge_workers(self._rpc("harness_end"))

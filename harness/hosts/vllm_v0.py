@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import ConfigError, HostError
 from harness.hosts.base import HostInfo, PassResult
+from harness.hosts.stack_chunk import call_in_large_chunk
 from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, engine_dtype, one_line
 from harness.instrument.ptrace import admit_tracers
-from harness.roomy import with_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,7 +214,7 @@ class VllmV0Host:
         assert self._instrument is not None  # noqa: S101 (install comes first)
         self._as_at_first()
         self._instrument.begin(kind, schedule, probed)
-        tokens = with_room(self._serve, requests)
+        tokens = call_in_large_chunk(self._serve, requests)
         return PassResult(tokens=tokens, **self._instrument.end())
 
     def _as_at_first(self) -> None:

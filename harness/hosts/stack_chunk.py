@@ -1,4 +1,4 @@
-"""Room on the interpreter's stack, so that no call under measurement happens to lie across its edge.
+"""A large chunk of the interpreter's stack, so that no call under measurement happens to lie across the edge of one.
 
 CPython from 3.11 on keeps the frames of Python functions in chunks of 16 KiB. A call whose frame does not fit into what
 is left of a chunk gets a new one from the system, and gives it back when it returns (Python/pystate.c, push_chunk and
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["with_room"]
+__all__ = ["call_in_large_chunk"]
 
 SLOTS: Final = 70_000
 """Of 8 bytes: a chunk is the power of two above, 1 MiB, of which some 460 KiB are then left: frames of 2,000 calls."""
@@ -24,9 +24,9 @@ def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-with_room: Callable[..., Any] = FunctionType(
-    _call.__code__.replace(co_stacksize=SLOTS, co_name="with_room", co_qualname="with_room"),
+call_in_large_chunk: Callable[..., Any] = FunctionType(
+    _call.__code__.replace(co_stacksize=SLOTS, co_name="call_in_large_chunk", co_qualname="call_in_large_chunk"),
     globals(),
-    "with_room",
+    "call_in_large_chunk",
 )
 """Call a function from a frame that has a large chunk to itself, so that whatever is called inside shares it."""
