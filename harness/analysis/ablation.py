@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.summary import SUM
+from harness.analysis.metrics import SUM
 
 if TYPE_CHECKING:
     from harness.analysis.statistics import Interval

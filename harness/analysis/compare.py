@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness.analysis.measured import arm_values
+from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.statistics import Interval, joint_confidence, typical_sum, verdict, welch
 from harness.analysis.summarise import summarise
-from harness.analysis.summary import SCOPE, STEP
 from harness.records.agreement import SIGNATURE
 from harness.records.folder import read_run
 from harness.seams import AA

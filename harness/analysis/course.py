@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.summary import SCOPE
+from harness.analysis.metrics import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

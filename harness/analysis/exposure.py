@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from harness.analysis.metrics import STEP
 from harness.analysis.statistics import slope, total
-from harness.analysis.summary import STEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from harness.analysis.exposure import PLANTED_US, planted_name
+from harness.analysis.metrics import REST, SCOPE, STEP, SUM
 from harness.analysis.statistics import corrected_self
-from harness.analysis.summary import REST, SCOPE, STEP, SUM
 from harness.seams import AA
 
 if TYPE_CHECKING:

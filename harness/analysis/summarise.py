@@ -16,24 +16,13 @@ from harness.analysis.device_times import device_times, waiting_notes
 from harness.analysis.drift import find_drift, levels
 from harness.analysis.exposure import PLANTED_US, exposure, planted_name
 from harness.analysis.measured import launch_values
+from harness.analysis.metrics import REST, SCOPE, STEP, SUM
 from harness.analysis.outliers import find_outliers
 from harness.analysis.run_notes import run_notes
 from harness.analysis.shapes import steps_by_shape
 from harness.analysis.statistics import joint_confidence, paired_difference, total, verdict
 from harness.analysis.stopping import per_look
-from harness.analysis.summary import (
-    REST,
-    SCOPE,
-    STEP,
-    SUM,
-    ArmSummary,
-    Comparison,
-    OwnCost,
-    ProbeTotals,
-    ShapeComparison,
-    Summary,
-    Throughput,
-)
+from harness.analysis.summary import ArmSummary, Comparison, OwnCost, ProbeTotals, ShapeComparison, Summary, Throughput
 from harness.sampling.sampled import Recording, flame_of_arm
 from harness.sampling.stacks import parse
 from harness.seams import AA, SEAMS

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.analysis.metrics import REST, SUM
+
 if TYPE_CHECKING:
     from harness.analysis.course import Course
     from harness.analysis.device_times import DeviceTimes
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
     from harness.sampling.sampled import Flame
 
 __all__ = [
-    "REST",
-    "SCOPE",
-    "STEP",
-    "SUM",
     "SUMMARY_SCHEMA",
     "ArmSummary",
     "Comparison",
@@ -31,12 +29,6 @@ __all__ = [
 ]
 
 SUMMARY_SCHEMA: Final = 4
-
-SCOPE: Final = "scope"
-STEP: Final = "step"
-"""The whole step of the model runner, from bare passes: the end-to-end metric."""
-REST: Final = "rest"
-SUM: Final = "sum"
 
 
 @dataclass(frozen=True)

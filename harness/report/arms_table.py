@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.summary import SCOPE, STEP
+from harness.analysis.metrics import SCOPE, STEP
 from harness.report.table import FLOOR, Column, Table, format_estimate, format_interval, number, unmeasured
 from harness.seams import AA
 

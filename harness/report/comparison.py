@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.text import Text
 
-from harness.analysis.summary import SCOPE, STEP
+from harness.analysis.metrics import SCOPE, STEP
 from harness.report.markdown import table_lines
 from harness.report.table import Column, Table, format_interval
 from harness.report.terminal import whole_table

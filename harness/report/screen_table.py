@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.summary import SCOPE
+from harness.analysis.metrics import SCOPE
 from harness.report.table import FLOOR, Column, Table, build_differences, build_totals, format_estimate
 from harness.seams import AA
 

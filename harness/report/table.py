@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.summary import REST, SCOPE, STEP, SUM
+from harness.analysis.metrics import REST, SCOPE, STEP, SUM
 from harness.seams import AA
 
 if TYPE_CHECKING:

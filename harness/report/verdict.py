@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.summary import SCOPE, STEP
+from harness.analysis.metrics import SCOPE, STEP
 from harness.digits import significant
 from harness.report.facts import shifts, untested, withheld
 from harness.report.table import build_totals

@@ -10,8 +10,8 @@ from scipy import special
 
 from harness.analysis.exposure import PLANTED_US
 from harness.analysis.measured import arm_values
+from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.statistics import paired_difference
-from harness.analysis.summary import SCOPE, STEP
 from harness.config.file import Loaded
 from harness.digits import duration, significant
 from harness.errors import RecordsError

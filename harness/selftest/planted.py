@@ -15,8 +15,8 @@ import numpy as np
 
 from harness import __version__
 from harness.analysis.measured import arm_values
+from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.statistics import Interval, joint_confidence, paired_difference, slope
-from harness.analysis.summary import SCOPE, STEP
 from harness.config.experiment import Arm
 from harness.config.file import Loaded
 from harness.digits import significant
