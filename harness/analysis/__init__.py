@@ -1,6 +1,6 @@
 """Analysis: from records to numbers; statistics are pure functions, each with its source.
 
-In come `Records`; out come a `Summary`, a comparison of runs, or pandas frames.
+Takes `Records`; gives a `Summary`, a comparison of runs, or pandas frames.
 May import sampling and what is below it; neither torch nor vLLM.
 """
 

@@ -1,6 +1,6 @@
 """Config: what a YAML file may say, validated, and errors that name the file and the line.
 
-In comes a path with overrides; out comes `Loaded`, an `Experiment` or a `Micro` with its folder.
+Takes a path and overrides; gives `Loaded` (an `Experiment` with its path), or the parts of a micro config.
 May import records, instrument, seams and errors.
 """
 

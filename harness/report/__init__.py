@@ -1,4 +1,8 @@
-"""Reports: made from a run's folder alone; they measure nothing and import neither torch nor vLLM."""
+"""Report: from numbers to the terminal, Markdown, HTML, plots and flamegraphs; it measures nothing.
+
+Takes a `Summary`, made from a run's folder alone; gives text, and files beside the records.
+May import analysis and what is below it that only describes; neither torch nor vLLM.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Running: a run from the engine's start to its last pass, and what may be forecast of it.
 
-In come a loaded config and a host; out comes a run's folder and an `Outcome`, whatever happens.
+Takes a loaded config and a host; gives a run's folder and an `Outcome`, whatever happens.
 May import analysis and what is below it.
 """
 

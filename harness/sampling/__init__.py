@@ -1,6 +1,6 @@
 """Sampling: py-spy on a running engine, and what its stacks say.
 
-In come a process id and settings; out come folded stacks and `Flame`s, cut to the runner and matched at the seam.
+Takes a process id and settings; gives folded stacks and `Flame`s, cut to the runner and matched at the seam.
 May import hosts and what is below it.
 """
 

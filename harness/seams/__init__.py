@@ -1,7 +1,7 @@
 """Seams: places in the host where an implementation can be swapped, each with its contract.
 
-This table is all that the command line needs to know of them; the code of a seam is imported only inside
-the engine's process. To add a seam: a module here with `sites(runner)`, its arms in `patches/`, a row below.
+Takes a model runner; gives the sites where an arm is put in. The table below is all that a config needs of it.
+May import errors; a seam's own code is imported only inside the engine's process.
 """
 
 from __future__ import annotations
