@@ -21,7 +21,7 @@ from harness.records.folder import read_run
 from harness.sampling.pyspy import PERMISSION
 from harness.selftest.usual_way import _latency_spec
 from tests.processes import finish, session_of, until
-from tests.test_pyspy import REFUSED
+from tests.sampling.test_pyspy import REFUSED
 
 if TYPE_CHECKING:
     import subprocess

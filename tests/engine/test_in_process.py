@@ -25,7 +25,7 @@ from harness.seams import AA, SEAMS
 from harness.workload.requests import Request, build
 from patches.slot_mapping import Numpy
 from tests.engine.conftest import CONFIG
-from tests.test_pyspy import attaches
+from tests.sampling.test_pyspy import attaches
 
 pytestmark = pytest.mark.engine
 

@@ -17,8 +17,8 @@ from harness.report.html import render_html
 from harness.report.table import build_table
 from harness.report.verdict import verdict_sentence
 from harness.seams import AA
+from tests.analysis.test_summarise import make_counters, make_frame, make_run
 from tests.processes import HANG_S
-from tests.test_summary import make_counters, make_frame, make_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 

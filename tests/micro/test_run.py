@@ -19,11 +19,11 @@ from harness.micro.report import write_micro_reports
 from harness.micro.results import read_micro
 from harness.micro.run import MicroRun
 from harness.records.folder import RunFolder
+from tests.cli.test_cli import harness
 from tests.fakes import Silent
-from tests.test_cli import harness
-from tests.test_html import browse, in_browser
-from tests.test_micro_results import made
-from tests.test_micro_rows import SMALL
+from tests.micro.test_results import made
+from tests.micro.test_rows import SMALL
+from tests.report.test_html import browse, in_browser
 
 # A run.
 

@@ -15,7 +15,7 @@ import pytest
 import harness
 from harness import RecordsError, load_run
 from harness.records.folder import RunFolder
-from tests.test_summary import GROUPS, STEPS, make_counters, make_frame, make_run
+from tests.analysis.test_summarise import GROUPS, STEPS, make_counters, make_frame, make_run
 
 
 @pytest.fixture

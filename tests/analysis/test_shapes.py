@@ -11,7 +11,7 @@ from harness.analysis.shapes import steps_by_shape
 from harness.analysis.summarise import summarise
 from harness.records.folder import Records
 from harness.report.markdown import render_markdown
-from tests.test_summary import STEPS, make_frame, make_run
+from tests.analysis.test_summarise import STEPS, make_frame, make_run
 
 
 def test_kinds_and_sizes_are_told_apart() -> None:

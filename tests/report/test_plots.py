@@ -13,7 +13,7 @@ from harness.analysis.summarise import summarise
 from harness.records.folder import Records
 from harness.report.plots import POINTS, course_plot, seen, steps_plot
 from harness.seams import AA
-from tests.test_summary import make_frame, make_run
+from tests.analysis.test_summarise import make_frame, make_run
 
 
 @pytest.fixture(scope="module")

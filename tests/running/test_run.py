@@ -18,7 +18,7 @@ from harness.running.run import Run
 from harness.seams import SEAMS
 from patches.slot_mapping import Numpy
 from tests.fakes import BlockTable, FakeHost, Runner, Silent
-from tests.test_instrument import OffByOne, own
+from tests.instrument.test_instrument import OffByOne, own
 
 CONFIG = f"""\
 engine: {{model: none}}

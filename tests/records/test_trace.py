@@ -7,7 +7,7 @@ import json
 
 from harness.records.trace import chrome_trace
 from tests.fakes import FakeHost, Runner, VirtualClock
-from tests.test_instrument import LENGTHS, instrument
+from tests.instrument.test_instrument import LENGTHS, instrument
 
 
 def traced(runner: Runner) -> list[list]:

@@ -19,8 +19,8 @@ from harness.running.run import Run
 from harness.sampling.stacks import fold
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
-from tests.test_flamegraph import LIST, recording
-from tests.test_instrument import OffByOne, own
+from tests.instrument.test_instrument import OffByOne, own
+from tests.report.test_flamegraph import LIST, recording
 
 BOTH = LIST_ONLY.replace("arms: [list]", f"arms: [list, numpy, {{wrong: '{own(OffByOne)}'}}]")
 

@@ -14,7 +14,7 @@ from harness.running.planning import MIN_GROUPS
 from harness.running.run import Run
 from harness.selftest.planted import DELAYS_US, describe, evaluate, last_result, plan, remember
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
-from tests.test_experiment import CONFIG
+from tests.running.test_run import CONFIG
 
 NOW = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 

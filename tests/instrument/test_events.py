@@ -9,7 +9,7 @@ import pytest
 
 from harness.instrument.events import EVENTS, read_events
 from tests.fakes import Runner
-from tests.test_instrument import LENGTHS, instrument
+from tests.instrument.test_instrument import LENGTHS, instrument
 
 
 class Collecting(dict):

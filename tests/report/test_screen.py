@@ -27,7 +27,7 @@ from harness.report.terminal import print_summary
 from harness.report.verdict import doubts, verdict_sentence
 from harness.seams import AA
 from harness.selftest.planted import describe
-from tests.test_summary import make_run
+from tests.analysis.test_summarise import make_run
 
 STEPS, PASSES = 64, 20
 REPORT = Path("reports/slot_mapping-20260101-120000")

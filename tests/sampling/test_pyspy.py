@@ -21,9 +21,9 @@ from harness.sampling.attach import runner_process, sample_process, seen_most, t
 from harness.sampling.pyspy import Recorder, find_py_spy
 from harness.sampling.sampled import Recording
 from harness.sampling.stacks import cut, parse
+from tests.cli.test_cli import harness
 from tests.fakes import FakeHost, Runner
 from tests.processes import HANG_S, runs, until
-from tests.test_cli import harness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

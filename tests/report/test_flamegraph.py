@@ -19,9 +19,9 @@ from harness.report.side_tables import build_sampling_table
 from harness.report.speedscope import speedscope
 from harness.sampling.sampled import Recording, flame_of_arm, flame_of_process
 from harness.sampling.stacks import fold
-from tests import test_stacks as made
-from tests.test_html import browse, in_browser
-from tests.test_summary import make_frame, make_run
+from tests.analysis.test_summarise import make_frame, make_run
+from tests.report.test_html import browse, in_browser
+from tests.sampling import test_stacks as made
 
 SVG = "{http://www.w3.org/2000/svg}"
 GREY = "#{:02x}{:02x}{:02x}".format(*ALIKE)

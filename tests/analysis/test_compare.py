@@ -16,7 +16,7 @@ from harness.cli.compare import command
 from harness.errors import ConfigError, RecordsError
 from harness.records.folder import RunFolder
 from harness.report.comparison import FORMATS, render_comparison
-from tests.test_summary import make_frame, make_run
+from tests.analysis.test_summarise import make_frame, make_run
 
 
 def write(path, run, slower: float = 1.0) -> None:

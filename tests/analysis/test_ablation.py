@@ -14,7 +14,7 @@ from harness.analysis.summary import ArmSummary, Comparison, ProbeTotals, Summar
 from harness.records.folder import Records
 from harness.report.html import render_html
 from harness.report.markdown import render_markdown
-from tests.test_summary import make_frame, make_run
+from tests.analysis.test_summarise import make_frame, make_run
 
 APIS = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
 DIFFERENCES_MS = {  # torch.tensor less, compute_slot_mapping not resolved, torch.frombuffer more, torch.cat less

@@ -23,9 +23,9 @@ from harness.report.markdown import render_markdown, table_lines
 from harness.report.side_tables import build_counter_table
 from harness.report.table import build_differences, build_table, build_totals, format_interval
 from harness.report.terminal import print_summary
-from tests.test_summary import make_counters, make_frame, make_run
+from tests.analysis.test_summarise import make_counters, make_frame, make_run
 
-GOLDEN = Path(__file__).parent / "golden" / "report.md"
+GOLDEN = Path(__file__).parents[1] / "golden" / "report.md"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def summary():
 
 
 def test_the_markdown_is_the_golden_one(summary) -> None:
-    """After a wanted change: HARNESS_UPDATE_GOLDEN=1 pytest tests/test_report.py, and read the diff."""
+    """After a wanted change: HARNESS_UPDATE_GOLDEN=1 pytest tests/report/test_report.py, and read the diff."""
     text = render_markdown(summary)
     if os.environ.get("HARNESS_UPDATE_GOLDEN"):
         GOLDEN.write_text(text)

@@ -24,8 +24,8 @@ from harness.report.markdown import render_markdown
 from harness.report.side_tables import build_device_table
 from harness.running.extras import DEVICE_PASSES
 from harness.seams import SEAMS
+from tests.analysis.test_summarise import make_frame, make_run
 from tests.fakes import FakeHost, Runner, VirtualClock
-from tests.test_summary import make_frame, make_run
 
 if TYPE_CHECKING:
     from harness.hosts.base import HostInfo
