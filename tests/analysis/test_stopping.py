@@ -68,7 +68,7 @@ def test_a_run_stops_at_the_first_look_that_is_narrow_enough_or_when_the_time_is
 ) -> None:
     ticking = Ticking(late)
     for module in ("stages", "measuring"):
-        monkeypatch.setattr(f"harness.{module}.time", ticking)
+        monkeypatch.setattr(f"harness.running.{module}.time", ticking)
     clock, rng = VirtualClock(reading_ns=10), np.random.default_rng(0)
     runner = Runner(work=lambda: clock.advance(int(rng.normal(100_000, 2000))))
     run = make_run_of_list(

@@ -57,7 +57,7 @@ def slow_host(monkeypatch):
             return now[0]
 
     for module in ("stages", "measuring"):
-        monkeypatch.setattr(f"harness.{module}.time", Clock)
+        monkeypatch.setattr(f"harness.running.{module}.time", Clock)
     monkeypatch.setattr("harness.running.extras.Budget", lambda seconds: Budget(seconds, Clock.monotonic))
 
     def before_pass(index: int, host: FakeHost) -> None:
