@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.config.experiment import Host as HostConfig
-    from harness.hosts.base import ArmSpec
     from harness.instrument.instrument import PassKind
+    from harness.instrument.instrumentation import Instrumentation
     from harness.workload.requests import Request
 
 __all__ = ["VllmHost", "engine_environment", "merge_workers", "resolve_model"]
@@ -155,17 +155,9 @@ class VllmHost:
             **{key: facts[key] for key in named & facts.keys()},
         )  # fmt: skip
 
-    def install(
-        self,
-        seam: str,
-        arms: Sequence[ArmSpec],
-        probes: Sequence[str],
-        scope: str,
-        sync: bool = False,
-        nvtx: bool = False,
-    ) -> Calibration:
+    def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm in each worker; the first worker's probe cost."""
-        costs = self._rpc("harness_install", seam, [list(arm) for arm in arms], list(probes), scope, sync, nvtx)
+        costs = self._rpc("harness_install", instrumentation.as_dict())
         return Calibration(**costs[0])
 
     def run_pass(

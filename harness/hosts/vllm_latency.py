@@ -33,9 +33,8 @@ def run(spec: dict[str, Any]) -> None:
 
         def __init__(self, **engine_args: Any) -> None:
             super().__init__(**engine_args)
-            arm = ["arm", spec["reference"], spec["delay_ns"]]
             for method, args in (
-                ("harness_install", (spec["seam"], [arm], [], spec["scope"])),
+                ("harness_install", (spec["instrumentation"],)),
                 ("harness_begin", ("bare", [0], [])),
             ):
                 for answer in self.collective_rpc(method, args=args):

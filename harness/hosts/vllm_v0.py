@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.config.experiment import Host as HostConfig
-    from harness.hosts.base import ArmSpec
     from harness.instrument.calibration import Calibration
     from harness.instrument.instrument import Instrument, PassKind
+    from harness.instrument.instrumentation import Instrumentation
     from harness.workload.requests import Request
 
 __all__ = ["VERSION", "VllmV0Host", "go_where_it_is", "interpreter", "is_here", "is_set_up"]
@@ -190,21 +190,13 @@ class VllmV0Host:
     def _worker(self) -> Any:
         return self._engine.model_executor.driver_worker
 
-    def install(
-        self,
-        seam: str,
-        arms: Sequence[ArmSpec],
-        probes: Sequence[str],
-        scope: str,
-        sync: bool = False,
-        nvtx: bool = False,
-    ) -> Calibration:
+    def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm, and measure what a probe costs."""
         from harness.instrument.instrument import Instrument
         from harness.instrument.loops import V0Loop
 
         loop = V0Loop(self._worker)
-        self._instrument = Instrument(loop.runner, seam, arms, probes, scope, loop=loop, sync=sync, nvtx=nvtx)
+        self._instrument = Instrument(loop.runner, instrumentation, loop=loop)
         return self._instrument.calibrate()
 
     def run_pass(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.analysis.exposure import PLANTED_US, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
+from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.records.agreement import signature, signature_difference, token_difference
 from harness.records.remembered import recall, remember
 from harness.running.extras import COUNTING_SLOWS, Extras
@@ -63,24 +64,9 @@ class Stages:
         info = self._start()
         work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
 
-        # Native comes first whether or not it is an arm: it is what equality is held against.
-        installed: dict[str, tuple[str, int | None]] = {NATIVE: ("", None)}
-        for arm in experiment.arms:
-            delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
-            installed[arm.name] = (self.loaded.whole(arm.reference), delay_ns)
-        installed[AA] = installed[experiment.baseline]
-        if experiment.protocol.exposed:
-            for delay_us in PLANTED_US:
-                installed[planted_name(delay_us)] = (installed[experiment.baseline][0], round(delay_us * 1000))
-        self._installed = list(installed)
-        calibration = self.host.install(
-            experiment.seam,
-            [(name, *spec) for name, spec in installed.items()],
-            experiment.probes,
-            experiment.scope,
-            experiment.protocol.sync,
-            experiment.protocol.nvtx,
-        )
+        instrumentation = self._instrumentation()
+        self._installed = [arm.name for arm in instrumentation.arms]
+        calibration = self.host.install(instrumentation)
         self.facts["calibration"] = calibration.as_dict()
         if self.flamegraphs:
             self.flamegraphs = self._may_sample()
@@ -109,6 +95,26 @@ class Stages:
             extras.trace(own, self.trace_steps)
         if self.flamegraphs:
             extras.sample(own, self.host.admit_profiler, experiment.flamegraph, experiment.scope)
+
+    def _instrumentation(self) -> Instrumentation:
+        """What the config asks for, with native, the baseline once more, and the planted arms.
+
+        Native comes first whether or not it is an arm: it is what equality is held against.
+        """
+        experiment, protocol = self.loaded.experiment, self.loaded.experiment.protocol
+        arms = {NATIVE: ArmSpec(NATIVE, "", None)}
+        for arm in experiment.arms:
+            delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
+            arms[arm.name] = ArmSpec(arm.name, self.loaded.whole(arm.reference), delay_ns)
+        baseline = arms[experiment.baseline]
+        arms[AA] = baseline._replace(name=AA)
+        if protocol.exposed:
+            for delay_us in PLANTED_US:
+                name = planted_name(delay_us)
+                arms[name] = ArmSpec(name, baseline.reference, round(delay_us * 1000))
+        return Instrumentation(
+            experiment.seam, list(arms.values()), experiment.probes, experiment.scope, protocol.sync, protocol.nvtx
+        )
 
     def _start(self) -> HostInfo:
         experiment = self.loaded.experiment

@@ -23,6 +23,7 @@ from harness.analysis.summarise import summarise
 from harness.children import begin_as_child
 from harness.errors import HostError
 from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model
+from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.records.folder import read_run
 from harness.selftest.planted import evaluate, plan
 
@@ -165,11 +166,9 @@ def _latency_spec(loaded: Loaded, delay_us: float, output_json: Path) -> dict[st
     model = resolve_model(str(experiment.engine["model"]), loaded.folder)
     requests = getattr(experiment.workload, "requests", None)
     overrides = {**experiment.engine.get("hf_overrides", {}), "vocab_size": VOCABULARY}
+    arm = ArmSpec("arm", _reference(loaded), round(delay_us * 1000))
     return {
-        "seam": experiment.seam,
-        "scope": experiment.scope,
-        "reference": _reference(loaded),
-        "delay_ns": round(delay_us * 1000),
+        "instrumentation": Instrumentation(experiment.seam, [arm], [], experiment.scope).as_dict(),
         "environment": engine_environment(experiment.host, {**experiment.engine, "model": model}),
         "engine_args": {
             **ENGINE_DEFAULTS, **experiment.engine, "model": model, "hf_overrides": overrides,

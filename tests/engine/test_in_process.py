@@ -16,6 +16,7 @@ from harness.config.experiment import Host as HostConfig
 from harness.config.file import load
 from harness.doctor import examine_config, examine_engine, examine_generations
 from harness.hosts.vllm import VllmHost
+from harness.instrument.instrumentation import Instrumentation
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.running.run import Run
@@ -60,7 +61,7 @@ def requests(*lengths: tuple[int, int]) -> list[Request]:
 
 
 def install(host, arms=ARMS, probes=PROBES) -> list[str]:
-    host.install("slot_mapping", arms, probes, SCOPE)
+    host.install(Instrumentation("slot_mapping", arms, probes, SCOPE))
     return [name for name, *_ in arms]
 
 

@@ -18,6 +18,7 @@ from harness.instrument import device as device_module
 from harness.instrument.device import DeviceClock, Synchronisations, ranged, synchronizer
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.instrument.instrument import Instrument
+from harness.instrument.instrumentation import Instrumentation
 from harness.instrument.ledger import Ledger
 from harness.records.folder import Records, read_run
 from harness.report.markdown import render_markdown
@@ -108,7 +109,7 @@ def test_a_device_pass_has_one_row_a_step_and_leaves_nothing(monkeypatch) -> Non
     monkeypatch.setattr(device_module, "_cuda_event", stream.event)
     monkeypatch.setattr(torch.cuda, "synchronize", stream.wait)
     runner = CudaRunner(work=lambda: stream.launch(10.0, 4.0), forward=lambda: stream.launch(1.0, 20.0))
-    under_test = Instrument(runner, "slot_mapping", ARMS, ["compute_slot_mapping"], "_prepare_inputs")
+    under_test = Instrument(runner, Instrumentation("slot_mapping", ARMS, ["compute_slot_mapping"], "_prepare_inputs"))
     before = set(vars(runner))
     under_test.begin("device", [1])
     runner.serve([(5, 3), (2, 3)])
@@ -132,7 +133,7 @@ def test_waiting_is_counted_inside_the_scope_alone_and_other_warnings_go_on(monk
         wait()
 
     runner = CudaRunner(work=work, forward=wait)
-    under_test = Instrument(runner, "slot_mapping", ARMS, ["compute_slot_mapping"], "_prepare_inputs")
+    under_test = Instrument(runner, Instrumentation("slot_mapping", ARMS, ["compute_slot_mapping"], "_prepare_inputs"))
     under_test.begin("count", [1])
     runner.serve([(5, 3)])
     assert under_test.end()["columns"]["scope_synchronisations"] == [2, 2, 2]
@@ -146,7 +147,7 @@ def test_waiting_is_counted_inside_the_scope_alone_and_other_warnings_go_on(monk
 def test_on_a_cpu_nothing_asks_for_a_device() -> None:
     """Reading CUDA's debug mode would raise on a build without CUDA."""
     runner = Runner()
-    under_test = Instrument(runner, "slot_mapping", ARMS, ["compute_slot_mapping"], "_prepare_inputs")
+    under_test = Instrument(runner, Instrumentation("slot_mapping", ARMS, ["compute_slot_mapping"], "_prepare_inputs"))
     under_test.begin("count", [1])
     runner.serve([(5, 3)])
     assert under_test.end()["columns"]["scope_synchronisations"] == [0, 0, 0]
@@ -185,7 +186,7 @@ def test_ranges_name_scope_seam_and_arm_in_every_pass(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda.nvtx, "range_push", told.append)
     monkeypatch.setattr(torch.cuda.nvtx, "range_pop", lambda: told.append("end"))
     runner = Runner()
-    under_test = Instrument(runner, "slot_mapping", ARMS, [], "_prepare_inputs", nvtx=True)
+    under_test = Instrument(runner, Instrumentation("slot_mapping", ARMS, [], "_prepare_inputs", nvtx=True))
     for kind in ("bare", "probed"):
         told.clear()
         under_test.begin(kind, [1])

@@ -11,6 +11,7 @@ import torch
 
 from harness.errors import ConfigError
 from harness.instrument.instrument import Instrument
+from harness.instrument.instrumentation import Instrumentation
 from harness.seams import SEAMS
 from patches.slot_mapping import List, Numpy
 from tests.fakes import Runner, VirtualClock
@@ -63,7 +64,7 @@ class RaisesLater:
 
 
 def instrument(runner, arms=ARMS, probes=PROBES, clock=None, scope="_prepare_inputs") -> Instrument:
-    return Instrument(runner, "slot_mapping", arms, probes, scope, clock or VirtualClock(reading_ns=1))
+    return Instrument(runner, Instrumentation("slot_mapping", arms, probes, scope), clock or VirtualClock(reading_ns=1))
 
 
 def own(cls) -> str:

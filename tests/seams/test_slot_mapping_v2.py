@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from harness.errors import SeamError
 from harness.instrument.arms import load_arm
 from harness.instrument.instrument import Instrument
+from harness.instrument.instrumentation import Instrumentation
 from harness.seams import SEAMS
 from harness.seams.slot_mapping_v2 import check_signature, sites
 from tests.fakes_v2 import MAX_BLOCKS, PAD, BlockTables, V2Runner
@@ -19,7 +20,7 @@ ARMS = [("native", "", None), *((name, reference, None) for name, reference in P
 
 
 def instrument(runner: V2Runner, arms=ARMS, probes=("compute_slot_mapping", "torch.frombuffer")) -> Instrument:
-    return Instrument(runner, "slot_mapping", arms, list(probes), PLACE.scope)
+    return Instrument(runner, Instrumentation("slot_mapping", arms, probes, PLACE.scope))
 
 
 def serve(runner: V2Runner) -> None:

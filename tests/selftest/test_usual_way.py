@@ -10,6 +10,7 @@ import pytest
 
 from harness.config.file import Loaded, load
 from harness.errors import HostError
+from harness.instrument.instrumentation import Instrumentation
 from harness.records.folder import RunFolder
 from harness.running.run import Run
 from harness.selftest import usual_way
@@ -25,22 +26,24 @@ def test_what_a_pair_resolves_is_students_interval_of_a_single_one() -> None:
 
 
 def test_latency_pairs_are_launches_with_and_without_the_delay_in_turn(monkeypatch, tmp_path) -> None:
-    specs = []
+    specs, arms = [], []
 
     def played(command, log, environment) -> None:
         assert command[1:3] == ["-m", "harness.hosts.vllm_latency"]
         spec = json.loads(Path(command[3]).read_text())
         specs.append(spec)
-        latency_s = 0.064 + 64 * spec["delay_ns"] / 1e9
+        (arm,) = Instrumentation.from_dict(spec["instrumentation"]).arms
+        arms.append(arm)
+        latency_s = 0.064 + 64 * arm.delay_ns / 1e9
         Path(spec["output_json"]).write_text(json.dumps({"avg_latency": latency_s}))
 
     monkeypatch.setattr(usual_way, "_run", played)
     told: list[str] = []
     found = latency_pairs(load(CONFIG), tmp_path / "latency", 3, told.append)
     assert found.differences_us == pytest.approx([PLANTED_US] * 3)
-    assert [spec["delay_ns"] for spec in specs] == [0, 20_000, 20_000, 0, 0, 20_000]
+    assert [arm.delay_ns for arm in arms] == [0, 20_000, 20_000, 0, 0, 20_000]
     assert len(told) == 6
-    assert specs[0]["reference"].endswith(":List")
+    assert arms[0].reference.endswith(":List")
     arguments = specs[0]["arguments"]
     assert arguments[: arguments.index("--num-iters-warmup")] == [
         "--input-len", "8", "--output-len", "64", "--batch-size", "64", "--num-iters", "10",
