@@ -46,8 +46,11 @@ fast: $(READY)  ## only the tests that start no engine
 engine: $(READY)  ## only the tests that start the real vLLM
 	@$(call part,tests on the real vLLM,14 min,$(BIN)/python -m pytest -q -m engine)
 
-lint: $(READY)  ## ruff and mypy --strict
-	@$(call part,ruff and mypy,1 min,$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary)
+# import-linter has no quiet mode: what it says is shown when a contract is broken.
+lint: $(READY)  ## ruff, the contracts of imports, and mypy --strict
+	@$(call part,lint and types,1 min,$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && \
+		{ said=$$($(BIN)/lint-imports --no-logo --cache-dir $(VENV)/.cache/import_linter) || { echo "$$said"; false; }; } && \
+		$(BIN)/mypy --no-error-summary)
 
 check: test     ## the same as test: lint, types, tests
 

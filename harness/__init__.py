@@ -15,7 +15,7 @@ from harness.errors import (
 )
 
 if TYPE_CHECKING:
-    from harness.frames import LoadedRun, load_run
+    from harness.analysis.frames import LoadedRun, load_run
 
 __all__ = [
     "ArmError",
@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """`load_run` and what it gives, imported when asked for: pandas takes its time, and `--help` need not wait."""
     if name in ("LoadedRun", "load_run"):
-        from harness import frames
+        from harness.analysis import frames
 
         return getattr(frames, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,21 +11,21 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from harness import machine
 from harness.errors import HarnessError, ProfilerError
 from harness.instrument.arms import load_arm, load_object
 from harness.instrument.scopes import parts
 from harness.instrument.targets import resolve
-from harness.pyspy import PERMISSION, Recorder
+from harness.records import machine
+from harness.sampling.pyspy import PERMISSION, Recorder
 from harness.seams import NATIVE, SEAMS
-from harness.selftest import describe, last_result
+from harness.selftest.planted import describe, last_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from harness.config import Arm
-    from harness.config_file import Loaded
+    from harness.config.experiment import Arm
+    from harness.config.file import Loaded
     from harness.seams import Place
 
 __all__ = [
@@ -90,7 +90,7 @@ def _py_spy() -> Finding:
     refused = _attach("")
     if refused is None:
         return Finding("ok", "py-spy", "may attach to processes of this user")
-    if _attach("from harness.pyspy import admit_tracers; admit_tracers()"):
+    if _attach("from harness.instrument.ptrace import admit_tracers; admit_tracers()"):
         found, _, mend = str(refused).partition(": ")
         return Finding("warning", "py-spy", found, f"{mend or 'reinstall it'} (only flamegraphs need it)")
     return Finding(

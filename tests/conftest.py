@@ -13,11 +13,11 @@ os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/
 import pytest
 from hypothesis import HealthCheck, settings
 
-from harness.analysis import scope_half_width_us
-from harness.config_file import load
-from harness.experiment import Run
+from harness.analysis.summarise import scope_half_width_us
+from harness.config.file import load
 from harness.hosts.vllm_v0 import is_here
-from harness.records import RunFolder, RunReader
+from harness.records.folder import RunFolder, RunReader
+from harness.running.run import Run
 from tests.fakes import FakeHost, Silent, VirtualClock
 
 collect_ignore = [] if is_here() else ["historic"]  # run in their own environment by test_historic.py

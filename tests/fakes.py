@@ -21,6 +21,8 @@ from harness.instrument.instrument import Instrument
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from harness.instrument.instrumentation import Instrumentation
+
 BLOCK_SIZE = 4
 VOCABULARY = 100
 
@@ -184,10 +186,8 @@ class FakeHost:
         details = {"process": "in_process", "torch_threads": 1, "dtype": "float32", "block_size": [BLOCK_SIZE]}
         return HostInfo("fake", "1.0", "Runner", "cpu", "NoModel", VOCABULARY, 100, 1, details)
 
-    def install(
-        self, seam: str, arms: Any, probes: Any, scope: str, sync: bool = False, nvtx: bool = False
-    ) -> Calibration:
-        self.instrument = Instrument(self.runner, seam, arms, probes, scope, clock=self.clock, sync=sync, nvtx=nvtx)
+    def install(self, instrumentation: Instrumentation) -> Calibration:
+        self.instrument = Instrument(self.runner, instrumentation, self.clock)
         return Calibration(inside_ns=0.0, outside_ns=0.0, spread_ns=0.0)
 
     def run_pass(self, kind: Any, schedule: Any, requests: Any, probed: Any = ()) -> PassResult:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config_file import load
+from harness.config.file import load
 from harness.errors import ConfigError, HostError
 from harness.hosts import vllm_v0
 from harness.hosts.vllm_v0 import SETUP, go_where_it_is, interpreter

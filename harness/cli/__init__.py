@@ -1,4 +1,8 @@
-"""The command line: one thin file a subcommand, imported only when it is called."""
+"""Cli: the command line, one thin file a subcommand, imported only when it is called.
+
+Takes arguments; gives what the terminal shows, and an exit status.
+May import every room; whatever is heavy only when a config or a folder has been found to be right.
+"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
     There is a verdict where each run has three launches or more (protocol.launches) and did the same work.
     """
     from harness.errors import ConfigError
-    from harness.records import RunFolder, read_facts
+    from harness.records.folder import RunFolder, read_facts
 
     if len(runs) < 2:
         raise ConfigError("compare: name at least two run folders, as in harness compare reports/before reports/after")
@@ -31,7 +31,7 @@ def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
 
     import shutil
 
-    from harness.compare import compare_runs
+    from harness.analysis.compare import compare_runs
     from harness.report.comparison import render_comparison
 
     text = render_comparison(compare_runs(runs), shape, shutil.get_terminal_size((100, 24)).columns)

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from harness.config_file import Loaded
+    from harness.config.file import Loaded
     from harness.doctor import Finding
 
 __all__ = ["command"]
@@ -26,7 +26,7 @@ def command(config: Path, tried: bool) -> int:
 
     Exit status: 1 if there is a fault; 2 if CONFIG itself needs mending.
     """
-    from harness.config_file import kind_of, load, load_micro
+    from harness.config.file import kind_of, load, load_micro
     from harness.hosts.vllm_v0 import go_where_it_is, is_set_up
 
     loaded = load(config) if kind_of(config) != "micro" else None
@@ -67,8 +67,8 @@ def _try(loaded: Loaded) -> Iterator[Finding]:
 
     from harness.cli.run import execute
     from harness.doctor import Finding
-    from harness.records import RunFolder, read_run
-    from harness.trial import describe, forecast, plan_trial
+    from harness.records.folder import RunFolder, read_run
+    from harness.running.trial import describe, forecast, plan_trial
 
     with tempfile.TemporaryDirectory(prefix="harness-trial-") as path:
         folder = RunFolder(Path(path))

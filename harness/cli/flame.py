@@ -34,10 +34,10 @@ def command(
 
     Of a server, the process below PID that runs the model is looked at. Ctrl-C ends it early.
     """
-    from harness.attach import runner_process, sample_process, seen_most, title
-    from harness.config import Flamegraph
+    from harness.config.experiment import Flamegraph
     from harness.errors import ProfilerError, RecordsError
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
+    from harness.sampling.attach import runner_process, sample_process, seen_most, title
 
     settings = Flamegraph(seconds=seconds, rate_hz=rate_hz, native=native, whole=whole, nonblocking=nonblocking)
     process = runner_process(pid)
@@ -46,7 +46,7 @@ def command(
 
     from harness.report.flamegraph import render_flamegraph
     from harness.report.speedscope import speedscope
-    from harness.stacks import fold
+    from harness.sampling.stacks import fold
 
     if process.pid != pid:
         click.echo(f"process {process.pid} below {pid} runs the model ({title(process)})", err=True)

@@ -20,8 +20,8 @@ SHAPES = {"markdown": "report.md", "html": "report.html", "json": "micro.json"}
 
 def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
     """Run a config of kind `micro`; the exit status."""
-    from harness.config_file import load_micro
-    from harness.records import RunFolder
+    from harness.config.file import load_micro
+    from harness.records.folder import RunFolder
 
     title, benchmarks = load_micro(config, overrides)
     folder = RunFolder(path, passes=False)

@@ -20,7 +20,7 @@ def command(folder: Path, shape: str, full: bool) -> int:
     """Render the run in DIR again from its records: report.md, report.html and summary.json; and print it."""
     from harness.cli.micro import report_micro
     from harness.errors import ConfigError
-    from harness.records import read_run
+    from harness.records.folder import read_run
 
     if full and shape != "terminal":
         raise ConfigError(f"--full: --format {shape} always holds everything; leave one of them out")
@@ -30,7 +30,7 @@ def command(folder: Path, shape: str, full: bool) -> int:
 
     from rich.console import Console
 
-    from harness.analysis import summarise
+    from harness.analysis.summarise import summarise
     from harness.cli.output import drawing
     from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary
@@ -45,7 +45,7 @@ def command(folder: Path, shape: str, full: bool) -> int:
     if shape == "terminal":
         click.echo(where_the_report_is(folder))
     elif shape == "csv":
-        from harness.frames import comparisons_frame
+        from harness.analysis.frames import comparisons_frame
 
         click.echo(comparisons_frame(summary).to_csv(index=False), nl=False)
     else:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.config_file import Loaded
-    from harness.experiment import Outcome
-    from harness.records import RunFolder
+    from harness.config.file import Loaded
+    from harness.records.folder import RunFolder
+    from harness.running.run import Outcome
 
 __all__ = ["command", "execute"]
 
@@ -54,7 +54,7 @@ def command(
     130 after Ctrl-C. What was measured stays in the run's folder in any case.
     """
     from harness.cli.micro import run_micro
-    from harness.config_file import kind_of, load
+    from harness.config.file import kind_of, load
     from harness.errors import ConfigError
 
     path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
@@ -76,7 +76,7 @@ def command(
 
     from harness.hosts.vllm import resolve_model
     from harness.hosts.vllm_v0 import go_where_it_is
-    from harness.records import RunFolder
+    from harness.records.folder import RunFolder
 
     resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
     if loaded.experiment.host.kind == "vllm_v0":
@@ -100,9 +100,9 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     """Print the table, then draw."""
     from rich.console import Console
 
-    from harness.analysis import summarise
+    from harness.analysis.summarise import summarise
     from harness.cli.output import drawing
-    from harness.records import read_run
+    from harness.records.folder import read_run
     from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary
 
@@ -126,12 +126,12 @@ def execute(
     flamegraphs: bool = False,
 ) -> Outcome:
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
-    from harness.analysis import scope_half_width_us
+    from harness.analysis.summarise import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
-    from harness.experiment import Run
     from harness.hosts.vllm import VllmHost, resolve_model
     from harness.hosts.vllm_v0 import VllmV0Host
-    from harness.records import RunReader
+    from harness.records.folder import RunReader
+    from harness.running.run import Run
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
@@ -151,7 +151,7 @@ def execute_launches(
 ) -> Outcome:
     """Run a config launch by launch, each in a process of its own that shows its own progress."""
     from harness.digits import duration
-    from harness.launches import Launches
+    from harness.running.launches import Launches
 
     def announce(number: int, planned: int, left_s: float | None) -> None:
         left = "" if left_s is None else f", about {duration(left_s)} left"
@@ -163,7 +163,7 @@ def execute_launches(
 
 def _tested() -> str:
     """One line on this machine's last selftest."""
-    from harness.machine import describe_machine
-    from harness.selftest import describe, last_result
+    from harness.records.machine import describe_machine
+    from harness.selftest.planted import describe, last_result
 
     return describe(last_result(describe_machine()["cpu"]), dt.datetime.now(dt.UTC))

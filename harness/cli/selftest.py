@@ -14,8 +14,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.config_file import Loaded
-    from harness.selftest import SelftestResult
+    from harness.config.file import Loaded
+    from harness.selftest.planted import SelftestResult
 
 __all__ = ["command"]
 
@@ -39,12 +39,12 @@ def command(
 
     Exit status: 0 if they are, else 1.
     """
-    from harness.config_file import load
+    from harness.config.file import load
 
     asked = load(config, overrides)
 
     from harness.hosts.vllm_v0 import go_where_it_is
-    from harness.records import RunFolder, read_run
+    from harness.records.folder import RunFolder, read_run
 
     if asked.experiment.host.kind == "vllm_v0":
         go_where_it_is()
@@ -56,7 +56,7 @@ def command(
     from harness.cli.run import execute
     from harness.digits import significant
     from harness.report.table import format_interval
-    from harness.selftest import evaluate, plan, remember
+    from harness.selftest.planted import evaluate, plan, remember
 
     loaded, delays = plan(asked, seconds)
     outcome = execute(loaded, folder, verbose, ["python", "-m", "harness", *sys.argv[1:]])
@@ -102,8 +102,14 @@ def _print_usual_way(
 ) -> None:
     from rich.table import Table
 
-    from harness.records import RunFolder
-    from harness.usual_way import ITERATIONS, PLANTED_US, latency_pairs, paired_with_vocabulary, separate_run_pairs
+    from harness.records.folder import RunFolder
+    from harness.selftest.usual_way import (
+        ITERATIONS,
+        PLANTED_US,
+        latency_pairs,
+        paired_with_vocabulary,
+        separate_run_pairs,
+    )
 
     def announce(text: str) -> None:
         click.echo(text, err=True)

@@ -1,7 +1,7 @@
 """Look further into a run than its report does: `python -m harness.examples.look_further RUN`.
 
-`harness.load_run` gives pandas frames; what they hold is in `harness.frames.LoadedRun`. Here: what the report says of
-the scope, then whether the difference grows over a pass, and in which steps it is largest.
+`harness.load_run` gives pandas frames; what they hold is in `harness.analysis.frames.LoadedRun`. Here: what the report
+says of the scope, then whether the difference grows over a pass, and in which steps it is largest.
 """
 
 from __future__ import annotations

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.instrument.calibration import Calibration
     from harness.instrument.instrument import PassKind
-    from harness.workload import Request
+    from harness.instrument.instrumentation import Instrumentation
+    from harness.workload.requests import Request
 
-__all__ = ["ArmSpec", "Host", "HostInfo", "PassResult"]
-
-ArmSpec: TypeAlias = tuple[str, str, int | None]
-"""An arm's name, its reference (empty for native), and a delay in nanoseconds planted behind each call, or None."""
+__all__ = ["Host", "HostInfo", "PassResult"]
 
 
 @dataclass(frozen=True)
@@ -72,19 +70,8 @@ class Host(Protocol):
         """Start the engine."""
         ...
 
-    def install(
-        self,
-        seam: str,
-        arms: Sequence[ArmSpec],
-        probes: Sequence[str],
-        scope: str,
-        sync: bool = False,
-        nvtx: bool = False,
-    ) -> Calibration:
-        """Find every target and load every arm, and measure what a probe costs there.
-
-        `sync` has each probed call wait for the device; `nvtx` puts ranges around scope and arms.
-        """
+    def install(self, instrumentation: Instrumentation) -> Calibration:
+        """Find every target and load every arm, and measure what a probe costs there."""
         ...
 
     def run_pass(

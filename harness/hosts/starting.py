@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import ConfigError
-from harness.machine import native_bfloat16
+from harness.records.machine import native_bfloat16
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

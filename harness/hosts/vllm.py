@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 from harness import errors
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
+from harness.hosts.stack_chunk import call_in_large_chunk
 from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, one_line
 from harness.instrument.calibration import Calibration
-from harness.roomy import with_room
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness import config
-    from harness.hosts.base import ArmSpec
+    from harness.config.experiment import Host as HostConfig
     from harness.instrument.instrument import PassKind
-    from harness.workload import Request
+    from harness.instrument.instrumentation import Instrumentation
+    from harness.workload.requests import Request
 
 __all__ = ["VllmHost", "engine_environment", "merge_workers", "resolve_model"]
 
@@ -40,7 +40,7 @@ ENGINE_DEFAULTS: Final[dict[str, Any]] = {
 """Engine arguments that are set where the config does not say otherwise."""
 
 
-def engine_environment(host: config.Host, engine: dict[str, Any]) -> dict[str, str]:
+def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, str]:
     """The environment variables that the engine is started with; they must be set before torch is imported."""
     env = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if host.process == "in_process" else "1",
@@ -59,7 +59,7 @@ def engine_environment(host: config.Host, engine: dict[str, Any]) -> dict[str, s
     return {**env, **host.env}
 
 
-def _on_cpu(host: config.Host) -> bool:
+def _on_cpu(host: HostConfig) -> bool:
     return host.device == "cpu" or (host.device == "auto" and _is_cpu_build())
 
 
@@ -97,7 +97,7 @@ class VllmHost:
         engine: arguments for `vllm.LLM`, passed on untouched (the model's path already resolved).
     """
 
-    def __init__(self, host: config.Host, engine: dict[str, Any]) -> None:
+    def __init__(self, host: HostConfig, engine: dict[str, Any]) -> None:
         self._config = host
         self._dtype = dtype_default(engine) if _on_cpu(host) else {}
         self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine, "worker_extension_cls": EXTENSION}
@@ -155,17 +155,9 @@ class VllmHost:
             **{key: facts[key] for key in named & facts.keys()},
         )  # fmt: skip
 
-    def install(
-        self,
-        seam: str,
-        arms: Sequence[ArmSpec],
-        probes: Sequence[str],
-        scope: str,
-        sync: bool = False,
-        nvtx: bool = False,
-    ) -> Calibration:
+    def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm in each worker; the first worker's probe cost."""
-        costs = self._rpc("harness_install", seam, [list(arm) for arm in arms], list(probes), scope, sync, nvtx)
+        costs = self._rpc("harness_install", instrumentation.as_dict())
         return Calibration(**costs[0])
 
     def run_pass(
@@ -181,7 +173,7 @@ class VllmHost:
         ]
         self._rpc("harness_begin", kind, [int(arm) for arm in schedule], [bool(step) for step in probed])
         if self._processes is None:
-            outputs = with_room(self._llm.generate, prompts, params, use_tqdm=False)
+            outputs = call_in_large_chunk(self._llm.generate, prompts, params, use_tqdm=False)
         else:
             outputs = self._processes.call(self._generate_together, prompts, params)
         records = merge_workers(self._rpc("harness_end"))

@@ -1,7 +1,7 @@
 """vLLM's own latency benchmark with an arm in it: what one would do without this project, for comparison.
 
 Run in a process of its own: `python -m harness.hosts.vllm_latency SPEC.json`, the specification being what
-`harness.usual_way` writes. The arm is put in as bare passes have it, without probes, and stays.
+`harness.selftest.usual_way` writes. The arm is put in as bare passes have it, without probes, and stays.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ def run(spec: dict[str, Any]) -> None:
 
         def __init__(self, **engine_args: Any) -> None:
             super().__init__(**engine_args)
-            arm = ["arm", spec["reference"], spec["delay_ns"]]
             for method, args in (
-                ("harness_install", (spec["seam"], [arm], [], spec["scope"])),
+                ("harness_install", (spec["instrumentation"],)),
                 ("harness_begin", ("bare", [0], [])),
             ):
                 for answer in self.collective_rpc(method, args=args):

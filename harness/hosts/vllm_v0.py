@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import ConfigError, HostError
 from harness.hosts.base import HostInfo, PassResult
+from harness.hosts.stack_chunk import call_in_large_chunk
 from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, engine_dtype, one_line
-from harness.roomy import with_room
+from harness.instrument.ptrace import admit_tracers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness import config
-    from harness.hosts.base import ArmSpec
+    from harness.config.experiment import Host as HostConfig
     from harness.instrument.calibration import Calibration
     from harness.instrument.instrument import Instrument, PassKind
-    from harness.workload import Request
+    from harness.instrument.instrumentation import Instrumentation
+    from harness.workload.requests import Request
 
 __all__ = ["VERSION", "VllmV0Host", "go_where_it_is", "interpreter", "is_here", "is_set_up"]
 
@@ -99,7 +100,7 @@ class VllmV0Host:
         engine: arguments for vLLM's `EngineArgs`, passed on untouched (the model's path already resolved).
     """
 
-    def __init__(self, host: config.Host, engine: dict[str, Any]) -> None:
+    def __init__(self, host: HostConfig, engine: dict[str, Any]) -> None:
         self._config = host
         self._dtype = dtype_default(engine)
         self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine}
@@ -189,21 +190,13 @@ class VllmV0Host:
     def _worker(self) -> Any:
         return self._engine.model_executor.driver_worker
 
-    def install(
-        self,
-        seam: str,
-        arms: Sequence[ArmSpec],
-        probes: Sequence[str],
-        scope: str,
-        sync: bool = False,
-        nvtx: bool = False,
-    ) -> Calibration:
+    def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm, and measure what a probe costs."""
         from harness.instrument.instrument import Instrument
         from harness.instrument.loops import V0Loop
 
         loop = V0Loop(self._worker)
-        self._instrument = Instrument(loop.runner, seam, arms, probes, scope, loop=loop, sync=sync, nvtx=nvtx)
+        self._instrument = Instrument(loop.runner, instrumentation, loop=loop)
         return self._instrument.calibrate()
 
     def run_pass(
@@ -213,7 +206,7 @@ class VllmV0Host:
         assert self._instrument is not None  # noqa: S101 (install comes first)
         self._as_at_first()
         self._instrument.begin(kind, schedule, probed)
-        tokens = with_room(self._serve, requests)
+        tokens = call_in_large_chunk(self._serve, requests)
         return PassResult(tokens=tokens, **self._instrument.end())
 
     def _as_at_first(self) -> None:
@@ -247,8 +240,6 @@ class VllmV0Host:
 
     def admit_profiler(self) -> int:
         """Let a profiler attach to this process."""
-        from harness.pyspy import admit_tracers
-
         admit_tracers()
         return os.getpid()
 

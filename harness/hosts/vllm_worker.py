@@ -16,8 +16,9 @@ import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_d
 from harness.errors import HarnessError
 from harness.hosts.starting import engine_dtype
 from harness.instrument.instrument import Instrument
+from harness.instrument.instrumentation import Instrumentation
 from harness.instrument.loops import loop_of
-from harness.pyspy import admit_tracers
+from harness.instrument.ptrace import admit_tracers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -73,18 +74,9 @@ class WorkerExtension:
         }
 
     @_answer
-    def harness_install(
-        self,
-        seam: str,
-        arms: Sequence[Sequence[Any]],
-        probes: Sequence[str],
-        scope: str,
-        sync: bool = False,
-        nvtx: bool = False,
-    ) -> dict[str, Any]:
+    def harness_install(self, instrumentation: dict[str, Any]) -> dict[str, Any]:
         """Find every target and load every arm; nothing is replaced yet. Gives the cost of a probe."""
-        triples = [(name, reference, delay_ns) for name, reference, delay_ns in arms]
-        self._harness = Instrument(self.model_runner, seam, triples, probes, scope, sync=sync, nvtx=nvtx)
+        self._harness = Instrument(self.model_runner, Instrumentation.from_dict(instrumentation))
         return self._harness.calibrate().as_dict()
 
     @_answer

@@ -33,6 +33,8 @@ from harness.seams import SEAMS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from harness.instrument.instrumentation import Instrumentation
+
 __all__ = ["Instrument", "PassKind"]
 
 PassKind = Literal["probed", "bare", "mixed", "check", "count", "device", "trace"]
@@ -46,28 +48,19 @@ class Instrument:
 
     Args:
         runner: vLLM's model runner (or anything with the same methods and state).
-        seam: name of the seam, as in `harness.seams.SEAMS`.
-        arms: (name, reference, planted delay in nanoseconds or None); an empty reference stands for the host's
-            own implementation.
-        probes: dotted names, and the seam's own short name.
-        scope: the runner's methods inside which time counts, joined by `+`.
+        instrumentation: what is swapped and timed.
+        clock: gives nanoseconds.
         loop: how the runner goes through a step; found by itself for vLLM's V1 and V2 runners.
-        sync: wait for the device at the end of each probed call, before its clock stops.
-        nvtx: put NVTX ranges around the scope and each arm's function, in every pass.
     """
 
     def __init__(
         self,
         runner: Any,
-        seam: str,
-        arms: Sequence[tuple[str, str, int | None]],
-        probes: Sequence[str],
-        scope: str,
+        instrumentation: Instrumentation,
         clock: Callable[[], int] = time.perf_counter_ns,
         loop: Loop | None = None,
-        sync: bool = False,
-        nvtx: bool = False,
     ) -> None:
+        seam, arms, scope = instrumentation.seam, instrumentation.arms, instrumentation.scope
         self._loop = loop or loop_of(runner)
         self._clock = clock
         self._scopes = Scopes(runner, scope)
@@ -76,17 +69,17 @@ class Instrument:
         self.arm_names = [name for name, *_ in arms]
         implementations = [load_arm(name, reference) if reference else None for name, reference, _ in arms]
 
-        self._ledger = Ledger(clock, synchronizer(runner) if sync else None)
-        self.probe_names = list(probes)
+        self._ledger = Ledger(clock, synchronizer(runner) if instrumentation.sync else None)
+        self.probe_names = list(instrumentation.probes)
         self._targets: list[tuple[int, Target]] = []
         seam_slot = self._resolve_probes(spec.probe)
 
-        self._around_scope = functools.partial(ranged, f"harness: scope {scope}") if nvtx else None
+        self._around_scope = functools.partial(ranged, f"harness: scope {scope}") if instrumentation.nvtx else None
         self._swaps = Swaps(
             self._sites,
             [(name, made, delay_ns) for (name, _, delay_ns), made in zip(arms, implementations, strict=True)],
             clock,
-            lambda name, function: ranged(f"harness: {seam}={name}", function) if nvtx else function,
+            lambda name, function: ranged(f"harness: {seam}={name}", function) if instrumentation.nvtx else function,
             functools.partial(self._ledger.probe, seam_slot) if seam_slot else None,
         )
         freeze_heap()

@@ -18,7 +18,7 @@ from patches import conversions
 from patches.conversions import INT64
 
 if TYPE_CHECKING:
-    from harness.micro.config import Concat, Operations, Sizes
+    from harness.config.micro import Concat, Operations, Sizes
 
 __all__ = ["build_rows", "choose_device", "has_gpu"]
 

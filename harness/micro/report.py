@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.micro.claims import claims
 from harness.micro.results import read_micro
 from harness.micro.tables import build_micro_table
-from harness.records import RunFolder
+from harness.records.folder import RunFolder
 from harness.report.facts import machine_facts
 from harness.report.markdown import table_lines
 from harness.report.terminal import table_parts

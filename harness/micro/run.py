@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness import machine
+from harness.config.micro import Sizes
 from harness.errors import HarnessError
-from harness.experiment import INTERRUPTED, Outcome, facts_at_end, now
 from harness.micro.benchmarks import build_rows, choose_device, has_gpu
-from harness.micro.config import Sizes
 from harness.micro.measure import measure_row
 from harness.micro.results import MICRO_SCHEMA, Results
+from harness.records import machine
+from harness.running.run import INTERRUPTED, Outcome, facts_at_end, now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.micro.config import Concat, Operations
-    from harness.records import RunFolder
-    from harness.stages import Observer
+    from harness.config.micro import Concat, Operations
+    from harness.records.folder import RunFolder
+    from harness.running.observer import Observer
 
 __all__ = ["MicroRun"]
 

@@ -1,16 +1,20 @@
-"""Reports: made from a run's folder alone; they measure nothing and import neither torch nor vLLM."""
+"""Report: from numbers to the terminal, Markdown, HTML, plots and flamegraphs; it measures nothing.
+
+Takes a `Summary`, made from a run's folder alone; gives text, and files beside the records.
+May import analysis and what is below it that only describes; neither torch nor vLLM.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Final
 
-from harness.records import RunFolder, read_run
+from harness.records.folder import RunFolder, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from harness.summary import Summary
+    from harness.analysis.summary import Summary
 
 __all__ = ["write_reports"]
 
@@ -36,7 +40,7 @@ def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
         RecordsError: the folder holds no run, or cannot be written.
     """
     # Imported here, or the table on the terminal would wait for what draws.
-    from harness.analysis import summarise
+    from harness.analysis.summarise import summarise
     from harness.report.flamegraph import flamegraph_files
     from harness.report.html import render_html
     from harness.report.markdown import render_markdown

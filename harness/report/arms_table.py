@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.metrics import SCOPE, STEP
 from harness.report.table import FLOOR, Column, Table, format_estimate, format_interval, number, unmeasured
 from harness.seams import AA
-from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.statistics import Interval
-    from harness.summary import Summary
+    from harness.analysis.statistics import Interval
+    from harness.analysis.summary import Summary
 
 __all__ = ["EQUAL", "build_arms_table"]
 

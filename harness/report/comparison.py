@@ -10,13 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console
 from rich.text import Text
 
+from harness.analysis.metrics import SCOPE, STEP
 from harness.report.markdown import table_lines
 from harness.report.table import Column, Table, format_interval
 from harness.report.terminal import whole_table
-from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
-    from harness.compare import Row, RunComparison
+    from harness.analysis.compare import Row, RunComparison
 
 __all__ = ["FORMATS", "render_comparison"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.drift import LEVEL, MACHINE, SHARE
 from harness.digits import significant
-from harness.drift import LEVEL, MACHINE, SHARE
 from harness.report.table import format_interval
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.drift import LevelShift
-    from harness.summary import Summary
+    from harness.analysis.drift import LevelShift
+    from harness.analysis.summary import Summary
 
 __all__ = [
     "command_line",

@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness.config import place_of
+from harness.config.experiment import place_of
 from harness.report.speedscope import speedscope
-from harness.stacks import ENTRY, SEAM, change, match, merge
+from harness.sampling.stacks import ENTRY, SEAM, change, match, merge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from harness.sampled import Flame
-    from harness.stacks import Change, Node
-    from harness.summary import Summary
+    from harness.analysis.summary import Summary
+    from harness.sampling.sampled import Flame
+    from harness.sampling.stacks import Change, Node
 
 __all__ = ["FlameFile", "flamegraph_files", "render_difference", "render_flamegraph"]
 

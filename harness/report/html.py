@@ -28,9 +28,9 @@ from harness.seams import AA, NATIVE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.analysis.summary import Summary
     from harness.report.flamegraph import FlameFile
     from harness.report.plots import Plot
-    from harness.summary import Summary
 
 __all__ = ["render_html"]
 

@@ -16,8 +16,8 @@ from harness.seams import AA, NATIVE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.analysis.summary import Summary
     from harness.report.table import Column, Table
-    from harness.summary import Summary
 
 __all__ = ["render_markdown", "table_lines"]
 

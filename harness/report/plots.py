@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from harness.summary import Summary
+    from harness.analysis.summary import Summary
 
 __all__ = [
     "COLOURS",

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
+    from harness.analysis.summary import Summary
     from harness.report.table import Table
-    from harness.summary import Summary
 
 __all__ = ["print_screen", "where_the_report_is"]
 

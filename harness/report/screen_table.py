@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.metrics import SCOPE
 from harness.report.table import FLOOR, Column, Table, build_differences, build_totals, format_estimate
 from harness.seams import AA
-from harness.summary import SCOPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.summary import Summary
+    from harness.analysis.summary import Summary
 
 __all__ = ["FIRST_ARMS", "GAP", "LEAST_NAME", "build_screen_table", "by_interest", "shortened"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from harness.ablation import DEFINITION, published_beside_measured
+from harness.analysis.ablation import DEFINITION, published_beside_measured
 from harness.report.table import Column, Table, build_shape_table, count, format_interval
 
 if TYPE_CHECKING:
-    from harness.statistics import Interval
-    from harness.summary import Summary
+    from harness.analysis.statistics import Interval
+    from harness.analysis.summary import Summary
 
 __all__ = ["build_ablation_table", "build_counter_table", "build_device_table", "build_sampling_table", "side_tables"]
 

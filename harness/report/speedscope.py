@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from harness.sampled import Flame
+    from harness.sampling.sampled import Flame
 
 __all__ = ["speedscope"]
 

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.metrics import REST, SCOPE, STEP, SUM
 from harness.seams import AA
-from harness.summary import REST, SCOPE, STEP, SUM
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.statistics import Interval
-    from harness.summary import ArmSummary, ProbeTotals, Summary
+    from harness.analysis.statistics import Interval
+    from harness.analysis.summary import ArmSummary, ProbeTotals, Summary
 
 __all__ = [
     "DAGGER",

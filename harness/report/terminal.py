@@ -17,8 +17,8 @@ from harness.seams import AA, NATIVE
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.analysis.summary import Summary
     from harness.report.table import Column, Table
-    from harness.summary import Summary
 
 __all__ = ["print_summary", "table_parts", "whole_table"]
 

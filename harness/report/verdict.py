@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.metrics import SCOPE, STEP
 from harness.digits import significant
 from harness.report.facts import untested, withheld
 from harness.report.table import build_totals
 from harness.seams import AA
-from harness.summary import SCOPE, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.summary import Comparison, Summary
+    from harness.analysis.summary import Comparison, Summary
 
 __all__ = ["NAMED", "doubts", "struck", "verdict_sentence"]
 

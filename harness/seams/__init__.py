@@ -1,7 +1,7 @@
 """Seams: places in the host where an implementation can be swapped, each with its contract.
 
-This table is all that the command line needs to know of them; the code of a seam is imported only inside
-the engine's process. To add a seam: a module here with `sites(runner)`, its arms in `patches/`, a row below.
+Takes a model runner; gives the sites where an arm is put in. The table below is all that a config needs of it.
+May import errors; a seam's own code is imported only inside the engine's process.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Seam:
         name: as written in a config.
         summary: one line for `harness list`.
         probe: the short name under which configs and tables show the function that is swapped.
-        places: where it is, by generation of model runners (`config.Host.generation`).
+        places: where it is, by generation of model runners (`config.experiment.Host.generation`).
     """
 
     name: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness import config
+from harness.config.experiment import Host as HostConfig
 from harness.hosts.vllm import VllmHost, resolve_model
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class SharedHost(VllmHost):
 @pytest.fixture(scope="session")
 def host() -> Iterator[SharedHost]:
     model = resolve_model("models/one-layer-llama", CONFIG.parent)
-    shared = SharedHost(config.Host(model_runner="v1"), {"model": model, **ENGINE})
+    shared = SharedHost(HostConfig(model_runner="v1"), {"model": model, **ENGINE})
     shared.start()
     yield shared
     shared.stop_for_good()

@@ -16,12 +16,12 @@ import psutil
 import pytest
 
 from harness import cli
-from harness.config_file import load
-from harness.pyspy import PERMISSION
-from harness.records import read_run
-from harness.usual_way import _latency_spec
+from harness.config.file import load
+from harness.records.folder import read_run
+from harness.sampling.pyspy import PERMISSION
+from harness.selftest.usual_way import _latency_spec
 from tests.processes import finish, session_of, until
-from tests.test_pyspy import REFUSED
+from tests.sampling.test_pyspy import REFUSED
 
 if TYPE_CHECKING:
     import subprocess

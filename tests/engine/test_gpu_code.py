@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from harness.frames import load_run
+from harness.analysis.frames import load_run
 from tests.processes import HANG_S
 
 if TYPE_CHECKING:
-    from harness.frames import LoadedRun
+    from harness.analysis.frames import LoadedRun
 
 pytestmark = pytest.mark.engine
 

@@ -11,20 +11,22 @@ import jsonschema
 import pytest
 import torch
 
-from harness import config, errors
-from harness.config_file import load
+from harness import errors
+from harness.config.experiment import Host as HostConfig
+from harness.config.file import load
 from harness.doctor import examine_config, examine_engine, examine_generations
-from harness.experiment import Run
 from harness.hosts.vllm import VllmHost
-from harness.records import RunFolder, read_run
+from harness.instrument.instrumentation import Instrumentation
+from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
+from harness.running.run import Run
+from harness.running.trial import describe, forecast, plan_trial
+from harness.sampling.stacks import ENTRY, PLANTED, SEAM, match, merge
 from harness.seams import AA, SEAMS
-from harness.stacks import ENTRY, PLANTED, SEAM, match, merge
-from harness.trial import describe, forecast, plan_trial
-from harness.workload import Request, build
+from harness.workload.requests import Request, build
 from patches.slot_mapping import Numpy
 from tests.engine.conftest import CONFIG
-from tests.test_pyspy import attaches
+from tests.sampling.test_pyspy import attaches
 
 pytestmark = pytest.mark.engine
 
@@ -59,7 +61,7 @@ def requests(*lengths: tuple[int, int]) -> list[Request]:
 
 
 def install(host, arms=ARMS, probes=PROBES) -> list[str]:
-    host.install("slot_mapping", arms, probes, SCOPE)
+    host.install(Instrumentation("slot_mapping", arms, probes, SCOPE))
     return [name for name, *_ in arms]
 
 
@@ -205,13 +207,13 @@ def test_what_cannot_be_installed_is_said_across_the_rpc(host, untouched, change
 
 def test_an_unknown_engine_argument_is_refused_with_the_nearest(host) -> None:
     with pytest.raises(errors.ConfigError, match=r"engine.max_modl_len: vLLM .* did you mean 'max_model_len'"):
-        VllmHost(config.Host(), {"model": "x", "max_modl_len": 3}).start()
+        VllmHost(HostConfig(), {"model": "x", "max_modl_len": 3}).start()
 
 
 def test_a_device_that_this_vllm_is_not_for_is_refused(host) -> None:
     other = "cuda" if host.start().device == "cpu" else "cpu"
     with pytest.raises(errors.ConfigError, match=f"host.device: {other} was asked for"):
-        VllmHost(config.Host(device=other), {"model": "x"}).start()
+        VllmHost(HostConfig(device=other), {"model": "x"}).start()
 
 
 def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
@@ -328,7 +330,7 @@ def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, 
 
 
 def test_a_trial_tells_of_the_run(host, untouched, silent, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("harness.trial.TRIAL_S", 0.1)
+    monkeypatch.setattr("harness.running.trial.TRIAL_S", 0.1)
     loaded = load(CONFIG, ["workload.requests=4", "workload.prompt_tokens=16", "workload.output_tokens=10"])
     run = Run(plan_trial(loaded), host, RunFolder(tmp_path / "run"), silent)
     assert (run.execute().status, run.facts["arms_measured"]) == ("complete", ["list", AA])

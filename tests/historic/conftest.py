@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness import config
+from harness.config.experiment import Host as HostConfig
 from harness.hosts.v0.substitutes import import_vllm
 from harness.hosts.vllm import resolve_model
 from harness.hosts.vllm_v0 import VllmV0Host
-from harness.workload import Request
+from harness.workload.requests import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ ENGINE: dict[str, Any] = {"model": MODEL, "max_model_len": 256, "max_num_seqs": 
 
 @contextlib.contextmanager
 def started(**engine: Any) -> Iterator[VllmV0Host]:
-    host = VllmV0Host(config.Host(kind="vllm_v0"), {**ENGINE, **engine})
+    host = VllmV0Host(HostConfig(kind="vllm_v0"), {**ENGINE, **engine})
     host.start()
     try:
         yield host

@@ -6,9 +6,9 @@ import json
 import subprocess
 import sys
 
-from harness.frames import load_run
+from harness.analysis.frames import load_run
 from tests.processes import HANG_S
-from tests.test_pyspy import REFUSED
+from tests.sampling.test_pyspy import REFUSED
 
 
 def test_a_run_is_measured_reported_and_held_against_what_was_published(tmp_path) -> None:

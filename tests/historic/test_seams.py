@@ -8,8 +8,9 @@ import pytest
 import vllm.attention.backends.flash_attn as backend
 import vllm.worker.model_runner as model_runner
 
-from harness.config_file import load
+from harness.config.file import load
 from harness.doctor import examine_historic
+from harness.instrument.instrumentation import Instrumentation
 from harness.seams import SEAMS
 from tests.historic.conftest import CONFIG, requests, started
 
@@ -29,7 +30,7 @@ def probes(seam: str) -> list[str]:
 def installed(host, seam: str, *more: tuple[str, str]) -> list[str]:
     """Install all arms of a seam; their names."""
     chosen = arms(seam, *more)
-    host.install(seam, chosen, probes(seam), SCOPE)
+    host.install(Instrumentation(seam, chosen, probes(seam), SCOPE))
     return [name for name, *_ in chosen]
 
 
@@ -229,7 +230,7 @@ def test_the_seams_function_by_its_full_name_is_the_seam(host, module) -> None:
     """As a probe of its own it would be bound over the arm while the scope is open: every arm would time native."""
     name = f"vllm.attention.backends.{module}.compute_slot_mapping"
     chosen = arms("slot_mapping")
-    host.install("slot_mapping", chosen, [name, "torch.cat"], SCOPE)
+    host.install(Instrumentation("slot_mapping", chosen, [name, "torch.cat"], SCOPE))
     index = [arm for arm, *_ in chosen].index("array")
     columns = host.run_pass("probed", [index], requests(3)).columns
     assert columns["torch.cat.calls"] == [1] * 8

@@ -1,0 +1,194 @@
+"""Two runs or more, side by side: what differs between them, and what can be said about it.
+
+Runs are separate launches, and what a process draws once is not in the spread within a launch. So a difference between
+runs gets an interval only from launches: each launch gives one figure, and Welch's t-test (1947) compares them; it
+takes three launches a side (Kalibera & Jones 2013; Georges et al. 2007). Runs that did other work are not compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from harness.analysis.measured import arm_values
+from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.statistics import Interval, joint_confidence, typical_sum, verdict, welch
+from harness.analysis.summarise import summarise
+from harness.records.agreement import SIGNATURE
+from harness.records.folder import read_run
+from harness.seams import AA
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.analysis.summary import Summary
+    from harness.records.folder import Records
+
+__all__ = ["Difference", "Row", "RunComparison", "compare_runs"]
+
+MIN_LAUNCHES: Final = 3
+IGNORED: Final = frozenset({"load_average"})
+"""What differs between any two runs, and says nothing."""
+CONTROLS: Final = ("passes", "seconds", "until", "launches", "seed")
+"""Of the protocol: how long and in which order was measured, and not what."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not the same in all runs: where it stands, and its value in each."""
+
+    category: str
+    key: str
+    values: list[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm's metric in a run against the first run.
+
+    `first_us` and `other_us` are a step's, the mean over launches; the interval is None where there are too few.
+    """
+
+    run: str
+    arm: str
+    metric: str
+    first_us: float
+    other_us: float
+    difference_us: Interval | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """What a comparison shows. `refusals` say why there are no verdicts, or what they cannot tell."""
+
+    names: list[str]
+    launches: list[int]
+    differences: list[Difference]
+    refusals: list[str]
+    rows: list[Row]
+    confidence_each: float
+    margin: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"schema": 1, **asdict(self)}
+
+
+def compare_runs(folders: Sequence[Path]) -> RunComparison:
+    """Compare each run with the first one.
+
+    Raises:
+        RecordsError: a folder holds no run.
+    """
+    all_records = [read_run(folder) for folder in folders]
+    summaries = [summarise(records) for records in all_records]
+    names = [folder.name or str(folder) for folder in folders]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in folders]
+    runs = [records.run for records in all_records]
+    differences = _differences(runs)
+    launches = [max(len(records.launches), 1) for records in all_records]
+    refusals = _refusals(names, runs, summaries, launches, differences)
+    same_work = [runs[0].get("steps", {}).get(key) for key in SIGNATURE]
+    figures = [_figures(records) for records in all_records]
+    pairs = [
+        (index, arm, metric)
+        for index in range(1, len(runs))
+        if [runs[index].get("steps", {}).get(key) for key in SIGNATURE] == same_work
+        for arm in figures[0]
+        if arm in figures[index] and arm != AA
+        for metric in (SCOPE, *runs[0]["config"]["probes"], STEP)
+        if metric in figures[0][arm] and metric in figures[index][arm]
+        and (figures[0][arm][metric].any() or figures[index][arm][metric].any())
+    ]  # fmt: skip
+    protocol = runs[0]["config"]["protocol"]
+    confidence = joint_confidence(protocol["confidence"], len(pairs))
+    rows = []
+    for index, arm, metric in pairs:
+        first, other = figures[0][arm][metric], figures[index][arm][metric]
+        enough = min(len(first), len(other)) >= MIN_LAUNCHES
+        interval = welch(other, first, confidence) if enough else None
+        judged = "no verdict"
+        if interval is not None and not (summaries[0].withheld or summaries[index].withheld):
+            judged = verdict(interval, protocol["margin"] * float(figures[0][arm][SCOPE].mean()))
+        rows.append(Row(names[index], arm, metric, float(first.mean()), float(other.mean()), interval, judged))
+    return RunComparison(names, launches, differences, refusals, rows, confidence, protocol["margin"])
+
+
+def _figures(records: Records) -> dict[str, dict[str, np.ndarray[Any, np.dtype[np.float64]]]]:
+    """By arm and metric: microseconds a step of each launch."""
+    each = [arm_values(launch, []) for launch in records.launches or [records]]
+    each = [values for values in each if values]
+    if not each:
+        return {}
+    common = [arm for arm in each[0] if all(arm in values for values in each)]
+    metrics = (SCOPE, *records.run["config"]["probes"], STEP)
+    return {
+        arm: {
+            metric: np.array([typical_sum(v[arm][metric]) / v[arm][metric].shape[-1] / 1e3 for v in each])
+            for metric in metrics
+            if all(metric in values[arm] for values in each)
+        }
+        for arm in common
+    }
+
+
+def _differences(runs: list[dict[str, Any]]) -> list[Difference]:
+    """Everything that differs, by category: versions, machine, engine, workload, protocol."""
+    sections = {
+        "versions": [{**run["versions"], "engine": run.get("host", {}).get("version", "")} for run in runs],
+        "machine": [{k: v for k, v in run["machine"].items() if k not in IGNORED} for run in runs],
+        "engine": [
+            {
+                **run["config"].get("engine", {}), **run["config"].get("host", {}),
+                **{k: run.get("host", {}).get(k, "") for k in ("runner", "device", "model")},
+            }
+            for run in runs
+        ],
+        "workload": [{**run["config"].get("workload", {}), **run.get("workload", {})} for run in runs],
+        "measured": [{k: run["config"].get(k) for k in ("seam", "scope", "probes", "baseline")} for run in runs],
+        "protocol": [run["config"]["protocol"] for run in runs],
+    }  # fmt: skip
+    found = []
+    for category, values in sections.items():
+        for key in dict.fromkeys(key for value in values for key in value):
+            shown = [_shown(value.get(key)) for value in values]
+            if len(set(shown)) > 1:
+                found.append(Difference(category, key, shown))
+    return found
+
+
+def _refusals(
+    names: list[str],
+    runs: list[dict[str, Any]],
+    summaries: list[Summary],
+    launches: list[int],
+    differences: list[Difference],
+) -> list[str]:
+    said = []
+    for name, run in zip(names[1:], runs[1:], strict=True):
+        if any(run.get("steps", {}).get(key) != runs[0].get("steps", {}).get(key) for key in SIGNATURE):
+            said.append(f"{name} did other work than {names[0]} (its steps have other batches), so it is not compared")
+    if few := [name for name, count in zip(names, launches, strict=True) if count < MIN_LAUNCHES]:
+        said.append(
+            f"no verdict with fewer than {MIN_LAUNCHES} launches a run ({', '.join(few)}): what differs between "
+            "launches cannot be told from what differs between runs; set protocol.launches to 5"
+        )
+    said += [
+        f"no verdict with {name}: its own are withheld, since its level shifted while it was measured"
+        for name, summary in zip(names, summaries, strict=True)
+        if summary.withheld
+    ]
+    causes = {each.category for each in differences} - {"workload"}
+    causes -= {"protocol"} if all(d.key in CONTROLS for d in differences if d.category == "protocol") else set()
+    if len(causes) > 1:
+        said.append(f"{', '.join(sorted(causes))} differ at once: a difference cannot be put down to one of them")
+    return said
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else str(value)

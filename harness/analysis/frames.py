@@ -1,0 +1,118 @@
+"""A run as pandas frames, for those who want to look further than the report does.
+
+from harness import load_run
+
+run = load_run("reports/reference/slot_mapping-cpu")
+run.comparisons.query("metric == 'scope'")[["arm", "us", "low_us", "high_us", "verdict"]]
+run.steps.groupby(["arm", "step"])["scope.total_ns"].median()
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness.analysis.summarise import summarise
+from harness.records.folder import read_run
+
+if TYPE_CHECKING:
+    from harness.analysis.statistics import Interval
+    from harness.analysis.summary import Summary
+    from harness.records.folder import Records
+
+__all__ = ["LoadedRun", "comparisons_frame", "load_run"]
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a run measured, and what it came to.
+
+    Attributes:
+        run: run.json: config, versions, machine, how it went.
+        summary: all that the report shows, as dataclasses.
+        steps: one row a (launch, pass, step): `arm`, `probed`, the batch (`num_reqs`, `num_tokens`, `num_prefills`),
+            `execute_ns` and `sample_ns` (together the step), `gc_collections`, `page_faults`, `involuntary_switches`;
+            of probed steps `scope.total_ns` and, of each probe, `NAME.calls`, `NAME.total_ns`, `NAME.self_ns`, as
+            timed.
+        arms: one row an arm and API (a probe, `rest`, `scope` or `step`): `calls` and `ms` a pass, corrected for the
+            probes' cost.
+        comparisons: one row an (arm, metric): the difference to the baseline a step, `us` with `low_us` and `high_us`,
+            and the verdict.
+        shapes: the same for the scope by batch shape.
+        counters: one row an arm: counts a step (ATen dispatches, copies to the device and their bytes).
+        device: on a GPU one row a (arm, pass, step) by its own clock: `device_gap_ns`, `device_scope_ns`,
+            `device_step_ns` (`instrument.device.DeviceClock.take`); empty without one.
+    """
+
+    run: dict[str, Any]
+    summary: Summary
+    steps: pd.DataFrame
+    arms: pd.DataFrame
+    comparisons: pd.DataFrame
+    shapes: pd.DataFrame
+    counters: pd.DataFrame
+    device: pd.DataFrame
+
+
+def load_run(folder: str | Path) -> LoadedRun:
+    """Read a run's folder.
+
+    Raises:
+        RecordsError: it holds no run.
+    """
+    records = read_run(Path(folder))
+    summary = summarise(records)
+    return LoadedRun(
+        run=records.run,
+        summary=summary,
+        steps=_steps(records),
+        arms=_arms(summary),
+        comparisons=comparisons_frame(summary),
+        shapes=pd.DataFrame(
+            [
+                {"shape": s.shape, "steps": s.steps, "arm": s.arm, **_us(s.per_step_us), "verdict": s.verdict}
+                for s in summary.shapes
+            ]
+        ),
+        counters=pd.DataFrame.from_dict(summary.counters, orient="index").rename_axis("arm").reset_index(),
+        device=pd.DataFrame((records.launches or [records])[0].device),
+    )
+
+
+def comparisons_frame(summary: Summary) -> pd.DataFrame:
+    """One row an (arm, metric), as `LoadedRun.comparisons`."""
+    rows = [
+        {"arm": c.arm, "baseline": c.baseline, "metric": c.metric, **_us(c.per_step_us), "verdict": c.verdict}
+        for c in summary.comparisons
+    ]
+    return pd.DataFrame(rows, columns=["arm", "baseline", "metric", "us", "low_us", "high_us", "verdict"])
+
+
+def _us(interval: Interval) -> dict[str, float]:
+    return {"us": interval.estimate, "low_us": interval.low, "high_us": interval.high}
+
+
+def _steps(records: Records) -> pd.DataFrame:
+    if not records.launches:
+        return records.frame
+    frames = [launch.frame.assign(launch=number) for number, launch in enumerate(records.launches, start=1)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _arms(summary: Summary) -> pd.DataFrame:
+    rows = []
+    for name, arm in summary.arms.items():
+        if not arm.measured:
+            continue
+        rows += [
+            {"arm": name, "API": probe, "calls": found.calls, "ms": found.corrected_self_ns / 1e6}
+            for probe, found in arm.probes.items()
+        ]
+        rows.append({"arm": name, "API": "rest", "ms": arm.corrected_residual_ns / 1e6})
+        rows.append({"arm": name, "API": "scope", "ms": arm.corrected_scope_ns / 1e6})
+        if arm.bare_step_ns is not None:
+            rows.append({"arm": name, "API": "step", "ms": arm.bare_step_ns / 1e6})
+    return pd.DataFrame(rows, columns=["arm", "API", "calls", "ms"])

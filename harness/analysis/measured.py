@@ -1,0 +1,138 @@
+"""From a run's tables to arrays: each arm's values by metric, corrected for the probes' cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from harness.analysis.exposure import PLANTED_US, planted_name
+from harness.analysis.metrics import REST, SCOPE, STEP, SUM
+from harness.analysis.statistics import corrected_self
+from harness.seams import AA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from harness.records.folder import Columns, Records
+
+    Values: TypeAlias = dict[str, NDArray[np.float64]]
+
+__all__ = ["Measured", "arm_values", "launch_values"]
+
+STEP_PARTS: Final = ("execute_ns", "sample_ns")
+"""Columns that together are the step."""
+
+
+class Measured(NamedTuple):
+    """What all launches measured, one after the other.
+
+    Attributes:
+        values: each arm's values by metric, as `arm_values`; arms that some launch has not measured are left out.
+        launches: the launch of each group, shape [groups].
+        rows: of each launch the rows of its complete groups; None where it has none.
+    """
+
+    values: dict[str, Values]
+    launches: NDArray[np.int64]
+    rows: list[Columns | None]
+
+
+def launch_values(records: Records, notes: list[str]) -> Measured:
+    """What all launches measured; what is left out is noted."""
+    if not records.launches:
+        rows = _complete_groups(records, notes)
+        values = _values(records.run, rows)
+        groups = next((len(found[SCOPE]) for found in values.values()), 0)
+        return Measured(values, np.zeros(groups, dtype=np.int64), [rows])
+    all_rows, each = [], []
+    for number, launch in enumerate(records.launches, start=1):
+        of_launch: list[str] = []
+        all_rows.append(_complete_groups(launch, of_launch))
+        each.append(_values(launch.run, all_rows[-1]))
+        notes += [f"launch {number}: {note}" for note in of_launch]
+    each = [values for values in each if values]
+    if not each:
+        return Measured({}, np.zeros(0, dtype=np.int64), all_rows)
+    common = [name for name in each[0] if all(name in values for values in each)]
+    if missing := sorted({name for values in each for name in values} - set(common)):
+        notes.append(f"not measured in every launch, so left out: {', '.join(missing)}")
+    stacked = {
+        name: {metric: np.concatenate([values[name][metric] for values in each]) for metric in each[0][name]}
+        for name in common
+    }
+    groups_of = [len(next(iter(values.values()))[SCOPE]) for values in each]
+    return Measured(stacked, np.repeat(np.arange(len(each)), groups_of), all_rows)
+
+
+def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:
+    """For each measured arm its values by metric, each of shape [groups, steps], in nanoseconds.
+
+    Metrics are corrected for the probes' own cost; `step` is there only where bare steps were measured. Raw columns
+    are there under their own names.
+    """
+    return _values(records.run, _complete_groups(records, notes))
+
+
+def _complete_groups(records: Records, notes: list[str]) -> Columns | None:
+    """Only groups in which every step met every arm, probed and bare; None where there is none."""
+    run, rows = records.run, {name: np.asarray(records.columns[name]) for name in records.columns}
+    passes = len(_measured_arms(run)) * (1 + bool(run["config"]["protocol"]["bare"]))
+    if not rows or not passes:
+        return None
+    groups, sizes = np.unique(rows["group"], return_counts=True)
+    whole = groups[sizes == passes * run["steps"]["count"]]
+    if len(whole) < len(groups):
+        notes.append(f"{len(groups) - len(whole)} of {len(groups)} groups lack a pass and are left out")
+        kept = np.isin(rows["group"], whole)
+        rows = {name: column[kept] for name, column in rows.items()}
+    return rows if len(whole) else None
+
+
+def _values(run: dict[str, Any], rows: Columns | None) -> dict[str, Values]:
+    if rows is None:
+        return {}
+    probes = list(run["config"]["probes"])
+    calibration = run["calibration"]
+    cost = float(calibration["inside_ns"]), float(calibration["outside_ns"])
+    groups = len(np.unique(rows["group"]))
+    order = np.lexsort((rows["step"], rows["group"]))  # sorted once, and not arm by arm
+    arm, probed = rows["arm"][order], rows["probed"][order]
+
+    def arrays(here: NDArray[np.bool_], names: Iterable[str]) -> Values:
+        places = order[here]
+        return {name: rows[name][places].astype(np.float64).reshape(groups, -1) for name in names}
+
+    timed = [name for name in rows if name.partition(".")[2]]
+    values = {}
+    for name in _measured_arms(run):
+        of_arm = arm == name
+        values[name] = _metrics(arrays(of_arm & probed, [*timed, *STEP_PARTS]), probes, cost)
+        if run["config"]["protocol"]["bare"]:
+            values[name][STEP] = _step_ns(arrays(of_arm & ~probed, STEP_PARTS))
+    return values
+
+
+def _measured_arms(run: dict[str, Any]) -> list[str]:
+    known = [*(arm["name"] for arm in run["config"]["arms"]), AA, *map(planted_name, PLANTED_US)]
+    return [name for name in run.get("arms_measured", []) if name in known]
+
+
+def _step_ns(values: Values) -> NDArray[np.float64]:
+    execute_ns, sample_ns = (values.pop(name) for name in STEP_PARTS)
+    return execute_ns + sample_ns
+
+
+def _metrics(values: Values, probes: list[str], cost: tuple[float, float]) -> Values:
+    """One arm's probed values: corrected times by metric, beside the raw columns."""
+    values["probed_step_ns"] = _step_ns(values)
+    inside, outside = cost
+    for metric, source in ((REST, SCOPE), *((probe, probe) for probe in probes)):
+        values[metric] = corrected_self(
+            values[f"{source}.self_ns"], values[f"{source}.calls"], values[f"{source}.nested_calls"], inside, outside
+        )
+    values[SUM] = np.sum([values[probe] for probe in probes], axis=0) if probes else np.zeros_like(values[REST])
+    values[SCOPE] = values[SUM] + values[REST]
+    return values

@@ -1,0 +1,16 @@
+"""The metrics of a comparison besides the probes, each by its name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["REST", "SCOPE", "STEP", "SUM"]
+
+SCOPE: Final = "scope"
+"""The scope, with the probed calls in it, corrected for what probing costs."""
+STEP: Final = "step"
+"""The whole step of the model runner, from bare passes: the end-to-end metric."""
+REST: Final = "rest"
+"""What of the scope is in none of the probes."""
+SUM: Final = "sum"
+"""All probes together."""

@@ -1,0 +1,119 @@
+"""Outlying steps, and what happened in them: an interrupt by another process, a garbage collection, page faults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from harness.analysis.grouping import Groups
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.records.folder import Columns
+
+__all__ = ["CAUSES", "FAR", "Cause", "Outliers", "find_outliers"]
+
+FAR: Final = 5.0
+"""Robust standard deviations above what is usual. A normal distribution has one value in three million there."""
+
+CAUSES: Final = {
+    "involuntary_switches": "another process had the core (involuntary context switch)",
+    "gc_collections": "Python collected garbage",
+    "page_faults": "more page faults than is usual in that step",
+}
+"""Column of the records, and what it means; a step with several counts under the first."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Something that may disturb a step.
+
+    `steps` outlying ones count under it; it happened in `outlying_share` of these and in `ordinary_share` of others.
+    """
+
+    event: str
+    meaning: str
+    steps: int
+    outlying_share: float
+    ordinary_share: float
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Outlying ones of all steps. `excess_share` is their time above the usual, as a share of all measured time."""
+
+    steps: int
+    outlying: int
+    excess_share: float
+    unexplained: int
+    causes: list[Cause]
+
+    def joined(self, other: Outliers) -> Outliers:
+        """These and those of another launch; shares weighed by the number of steps that they are of."""
+        ordinary, others = self.steps - self.outlying, other.steps - other.outlying
+        return Outliers(
+            self.steps + other.steps,
+            self.outlying + other.outlying,
+            _mean(self.excess_share, self.steps, other.excess_share, other.steps),
+            self.unexplained + other.unexplained,
+            [
+                Cause(
+                    a.event,
+                    a.meaning,
+                    a.steps + b.steps,
+                    _mean(a.outlying_share, self.outlying, b.outlying_share, other.outlying),
+                    _mean(a.ordinary_share, ordinary, b.ordinary_share, others),
+                )
+                for a, b in zip(self.causes, other.causes, strict=True)
+            ],
+        )
+
+
+def find_outliers(rows: Columns) -> Outliers | None:
+    """Steps that took far longer than the same step usually takes under the same arm, in the same pass' conditions.
+
+    What is compared is log(step / its median over passes), less the pass' own median: a stretch in which the machine
+    is slow is drift and no outlier. The spread is 1.4826 times the median absolute deviation of all of them.
+
+    Args:
+        rows: one row a (pass, step), as `Records.columns`.
+    """
+    step_ns = (rows["execute_ns"] + rows["sample_ns"]).astype(np.float64)
+    if not (step_ns > 0).all():
+        return None
+    same = Groups(rows["arm"], rows["probed"], rows["step"])
+    usual_ns = same.usual(step_ns)
+    residual = np.log(step_ns / usual_ns)
+    residual -= Groups(rows["pass"]).usual(residual)
+    spread = 1.4826 * float(np.median(np.abs(residual)))
+    outlying = residual > FAR * spread
+    if spread == 0:
+        return None
+    waiting = outlying.copy()
+    causes = []
+    for column, meaning in CAUSES.items():
+        more = rows[column] > same.usual(rows[column])
+        causes.append(
+            Cause(column, meaning, int((waiting & more).sum()), _share(more, outlying), _share(more, ~outlying))
+        )
+        waiting &= ~more
+    excess_ns = float(np.maximum(step_ns - usual_ns, 0)[outlying].sum())
+    return Outliers(
+        steps=len(step_ns),
+        outlying=int(outlying.sum()),
+        excess_share=excess_ns / float(step_ns.sum()),
+        unexplained=int(waiting.sum()),
+        causes=causes,
+    )
+
+
+def _share(event: NDArray[np.bool_], of: NDArray[np.bool_]) -> float:
+    """Share of the steps `of` in which the event happened."""
+    return float((event & of).sum() / of.sum()) if of.any() else 0.0
+
+
+def _mean(a: float, weight_a: int, b: float, weight_b: int) -> float:
+    return (a * weight_a + b * weight_b) / max(weight_a + weight_b, 1)

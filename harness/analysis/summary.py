@@ -1,0 +1,200 @@
+"""What a run came to, as data: arms, comparisons, and `summary.json`. Worked out in `summarise`, shown by `report`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.analysis.metrics import REST, SUM
+
+if TYPE_CHECKING:
+    from harness.analysis.course import Course
+    from harness.analysis.device_times import DeviceTimes
+    from harness.analysis.drift import LevelShift
+    from harness.analysis.exposure import Exposure
+    from harness.analysis.outliers import Outliers
+    from harness.analysis.statistics import Interval
+    from harness.sampling.sampled import Flame
+
+__all__ = [
+    "SUMMARY_SCHEMA",
+    "ArmSummary",
+    "Comparison",
+    "OwnCost",
+    "ProbeTotals",
+    "ShapeComparison",
+    "Summary",
+    "Throughput",
+]
+
+SUMMARY_SCHEMA: Final = 4
+
+
+@dataclass(frozen=True)
+class ProbeTotals:
+    """One probe under one arm: sums a pass, averaged over passes.
+
+    `self_ns` is without nested probes; `corrected_self_ns` also without the probes' own cost.
+    """
+
+    calls: float
+    total_ns: float
+    self_ns: float
+    corrected_self_ns: float
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm. Times are sums a pass, averaged over passes; all zero and no probes where it was not measured.
+
+    `equal` is None where equality with native was not checked. `step_ns` is from probed passes, `bare_step_ns` from
+    those in which only the step was timed.
+    As timed, `scope_ns` = sum of the probes' `self_ns` + `residual_ns`; and corrected,
+    `corrected_scope_ns` = sum of their `corrected_self_ns` + `corrected_residual_ns`.
+    """
+
+    equal: bool | None
+    reason: str
+    steps: int
+    passes: int
+    step_ns: float = 0.0
+    bare_step_ns: float | None = None
+    scope_ns: float = 0.0
+    residual_ns: float = 0.0
+    corrected_scope_ns: float = 0.0
+    corrected_residual_ns: float = 0.0
+    probes: dict[str, ProbeTotals] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are figures."""
+        return self.passes > 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired difference of corrected times, arm minus baseline.
+
+    `metric` is `scope`, a probe's name, `step` (the whole step, from bare passes), `sum` (of all probes) or `rest` (of
+    the scope). The arm `A/A` is the baseline once more: its intervals are the floor.
+    """
+
+    arm: str
+    baseline: str
+    metric: str
+    per_step_us: Interval
+    per_pass_ms: Interval
+    verdict: str
+
+
+@dataclass(frozen=True)
+class ShapeComparison:
+    """The scope's difference in the steps of one batch shape; `steps` is how many of a pass have it."""
+
+    shape: str
+    steps: int
+    arm: str
+    per_step_us: Interval
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Output tokens per second of model-runner time, from bare steps; and the difference to the baseline."""
+
+    arm: str
+    tokens_per_s: float
+    difference: Interval | None
+
+
+@dataclass(frozen=True)
+class OwnCost:
+    """What the instrument itself costs: probed minus bare, of the same arm, a step."""
+
+    arm: str
+    per_step_us: Interval
+    share: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that a report shows.
+
+    `confidence_each` is the confidence of each interval that makes all of them hold together; `margin_us` what is as
+    good as no difference, a step. `counters` gives each arm's counts a step, by the names of `instrument.counters`,
+    `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few passes to look for a
+    level shift.
+    """
+
+    run: dict[str, Any]
+    arms: dict[str, ArmSummary]
+    comparisons: list[Comparison]
+    probes: list[str]
+    notes: list[str]
+    confidence_each: float = 0.0
+    margin_us: float = 0.0
+    own_costs: list[OwnCost] = field(default_factory=list)
+    shapes: list[ShapeComparison] = field(default_factory=list)
+    exposure: Exposure | None = None
+    throughput: list[Throughput] = field(default_factory=list)
+    drift: list[LevelShift] = field(default_factory=list)
+    drift_tested: bool = False
+    outliers: Outliers | None = None
+    counters: dict[str, dict[str, float]] = field(default_factory=dict)
+    device: dict[str, DeviceTimes] = field(default_factory=dict)
+    launches: int = 1
+    course: Course | None = None
+    flames: dict[str, Flame] = field(default_factory=dict)
+
+    @property
+    def withheld(self) -> bool:
+        """Whether a level shift takes the verdicts back."""
+        return any(shift.withholds for shift in self.drift)
+
+    @property
+    def baseline(self) -> str:
+        """The arm that the others are held against."""
+        return str(self.run["config"]["baseline"])
+
+    def difference(self, arm: str, metric: str) -> Comparison | None:
+        """The comparison of `arm` with the baseline in `metric`, if there is one."""
+        return next((c for c in self.comparisons if c.arm == arm and c.metric == metric), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """summary.json, as its schema (harness/schemas/summary.schema.json) says."""
+        host = self.run.get("host", {})
+        content = {
+            "schema": SUMMARY_SCHEMA,
+            "status": self.run["status"],
+            "host": {key: host.get(key, "") for key in ("engine", "version", "runner", "device")},
+            "baseline": self.baseline,
+            "confidence": self.run["config"]["protocol"]["confidence"],
+            "confidence_each": self.confidence_each,
+            "margin_us": self.margin_us,
+            "arms": {name: asdict(arm) for name, arm in self.arms.items()},
+            "comparisons": [asdict(c) for c in self.comparisons if c.metric not in (SUM, REST)],
+            "throughput": [asdict(found) for found in self.throughput],
+            "own_costs": [asdict(cost) for cost in self.own_costs],
+            "shapes": [asdict(found) for found in self.shapes],
+            "exposure": None if self.exposure is None else asdict(self.exposure),
+            "drift": [asdict(shift) for shift in self.drift],
+            "drift_tested": self.drift_tested,
+            "outliers": None if self.outliers is None else asdict(self.outliers),
+            "counters": self.counters,
+            "device": {name: asdict(times) for name, times in self.device.items()},
+            "flamegraphs": {name: flame.as_json() for name, flame in self.flames.items()},
+            "launches": self.launches,
+            "notes": self.notes,
+        }
+        plain: dict[str, Any] = _plain(content)
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    """The same with null for what JSON has no number for: limits of too few groups, an infinite statistic."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,96 @@
+"""What a config of kind `micro` may say."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, RootModel, model_validator
+
+from harness.config.workload import Strict
+
+__all__ = ["Benchmark", "Concat", "Include", "Micro", "Operations", "Sizes"]
+
+
+class _Micro(Strict):
+    """What all of them have.
+
+    Attributes:
+        title: over the report.
+        seconds: about how long each cell of the table is measured.
+        seed: of the order in which the columns of a row take their turns.
+    """
+
+    kind: Literal["micro"]
+    title: str = ""
+    seconds: PositiveFloat = 0.3
+    seed: int = 0
+
+
+class Sizes(_Micro):
+    """A sweep over the number of items.
+
+    Attributes:
+        benchmark: `to_cpu`: a container to a CPU tensor; `to_gpu`: to a tensor on the device, synchronised;
+            `incremental`: a tensor after each append.
+        sizes: numbers of items.
+        device: of `to_gpu`: auto takes a GPU where PyTorch has one, and the CPU otherwise.
+    """
+
+    benchmark: Literal["to_cpu", "to_gpu", "incremental"]
+    sizes: Annotated[list[PositiveInt], Field(min_length=1)]
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Sizes:
+        if any(first >= second for first, second in itertools.pairwise(self.sizes)):
+            raise ValueError("sizes: write each once, from the smallest to the largest")
+        return self
+
+
+class Operations(_Micro):
+    """Operations of containers.
+
+    Attributes:
+        items: how many a container holds.
+        added: how many are taken, appended or added by an operation that does so.
+    """
+
+    benchmark: Literal["operations"]
+    items: PositiveInt = 10_000
+    added: PositiveInt = 1_000
+
+    @model_validator(mode="after")
+    def _fewer_are_added(self) -> Operations:
+        if self.added > self.items:
+            raise ValueError(f"added: {self.added} are more than the {self.items} items that there are; take fewer")
+        return self
+
+
+class Concat(_Micro):
+    """Pieces, one a sequence, to one tensor.
+
+    Attributes:
+        pieces: how many.
+        lengths: items of each.
+    """
+
+    benchmark: Literal["concat"]
+    pieces: Annotated[list[PositiveInt], Field(min_length=1)]
+    lengths: Annotated[list[PositiveInt], Field(min_length=1)]
+
+
+class Include(_Micro):
+    """Several micro configs, one after the other; paths from this file's folder. `seconds` and `seed` are for all."""
+
+    include: Annotated[list[Path], Field(min_length=1)]
+    seconds: PositiveFloat | None = None  # type: ignore[assignment]
+    seed: int | None = None  # type: ignore[assignment]
+
+
+Benchmark = Annotated[Sizes | Operations | Concat, Field(discriminator="benchmark")]
+
+
+class Micro(RootModel[Benchmark]):
+    """One micro config that measures something."""

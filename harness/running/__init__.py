@@ -1,0 +1,7 @@
+"""Running: a run from the engine's start to its last pass, and what may be forecast of it.
+
+Takes a loaded config and a host; gives a run's folder and an `Outcome`, whatever happens.
+May import analysis and what is below it.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,125 @@
+"""Passes of single arms beside the measured ones: PyTorch is counted, steps are traced, stacks are sampled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.errors import HostError, ProfilerError
+from harness.instrument.counters import COUNTERS
+from harness.instrument.device_columns import DEVICE_COLUMNS
+from harness.records.trace import chrome_trace
+from harness.running.planning import Budget
+from harness.sampling.flames import PLAIN_SHARE, bearable_rate, record
+from harness.sampling.stacks import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from harness.config.experiment import Flamegraph
+    from harness.hosts.base import PassResult
+    from harness.instrument.instrument import PassKind
+    from harness.records.folder import RunFolder
+    from harness.running.observer import Observer
+
+__all__ = ["COUNTING_SLOWS", "DEVICE_PASSES", "Extras"]
+
+COUNTING_SLOWS: Final = 2.0
+"""About how many times as long a pass takes while PyTorch is counted."""
+DEVICE_PASSES: Final = 6
+"""Of each arm, one after the other; their spread gives the interval."""
+
+
+@dataclass
+class Extras:
+    """What is written besides the measured passes.
+
+    Attributes:
+        alone: serves the workload once under one arm, in a pass of that kind, and checks that it went well; the last
+            argument says for errors what pass it is.
+        facts: of the run, which are filled here.
+        budget_s: what the passes of each kind may take, or arms are left out, and the facts name them; flamegraphs have
+            `flamegraph.seconds`.
+        pass_s: what a pass takes.
+    """
+
+    alone: Callable[[PassKind, str, str], PassResult]
+    folder: RunFolder
+    observer: Observer
+    facts: dict[str, Any]
+    budget_s: float
+    pass_s: float
+
+    def _within_budget(self, what: str, arms: Sequence[str]) -> Iterator[str]:
+        """The arms, one by one while there is time; those that are left out are told in `facts`."""
+        budget = Budget(self.budget_s)
+        for place, name in enumerate(arms):
+            if not budget.admits():
+                self.facts[f"not_{what}"] = list(arms[place:])
+                return
+            yield name
+            self.observer.advance()
+
+    def count(self, arms: Sequence[str]) -> None:
+        """What each arm makes PyTorch do; nothing is timed meanwhile."""
+        seconds = len(arms) * self.pass_s * COUNTING_SLOWS
+        self.observer.stage("counting what each arm makes PyTorch do", len(arms), min(seconds, self.budget_s))
+        table: dict[str, list[Any]] = {}
+        for name in self._within_budget("counted", arms):
+            result = self.alone("count", name, f"the counting pass of arm {name!r}")
+            columns = {column: values for column, values in result.columns.items() if column in COUNTERS}
+            columns = {"arm": [name] * len(result.columns["step"]), "step": result.columns["step"], **columns}
+            for column, values in columns.items():
+                table.setdefault(column, []).extend(values)
+        self.folder.write_counters(table)
+
+    def device(self, arms: Sequence[str]) -> None:
+        """The device's own clock at the ends of scope and step; the host's clock is not looked at meanwhile."""
+        passes = DEVICE_PASSES * len(arms)
+        self.observer.stage("reading the device's clock", passes, passes * self.pass_s)
+        table: dict[str, list[Any]] = {}
+        budget = Budget(self.budget_s)
+        for index in range(DEVICE_PASSES):
+            if not budget.admits() and index >= 2:  # two give an interval
+                break
+            for name in arms:
+                result = self.alone("device", name, f"a pass of arm {name!r} by the device's clock")
+                steps = result.columns["step"]
+                columns: dict[str, list[Any]] = {
+                    "arm": [name] * len(steps), "pass": [index] * len(steps), "step": steps,
+                    **{column: result.columns[column] for column in DEVICE_COLUMNS},
+                }  # fmt: skip
+                for column, values in columns.items():
+                    table.setdefault(column, []).extend(values)
+                self.observer.advance()
+        self.folder.write_device(table)
+
+    def trace(self, arms: Sequence[str], steps: int) -> None:
+        """The first steps of each arm as they went."""
+        self.observer.stage("tracing a few steps of each arm", len(arms), len(arms) * self.pass_s)
+        spans = {}
+        for name in self._within_budget("traced", arms):
+            spans[name] = self.alone("trace", name, f"the tracing pass of arm {name!r}").spans
+        self.folder.write_text("trace.json", json.dumps(chrome_trace(spans, steps)))
+
+    def sample(self, arms: Sequence[str], admit_profiler: Callable[[], int], settings: Flamegraph, scope: str) -> None:
+        """Each arm under py-spy; should that not go, the run is none the worse, and says so."""
+        seconds = (settings.seconds * (1 + PLAIN_SHARE) + self.pass_s) * len(arms)
+        self.observer.stage("flamegraphs: each arm under py-spy", len(arms), seconds)
+        self.facts["flamegraphs"] = {}
+
+        def serving(name: str) -> Callable[[], PassResult]:
+            return lambda: self.alone("bare", name, f"a pass of arm {name!r} under py-spy")
+
+        try:
+            pid = admit_profiler()
+            rate_hz = settings.rate_hz or bearable_rate(pid, settings, serving(arms[0]))
+            settings = settings.model_copy(update={"rate_hz": rate_hz})
+            for name in arms:
+                recording, stacks = record(pid, settings, scope, serving(name))
+                self.folder.write_text(f"flamegraphs/{name}.folded", fold(stacks))
+                self.facts["flamegraphs"][name] = recording.as_dict()
+                self.observer.advance()
+        except (ProfilerError, HostError) as error:  # all that is measured has been measured by now
+            self.facts["flamegraphs_missing"] = str(error)

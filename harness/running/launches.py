@@ -1,0 +1,160 @@
+"""Several launches of the engine: each in a process of its own, with another hash seed and environment size.
+
+What a process draws once (where memory lies, the order of hash tables) can move a figure further than everything
+that repeats inside it; claims beyond one process need several. Kalibera & Jones, "Rigorous benchmarking in reasonable
+time" (ISMM 2013); for the environment's size Mytkowicz et al., "Producing wrong data without doing anything
+obviously wrong!" (ASPLOS 2009).
+
+Each launch is an ordinary run in a folder of its own (`launches/02/`, the second); the whole is put together from them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from harness.children import begin_as_child
+from harness.errors import RecordsError
+from harness.records.agreement import SIGNATURE, signature_difference
+from harness.records.folder import read_facts
+from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.config.file import Loaded
+    from harness.records.folder import RunFolder
+
+__all__ = ["Launch", "Launches", "draw"]
+
+MAX_PADDING: Final = 4096
+"""Bytes of environment that are added at most: a page, over which the stack's start moves."""
+PADDING: Final = "HARNESS_PADDING"
+SHARED: Final = ("host", "engine_args", "environment", "workload", "steps", "arms_measured")
+"""What the whole run takes from its first launch."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What is drawn for one launch; the first has number 1.
+
+    `hash_seed` is for PYTHONHASHSEED, `padding_bytes` are added to the environment, `schedule_seed` draws the order.
+    """
+
+    number: int
+    hash_seed: int
+    padding_bytes: int
+    schedule_seed: int
+
+
+def draw(count: int, seed: int) -> list[Launch]:
+    """Draw all launches; the same seed gives the same ones."""
+    rng = np.random.default_rng([seed, count])
+    hash_seeds = rng.choice(2**32 - 1, size=count, replace=False)
+    paddings = rng.integers(0, MAX_PADDING, size=count)
+    return [Launch(i + 1, int(hash_seeds[i]), int(paddings[i]), seed + i) for i in range(count)]
+
+
+@dataclass
+class Launches:
+    """One run of several launches.
+
+    Attributes:
+        arguments: of `harness run`: the config and its overrides, without --out.
+        first_arguments: what only the first launch is given besides.
+        announce: is told, before each launch, how many of how many it is, and about how many seconds the rest takes,
+            where that can be told.
+        start: starts a process (`subprocess.Popen`, unless a test plays it).
+    """
+
+    loaded: Loaded
+    folder: RunFolder
+    arguments: Sequence[str]
+    command: Sequence[str]
+    announce: Callable[[int, int, float | None], None]
+    selftest: str = ""
+    first_arguments: Sequence[str] = ()
+    start: Callable[..., Any] = subprocess.Popen
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def execute(self) -> Outcome:
+        """Run all launches; the first one that does not end well ends the run, and what was measured stays."""
+        protocol = self.loaded.experiment.protocol
+        planned = draw(protocol.launches, protocol.seed)
+        self.facts = {
+            **facts_at_start(self.loaded, self.command, self.selftest),
+            "launches": [vars(launch) for launch in planned],
+        }
+        self.folder.write_run(self.facts)
+        outcome = Outcome("complete", 0)
+        began = time.monotonic()
+        for done, launch in enumerate(planned):
+            left_s = (time.monotonic() - began) / done * (len(planned) - done) if done else None
+            self.announce(launch.number, len(planned), left_s)
+            found = self._one(launch)
+            if found.status != "complete":
+                found.message += f"; {launch.number - 1} of {len(planned)} launches were measured and kept before"
+                outcome = found
+                break
+            if found.exit_status and not outcome.exit_status:  # an unequal arm; the others are still worth measuring
+                outcome = found
+        self.facts |= facts_at_end(outcome)
+        self.folder.write_run(self.facts)
+        return outcome
+
+    def _one(self, launch: Launch) -> Outcome:
+        """Run one launch to its end, and take over what it found."""
+        path = self.folder.launch(launch.number)
+        arguments = [
+            *(sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(path)),
+            *(self.first_arguments if launch.number == 1 else ()),
+            *("--set", "protocol.launches=1", "--set", f"protocol.seed={launch.schedule_seed}"),
+        ]
+        environment = {**os.environ, "PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
+        # In a process group of its own: Ctrl-C reaches it once, from here.
+        process = self.start(
+            arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0, preexec_fn=begin_as_child
+        )
+        try:
+            exit_status = int(process.wait())
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+            try:
+                exit_status = int(process.wait()) or INTERRUPTED
+            except KeyboardInterrupt:
+                process.kill()
+                exit_status = INTERRUPTED
+        try:
+            run = read_facts(path)
+            self._take_over(run)
+        except RecordsError as error:
+            return Outcome("failed", exit_status or 1, f"launch {launch.number}: {error}")
+        message = f"launch {launch.number}: {run['message']}" if run.get("message") else ""
+        status = "interrupted" if exit_status == INTERRUPTED else str(run["status"])
+        return Outcome("failed" if status == "running" else status, exit_status, message)
+
+    def _take_over(self, run: dict[str, Any]) -> None:
+        """What all launches share, from the first; that the others did the same work; and what was unequal."""
+        if "steps" in self.facts and "steps" in run:
+            expected = {key: value for key, value in self.facts["steps"].items() if key in SIGNATURE}
+            if difference := signature_difference(expected, run["steps"]):
+                raise RecordsError(f"it did other work than the launch before: {difference}")
+        for key in SHARED:
+            if key in run:
+                self.facts.setdefault(key, run[key])
+        if "calibration" in run:
+            costs = [*self.facts.get("calibrations", []), run["calibration"]]
+            self.facts["calibrations"] = costs
+            self.facts["calibration"] = {key: float(np.mean([cost[key] for cost in costs])) for key in costs[0]}
+        equality = self.facts.setdefault("equality", {})
+        for arm, found in run.get("equality", {}).items():
+            if arm not in equality or equality[arm]["equal"]:
+                equality[arm] = found
+        self.folder.write_run(self.facts)

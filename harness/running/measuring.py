@@ -1,0 +1,130 @@
+"""The measured passes of a run: planned before the first, each written as soon as it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.analysis.stopping import looks
+from harness.errors import HarnessError, RecordsError
+from harness.running.planning import MIN_GROUPS, plan_groups
+from harness.running.schedule import complete_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.config.experiment import Protocol, Until
+    from harness.hosts.base import Host, PassResult
+    from harness.records.folder import RunFolder
+    from harness.running.observer import Observer
+    from harness.running.planning import Plan
+    from harness.workload.requests import Request
+
+__all__ = ["Measuring"]
+
+
+@dataclass
+class Measuring:
+    """The passes in which every step meets every arm.
+
+    Attributes:
+        requests: the workload.
+        installed: every arm that the host knows; schedules name them by their place.
+        arms: those to be measured.
+        steps: steps a pass.
+        verify: raises HarnessError where a pass, named for the message, went wrong or did other work.
+        half_width_us: of `protocol.until`: tells how wide the widest interval is now.
+        facts: of the run, which are filled here.
+    """
+
+    protocol: Protocol
+    host: Host
+    folder: RunFolder
+    observer: Observer
+    requests: Sequence[Request]
+    installed: Sequence[str]
+    arms: Sequence[str]
+    steps: int
+    verify: Callable[[PassResult, str], None]
+    half_width_us: Callable[[], float]
+    facts: dict[str, Any]
+    begun: bool = field(default=False, init=False)
+    _under_way: int | None = field(default=None, init=False)
+    _group: int = field(default=0, init=False)
+
+    @property
+    def _treatments(self) -> list[tuple[int, bool]]:
+        """What a step can meet: each arm probed and, unless the protocol says otherwise, bare as well."""
+        ways = (True, False)[: 1 + self.protocol.bare]
+        return [(self.installed.index(name), probed) for name in self.arms for probed in ways]
+
+    def plan(self, pass_s: float) -> Plan:
+        """How many groups, from what a pass was seen to take; fixed here, before anything is measured."""
+        protocol = self.protocol
+        seconds = protocol.seconds if protocol.until is None else protocol.until.max_seconds
+        plan = plan_groups(pass_s * len(self._treatments), protocol.passes, seconds)
+        self.facts["plan"] = plan.as_dict()
+        return plan
+
+    def run(self, plan: Plan) -> None:
+        """Measure it."""
+        protocol, treatments = self.protocol, self._treatments
+        schedule = complete_blocks(
+            len(treatments), self.steps, plan.groups, protocol.seed, protocol.order, protocol.grain
+        )
+        self.begun = True
+        self.facts |= {"passes_planned": schedule.shape[0] * schedule.shape[1], "arms_measured": list(self.arms)}
+        if protocol.until is not None:
+            self.facts["looks"] = looks(plan.groups)
+        self.folder.write_run(self.facts)  # from here on the passes can be read, whatever becomes of this process
+        self.observer.stage("measuring", self.facts["passes_planned"], plan.expected_s)
+        began = time.monotonic()
+        for self._group, group in enumerate(schedule):
+            for steps_of_pass in group:
+                self._one_pass([treatments[chosen] for chosen in steps_of_pass])
+            if protocol.until is not None and self._enough(protocol.until, time.monotonic() - began):
+                break
+
+    def _enough(self, until: Until, elapsed_s: float) -> bool:
+        """Whether to stop: at a look with all intervals narrow enough, or since the time is over."""
+        groups = self._group + 1
+        over = groups == self.facts["looks"][-1] or (elapsed_s > until.max_seconds and groups >= MIN_GROUPS)
+        if not over and groups not in self.facts["looks"]:
+            return False
+        half_width_us = self.half_width_us()
+        narrow = half_width_us <= until.half_width_us
+        self.facts["stopped"] = {"groups": groups, "half_width_us": half_width_us, "narrow_enough": narrow}
+        return narrow or over
+
+    def _one_pass(self, treatments: list[tuple[int, bool]]) -> None:
+        index = self._under_way = self.facts["passes_done"]
+        arms, probed = zip(*treatments, strict=True)
+        result = self.host.run_pass("mixed", arms, self.requests, probed)
+        try:
+            self.verify(result, f"pass {index}")
+        except HarnessError:
+            self._write(index, result, complete=False)  # the evidence
+            raise
+        self._write(index, result, complete=True)
+        self._under_way = None
+        self.facts["passes_done"] = index + 1
+        self.observer.advance()
+
+    def _write(self, index: int, result: PassResult, complete: bool) -> None:
+        count = len(result.columns["step"])
+        columns = {
+            **result.columns,
+            "arm": [self.installed[arm] for arm in result.columns["arm"]],
+            "pass": [index] * count,
+            "group": [self._group] * count,
+            "probed": [bool(probed) for probed in result.columns["probed"]],
+        }
+        self.folder.write_pass(index, columns, complete)
+
+    def keep(self, cut_short: PassResult) -> None:
+        """Save the finished steps of the pass under way, if one is; failing to must not hide what ended it."""
+        if self._under_way is not None and cut_short.columns["step"]:
+            with contextlib.suppress(RecordsError):
+                self._write(self._under_way, cut_short, complete=False)

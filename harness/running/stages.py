@@ -1,0 +1,287 @@
+"""The stages of a run: start, check, warm up, count, measure. What becomes of faults is in `run`."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.analysis.exposure import PLANTED_US, planted_name
+from harness.digits import duration, significant
+from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
+from harness.instrument.instrumentation import ArmSpec, Instrumentation
+from harness.records.agreement import signature, signature_difference, token_difference
+from harness.records.remembered import recall, remember
+from harness.running.extras import COUNTING_SLOWS, Extras
+from harness.running.measuring import Measuring
+from harness.running.planning import beside_s
+from harness.sampling.pyspy import Recorder
+from harness.seams import AA, NATIVE, SEAMS
+from harness.workload.requests import Work, build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.config.file import Loaded
+    from harness.hosts.base import Host, HostInfo, PassResult
+    from harness.instrument.instrument import PassKind
+    from harness.records.folder import RunFolder
+    from harness.running.observer import Observer
+    from harness.running.planning import Plan
+
+__all__ = ["Stages"]
+
+TOOK: Final = "took"
+"""Under this name it is remembered how long engines took to start, and the check of a config."""
+
+
+@dataclass
+class Stages:
+    """What one run does, stage by stage; `facts` and `unequal` are the run's own, and are filled here."""
+
+    loaded: Loaded
+    host: Host
+    folder: RunFolder
+    observer: Observer
+    half_width_us: Callable[[], float]
+    unequal: dict[str, str]
+    facts: dict[str, Any]
+    trace_steps: int = 0
+    flamegraphs: bool = False
+    _installed: list[str] = field(default_factory=list, init=False)
+    _measuring: Measuring | None = field(default=None, init=False)
+    _pass_s: float = field(default=0.0, init=False)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there may be measured passes."""
+        return self._measuring is not None and self._measuring.begun
+
+    def go(self) -> None:
+        """Everything from the engine's start to the last pass."""
+        experiment = self.loaded.experiment
+        info = self._start()
+        work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
+
+        instrumentation = self._instrumentation()
+        self._installed = [arm.name for arm in instrumentation.arms]
+        calibration = self.host.install(instrumentation)
+        self.facts["calibration"] = calibration.as_dict()
+        if self.flamegraphs:
+            self.flamegraphs = self._may_sample()
+
+        steps = self._check(work)
+        self._note_equality()
+        self._warm_up(work)
+        self._note_equality()
+        arms = [name for name in self._measurable() if name not in self.unequal]
+        own = [arm.name for arm in experiment.arms if arm.name in arms]
+        if not arms or (self.unequal and own == [experiment.baseline]):
+            self.observer.note("no arm is left to compare, so nothing is measured")
+            return
+        self._measuring = Measuring(
+            experiment.protocol, self.host, self.folder, self.observer, work.requests, self._installed, arms, steps,
+            self._verify, self.half_width_us, self.facts,
+        )  # fmt: skip
+        plan = self._measuring.plan(self._pass_s)
+        self._tell(plan, len(own))
+        extras = self._extras(work, beside_s(plan))
+        if experiment.protocol.counters:
+            extras.count(own)
+        self._measuring.run(plan)
+        if info.device.startswith("cuda"):
+            extras.device(own)
+        if self.trace_steps:
+            extras.trace(own, self.trace_steps)
+        if self.flamegraphs:
+            extras.sample(own, self.host.admit_profiler, experiment.flamegraph, experiment.scope)
+
+    def _instrumentation(self) -> Instrumentation:
+        """What the config asks for, with native, the baseline once more, and the planted arms.
+
+        Native comes first whether or not it is an arm: it is what equality is held against.
+        """
+        experiment, protocol = self.loaded.experiment, self.loaded.experiment.protocol
+        arms = {NATIVE: ArmSpec(NATIVE, "", None)}
+        for arm in experiment.arms:
+            delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
+            arms[arm.name] = ArmSpec(arm.name, self.loaded.whole(arm.reference), delay_ns)
+        baseline = arms[experiment.baseline]
+        arms[AA] = baseline._replace(name=AA)
+        if protocol.exposed:
+            for delay_us in PLANTED_US:
+                name = planted_name(delay_us)
+                arms[name] = ArmSpec(name, baseline.reference, round(delay_us * 1000))
+        return Instrumentation(
+            experiment.seam, list(arms.values()), experiment.probes, experiment.scope, protocol.sync, protocol.nvtx
+        )
+
+    def _start(self) -> HostInfo:
+        experiment = self.loaded.experiment
+        engine = f"{experiment.host.kind}, {experiment.host.process}, {experiment.engine['model']}"
+        self.observer.stage("starting the engine", 0, _took(engine))
+        began, imported = time.monotonic(), "vllm" in sys.modules
+        info = self.host.start()
+        self.facts["start_s"] = time.monotonic() - began
+        if not imported:  # with vLLM's import, which is most of it
+            remember(TOOK, {**recall(TOOK), engine: self.facts["start_s"]})
+        self.facts["start_s"] = max(self.facts["start_s"], _took(engine) or 0.0)
+        self.facts["host"] = _host_facts(info)
+        # The model as the config names it, without this machine's paths.
+        self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
+        self.facts["environment"] = self.host.environment
+        return info
+
+    def _tell(self, plan: Plan, counted: int) -> None:
+        """How long it will take, as soon as that is known."""
+        counting_s = counted * self._pass_s * COUNTING_SLOWS if self.loaded.experiment.protocol.counters else 0.0
+        self.observer.note(
+            f"a pass takes {significant(self._pass_s, 2)} s here: {plan.groups} of each arm, probed and bare, are "
+            f"measured in about {duration(plan.expected_s + min(counting_s, beside_s(plan)))}"
+        )
+        if plan.short:
+            self.observer.note(
+                f"an interval needs {plan.groups} passes of each arm, and {plan.asked_s:g} s are enough for "
+                f"{plan.fit}: measuring takes longer"
+            )
+
+    def _may_sample(self) -> bool:
+        """Whether py-spy may attach; told now, and not when everything else has been measured."""
+        try:
+            with Recorder(self.host.admit_profiler(), rate_hz=10):
+                return True
+        except ProfilerError as error:
+            self.facts["flamegraphs_missing"] = str(error)
+            self.observer.note(f"there will be no flamegraphs: {error}")
+            return False
+
+    def _measurable(self) -> list[str]:
+        """The config's arms in its order, the baseline once more, and the planted ones."""
+        planted = PLANTED_US if self.loaded.experiment.protocol.exposed else ()
+        return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
+
+    def _strike(self, arm: str, reason: str) -> None:
+        """An arm is not equal to native: said now, and not when everything else has been measured."""
+        self.unequal[arm] = reason
+        if arm in (of_config.name for of_config in self.loaded.experiment.arms):
+            self.observer.note(f"{arm} is struck: {reason}")
+
+    def _note_equality(self) -> None:
+        self.facts["equality"] = {
+            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")}
+            for name in self._measurable()
+        }
+
+    def _check(self, work: Work) -> int:
+        """Compare every arm with native on the same inputs at each step; the number of steps."""
+        check = f"check of {self.loaded.path.name}"
+        self.observer.stage("checking that all arms compute the same", 1, _took(check))
+        began = time.monotonic()
+        result = self.host.run_pass("check", [0], work.requests)
+        self._pass_s = time.monotonic() - began
+        remember(TOOK, {**recall(TOOK), check: self._pass_s})
+        self._check_failure(result, "the checking pass")
+        self.observer.advance()
+        probe = SEAMS[self.loaded.experiment.seam].probe
+        if not result.seam_calls or not all(result.seam_calls):
+            step = next((i for i, calls in enumerate(result.seam_calls) if not calls), 0)
+            raise SeamError(f"{probe} was not called in step {step}: this engine computes it in another way")
+        for found in result.mismatches:
+            where = "" if found["position"] is None else f" at index {found['position']}"  # of what it gave back
+            wrong = "fails" if found["reason"].startswith("raised") else "differs"
+            self._strike(found["arm"], f"{wrong} at step {found['step']}{where}: {found['reason']}")
+        self._reference_tokens = result.tokens
+        self._signature = signature(result.columns)
+        steps = len(result.columns["step"])
+        self.facts["steps"] = {
+            "count": steps,
+            "seam_calls": sum(result.seam_calls),
+            **self._signature,
+        }
+        self.facts["workload"] = {
+            "requests": len(work.requests),
+            "prompt_tokens": work.prompt_tokens,
+            "output_tokens": work.output_tokens,
+            "clipped": work.clipped,
+        }
+        return steps
+
+    def _warm_up(self, work: Work) -> None:
+        """Serve the workload under each arm alone: it warms up, and its tokens are compared with native's."""
+        rounds = self.loaded.experiment.protocol.warmup
+        arms = [name for name in self._installed if name not in self.unequal]
+        self.observer.stage("warming up, comparing tokens", rounds * len(arms), rounds * len(arms) * self._pass_s)
+        durations = []
+        for _ in range(rounds):
+            for name in arms:
+                if name in self.unequal:
+                    continue
+                began = time.monotonic()
+                result = self.host.run_pass("bare", [self._installed.index(name)], work.requests)
+                durations.append(time.monotonic() - began)
+                self._check_failure(result, "a warm-up pass")
+                self._check_signature(result, f"the warm-up of arm {name!r}")
+                if difference := token_difference(self._reference_tokens, result.tokens):
+                    if name == NATIVE:
+                        raise StepMismatchError(
+                            f"two passes of native generated different tokens ({difference}), so equality of arms "
+                            "cannot be told from them: make the engine deterministic"
+                        )
+                    self._strike(name, f"generates other tokens: {difference}")
+                self.observer.advance()
+        self._pass_s = self.facts["pass_s"] = statistics.median(durations)
+
+    def _extras(self, work: Work, budget_s: float) -> Extras:
+        def alone(kind: PassKind, arm: str, where: str) -> PassResult:
+            result = self.host.run_pass(kind, [self._installed.index(arm)], work.requests)
+            self._check_failure(result, where)
+            self._check_signature(result, where)
+            return result
+
+        return Extras(alone, self.folder, self.observer, self.facts, budget_s, self._pass_s)
+
+    def _verify(self, result: PassResult, where: str) -> None:
+        """That a measured pass went well, did the work that it should and gave the tokens of native alone."""
+        self._check_failure(result, where)
+        self._check_signature(result, where)
+        if difference := token_difference(self._reference_tokens, result.tokens):
+            raise StepMismatchError(f"{where} generated other tokens than native alone: {difference}")
+
+    def keep_partial(self) -> list[str]:
+        """Save the finished steps of a pass that was cut short, and put vLLM's own functions back.
+
+        Gives what could not be put back.
+        """
+        result = self.host.partial()
+        if result is None:
+            return []
+        if self._measuring is not None:
+            self._measuring.keep(result)
+        return result.unrestored
+
+    def _check_failure(self, result: PassResult, where: str) -> None:
+        if result.unrestored:
+            raise HarnessError(f"after {where} these could not be put back: {', '.join(result.unrestored)}")
+        if result.failure is not None:
+            failure = result.failure
+            raise ArmError(f"arm {failure['arm']!r} raised at step {failure['step']} of {where}: {failure['error']}")
+
+    def _check_signature(self, result: PassResult, where: str) -> None:
+        if difference := signature_difference(self._signature, result.columns):
+            raise StepMismatchError(
+                f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
+                "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
+            )
+
+
+def _took(what: str) -> float | None:
+    """How many seconds it took the last time on this machine; None where that is not remembered."""
+    seconds = recall(TOOK).get(what)
+    return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def _host_facts(info: HostInfo) -> dict[str, Any]:
+    facts = {key: value for key, value in vars(info).items() if key != "details"}
+    return {**facts, "details": info.details}

@@ -1,0 +1,134 @@
+"""A short trial of a config on this machine: what a step takes, how long the run will, and what it resolves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import special
+
+from harness.analysis.exposure import PLANTED_US
+from harness.analysis.measured import arm_values
+from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.statistics import joint_confidence, paired_difference
+from harness.config.file import Loaded
+from harness.digits import duration, significant
+from harness.errors import RecordsError
+from harness.running.extras import COUNTING_SLOWS
+from harness.running.planning import beside_s, plan_groups
+from harness.seams import AA
+
+if TYPE_CHECKING:
+    from harness.config.experiment import Experiment
+    from harness.records.folder import Records
+
+__all__ = ["TRIAL_S", "Forecast", "describe", "forecast", "plan_trial"]
+
+TRIAL_S: Final = 10.0
+"""How long a trial measures."""
+END_S: Final = 5.0
+"""What the table and the drawing take, about."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a trial tells of the run that its config asks for.
+
+    Attributes:
+        step_us: of the model runner, the mean over a pass, with nothing timed inside.
+        scope_us: of it in the scope.
+        start_s: what the engine took to start.
+        before_s: what checking, warming up and counting will take.
+        measure_s: what measuring will take.
+        launches: how often all of that will be done.
+        groups: how often every arm will meet every step in a launch.
+        resolves_scope_us: half of the interval that the report will give an arm's difference in the scope, a step.
+        resolves_step_us: the same of the whole step; None without bare passes.
+    """
+
+    step_us: float
+    scope_us: float
+    start_s: float
+    before_s: float
+    measure_s: float
+    launches: int
+    groups: int
+    resolves_scope_us: float
+    resolves_step_us: float | None
+
+    @property
+    def total_s(self) -> float:
+        """From the command to the report."""
+        return self.launches * (self.start_s + self.before_s + self.measure_s) + END_S
+
+
+def plan_trial(loaded: Loaded) -> Loaded:
+    """The config with its baseline alone, against itself, for a few seconds."""
+    experiment = loaded.experiment
+    protocol = experiment.protocol.model_copy(
+        update={"seconds": TRIAL_S, "until": None, "launches": 1, "counters": False, "exposed": False, "bare": True}
+    )
+    baseline = [arm for arm in experiment.arms if arm.name == experiment.baseline]
+    return Loaded(experiment.model_copy(update={"arms": baseline, "protocol": protocol}), loaded.path)
+
+
+def forecast(experiment: Experiment, records: Records) -> Forecast:
+    """From the records of a trial to the run that `experiment` asks for.
+
+    An interval's width goes with the root of the number of groups, and with Student's t of it.
+
+    Raises:
+        RecordsError: the trial measured nothing.
+    """
+    values = arm_values(records, [])
+    baseline = experiment.baseline
+    if AA not in values or baseline not in values:
+        raise RecordsError("the trial measured nothing, so nothing can be told of the run")
+    run, protocol = records.run, experiment.protocol
+    pass_s = float(run["pass_s"])
+    arms = len(experiment.arms) + 1 + len(PLANTED_US) * protocol.exposed
+    seconds = protocol.seconds if protocol.until is None else protocol.until.max_seconds
+    plan = plan_groups(pass_s * arms * (1 + protocol.bare), protocol.passes, seconds)
+    counting_s = min(len(experiment.arms) * pass_s * COUNTING_SLOWS, beside_s(plan)) if protocol.counters else 0.0
+    groups, steps = values[baseline][SCOPE].shape
+    # Of every arm but the baseline, A/A among them: scope, sum, rest, each probe, and the step.
+    rows = len(experiment.arms) * (3 + len(experiment.probes) + protocol.bare)
+    joint = joint_confidence(protocol.confidence, rows)
+
+    def half_width_us(metric: str) -> float:
+        found = paired_difference(values[AA][metric], values[baseline][metric], 0.95)
+        of_trial, of_run = special.stdtrit([groups - 1, plan.groups - 1], [0.975, (1 + joint) / 2])
+        scale = np.sqrt(groups / plan.groups) * of_run / of_trial
+        return float((found.high - found.low) / 2 * scale / steps / 1e3)
+
+    return Forecast(
+        step_us=float(values[baseline][STEP].mean() / 1e3),
+        scope_us=float(values[baseline][SCOPE].mean() / 1e3),
+        start_s=float(run["start_s"]),
+        before_s=pass_s * (1 + protocol.warmup * (arms + 1)) + counting_s,
+        measure_s=plan.expected_s,
+        launches=protocol.launches,
+        groups=plan.groups,
+        resolves_scope_us=half_width_us(SCOPE),
+        resolves_step_us=half_width_us(STEP) if protocol.bare else None,
+    )
+
+
+def describe(found: Forecast, scope: str) -> dict[str, str]:
+    """A sentence on each: the step, how long the run will take, and what it will resolve."""
+    share = significant(found.scope_us / found.step_us * 100, 2)
+    times = (
+        f"the engine's start {duration(found.start_s)}, checking, warming up and counting {duration(found.before_s)}, "
+        f"measuring {duration(found.measure_s)} ({found.groups} passes of each arm)"
+    )
+    several = f", {found.launches} times" if found.launches > 1 else ""
+    whole = found.resolves_step_us
+    step = "" if whole is None else f" and {significant(whole, 2)} us in the whole step"
+    return {
+        "a step": f"{significant(found.step_us, 3)} us in the model runner, of which {scope} takes "
+        f"{significant(found.scope_us, 3)} us ({share} %)",
+        "the run": f"will take about {duration(found.total_s)}: {times}{several}",
+        "resolves": f"differences from about {significant(found.resolves_scope_us, 2)} us a step in {scope}{step} "
+        "(half of an interval of the report)",
+    }

@@ -1,0 +1,177 @@
+"""Planted delays: does the instrument find what is known to be there, and how small a difference does it resolve?
+
+The baseline of a config is measured against itself with busy waits of known length planted behind each call of
+the seam. Arms go by letters, drawn from the seed, and are analysed like any others; only afterwards is it looked
+up which letter had which delay. After Mytkowicz et al., "Evaluating the accuracy of Java profilers" (PLDI 2010).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from harness import __version__
+from harness.analysis.measured import arm_values
+from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.statistics import Interval, joint_confidence, paired_difference, slope
+from harness.config.experiment import Arm
+from harness.config.file import Loaded
+from harness.digits import significant
+from harness.errors import RecordsError
+from harness.records import remembered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from harness.records.folder import Records
+
+__all__ = ["DELAYS_US", "Recovered", "SelftestResult", "describe", "evaluate", "last_result", "plan", "remember"]
+
+DELAYS_US: Final = (0.0, 2.0, 5.0, 20.0)
+OVERSHOOT_US: Final = 0.25
+"""How much longer than asked a busy wait may be: it ends with the first clock reading past its end (some 0.05 us, up
+to four readings where the clock is slow)."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """One planted delay, and what came back: in the scope (probed steps) and in the whole step (bare ones), in us."""
+
+    planted_us: float
+    scope: Interval
+    step: Interval
+
+    @property
+    def found(self) -> bool:
+        """Whether both intervals hold the planted delay, give or take the busy wait's own overshoot."""
+        return all(
+            interval.low <= self.planted_us + OVERSHOOT_US and interval.high >= self.planted_us
+            for interval in (self.scope, self.step)
+        )
+
+
+@dataclass(frozen=True)
+class SelftestResult:
+    """A selftest's outcome.
+
+    `slope_scope` and `slope_step` are microseconds recovered per microsecond planted. `resolves_us` is the half-width
+    of one comparison's 95 % interval in the scope after `seconds` of measuring: differences larger than that show.
+    """
+
+    recovered: list[Recovered]
+    slope_scope: Interval
+    slope_step: Interval
+    resolves_us: float
+    resolves_step_us: float
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether every planted delay came back, and both slopes hold 1."""
+        return all(each.found for each in self.recovered) and all(
+            interval.low <= 1.0 + OVERSHOOT_US / max(DELAYS_US) and interval.high >= 1.0
+            for interval in (self.slope_scope, self.slope_step)
+        )
+
+
+def plan(loaded: Loaded, seconds: float) -> tuple[Loaded, dict[str, float]]:
+    """The config with its baseline under planted delays, and which letter stands for which delay.
+
+    Every arm is planted, also with 0: the wrapper and its wait then cancel in differences.
+    """
+    experiment = loaded.experiment
+    reference = next(arm.reference for arm in experiment.arms if arm.name == experiment.baseline)
+    letters = [chr(ord("a") + number) for number in range(len(DELAYS_US))]
+    shuffled = np.random.default_rng(experiment.protocol.seed).permutation(len(DELAYS_US))
+    delays = {letter: DELAYS_US[number] for letter, number in zip(letters, shuffled, strict=True)}
+    arms = [Arm(name=letter, reference=reference, delay_us=delay) for letter, delay in delays.items()]
+    protocol = experiment.protocol.model_copy(update={"seconds": seconds, "until": None, "launches": 1, "bare": True})
+    planted = experiment.model_copy(
+        update={
+            "title": f"Selftest: delays planted behind {experiment.baseline} at {experiment.seam}",
+            "arms": arms,
+            "baseline": next(letter for letter, delay in delays.items() if delay == 0),
+            "protocol": protocol,
+        }
+    )
+    return Loaded(planted, loaded.path), delays
+
+
+def evaluate(records: Records, delays: Mapping[str, float], seconds: float) -> SelftestResult:
+    """Recover the planted delays from a run's records.
+
+    Raises:
+        RecordsError: not every arm was measured.
+    """
+    values = arm_values(records, [])
+    if missing := [letter for letter in delays if letter not in values]:
+        raise RecordsError(f"the selftest's arms {', '.join(missing)} were not measured; nothing can be said")
+    baseline = next(letter for letter, delay in delays.items() if delay == 0)
+    planted = sorted((delay, letter) for letter, delay in delays.items() if delay > 0)
+    steps = values[baseline][SCOPE].shape[1]
+    joint = joint_confidence(0.95, 2 * len(planted) + 2)
+
+    def differences(metric: str, confidence: float) -> list[Interval]:
+        return [
+            paired_difference(values[letter][metric], values[baseline][metric], confidence).scaled(1e-3 / steps)
+            for _, letter in planted
+        ]
+
+    def per_us(metric: str) -> Interval:
+        ordered = [(0.0, baseline), *planted]
+        responses = np.stack([values[letter][metric] for _, letter in ordered])
+        return slope(np.array([delay for delay, _ in ordered]), responses / 1e3, joint)
+
+    def half_width(metric: str) -> float:
+        return float(np.mean([(interval.high - interval.low) / 2 for interval in differences(metric, 0.95)]))
+
+    pairs = zip(planted, differences(SCOPE, joint), differences(STEP, joint), strict=True)
+    return SelftestResult(
+        recovered=[Recovered(delay, in_scope, in_step) for (delay, _), in_scope, in_step in pairs],
+        slope_scope=per_us(SCOPE),
+        slope_step=per_us(STEP),
+        resolves_us=half_width(SCOPE),
+        resolves_step_us=half_width(STEP),
+        seconds=seconds,
+    )
+
+
+# The last result on this machine is remembered, so that doctor and every report can quote it.
+
+MEMORY: Final = "selftest"
+
+
+def remember(result: SelftestResult, engine: str, cpu: str) -> None:
+    """Keep the result for this machine and engine."""
+    when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    remembered.remember(
+        MEMORY,
+        {"when": when, "harness": __version__, "engine": engine, "cpu": cpu, "passed": result.passed, **asdict(result)},
+    )
+
+
+def last_result(cpu: str) -> dict[str, Any] | None:
+    """The last selftest on a machine with this processor, if one is remembered."""
+    content = remembered.recall(MEMORY)
+    return content if content.get("cpu") == cpu else None
+
+
+def describe(last: Mapping[str, Any] | None, now: dt.datetime) -> str:
+    """One line for doctor and for reports."""
+    if last is None:
+        return "none on this machine yet: python -m harness selftest"
+    hours = (now - dt.datetime.fromisoformat(last["when"])).total_seconds() / 3600
+    age = f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} days"
+    planted = _listed([f"{each['planted_us']:g}" for each in last["recovered"]])
+    outcome = f"recovered planted {planted} us" if last["passed"] else f"did NOT recover planted {planted} us"
+    return (
+        f"{age} before, {last['engine']}: {outcome}; resolves {significant(last['resolves_us'], 2)} us a step in the "
+        f"scope and {significant(last['resolves_step_us'], 2)} us end to end in {last['seconds']:g} s"
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,193 @@
+"""What the usual way resolves: one launch with each implementation, and the difference of their figures.
+
+Two ways of that kind are measured beside `selftest`, with the same delay planted: two launches of vLLM's own latency
+benchmark (`vllm.benchmarks.latency`, ten iterations each), and two runs of harness with one arm each. A pair is
+repeated; the spread of its result over repetitions is what a single pair cannot know of itself. The benchmark needs
+another vocabulary, so it is held against a selftest on the same engine as its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from scipy import stats
+
+from harness.analysis.summarise import summarise
+from harness.children import begin_as_child
+from harness.errors import HostError
+from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model
+from harness.instrument.instrumentation import ArmSpec, Instrumentation
+from harness.records.folder import read_run
+from harness.selftest.planted import evaluate, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from harness.config.experiment import Experiment
+    from harness.config.file import Loaded
+    from harness.selftest.planted import SelftestResult
+
+__all__ = ["ITERATIONS", "PLANTED_US", "Pairs", "latency_pairs", "paired_with_vocabulary", "separate_run_pairs"]
+
+ITERATIONS: Final = 10
+PLANTED_US: Final = 20.0
+"""What is planted behind one of each pair; the other one has a planted 0."""
+VOCABULARY: Final = 16384
+"""vLLM's latency benchmark draws token ids up to 10,000."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of launches: the difference that each of them gave, a step, and how long a pair took."""
+
+    way: str
+    differences_us: list[float]
+    seconds_a_pair: float
+
+    @property
+    def resolves_us(self) -> float:
+        """95 % half-width of what a single pair gives: Student's t on the spread of all pairs."""
+        count = len(self.differences_us)
+        return float(stats.t.ppf(0.975, count - 1) * np.std(self.differences_us, ddof=1))
+
+
+def latency_pairs(loaded: Loaded, folder: Path, pairs: int, announce: Callable[[str], None]) -> Pairs:
+    """Pairs of launches of vLLM's latency benchmark on the config's engine and workload.
+
+    Raises:
+        HostError: a launch failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    differences, seconds = [], []
+    for pair in range(pairs):
+        began, steps_us = time.monotonic(), {}
+        for delay_us in _in_turn(pair):
+            announce(f"vLLM's latency benchmark, pair {pair + 1} of {pairs}, planted {delay_us:g} us")
+            path = folder / f"latency-{pair}-{delay_us:g}.json"
+            spec = _latency_spec(loaded, delay_us, path)
+            path.with_suffix(".spec.json").write_text(json.dumps(spec, indent=2), encoding="utf-8")
+            command = [sys.executable, "-m", "harness.hosts.vllm_latency", str(path.with_suffix(".spec.json"))]
+            _run(command, folder / f"latency-{pair}-{delay_us:g}.log", {**os.environ, **spec["environment"]})
+            average_s = json.loads(path.read_text(encoding="utf-8"))["avg_latency"]
+            steps_us[delay_us] = average_s * 1e6 / _output_tokens(loaded.experiment)
+        differences.append(steps_us[PLANTED_US] - steps_us[0.0])
+        seconds.append(time.monotonic() - began)
+    return Pairs("vllm.benchmarks.latency", differences, float(np.mean(seconds)))
+
+
+def separate_run_pairs(
+    loaded: Loaded,
+    overrides: Sequence[str],
+    folder: Path,
+    pairs: int,
+    seconds_each: float,
+    announce: Callable[[str], None],
+) -> tuple[Pairs, Pairs]:
+    """Pairs of harness runs with one arm each: by the scope, and by the whole step.
+
+    `overrides` are those (`--set`) that `loaded` was loaded with.
+
+    Raises:
+        HostError: a launch failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    in_scope, in_step, seconds = [], [], []
+    for pair in range(pairs):
+        began, scope_us, step_us = time.monotonic(), {}, {}
+        for delay_us in _in_turn(pair):
+            announce(f"a harness run of one arm, pair {pair + 1} of {pairs}, planted {delay_us:g} us")
+            out = folder / f"run-{pair}-{delay_us:g}"
+            arm = {"name": "planted", "reference": _reference(loaded), "delay_us": delay_us}
+            sets = [
+                *overrides,
+                *("protocol.until=null", "protocol.launches=1", "protocol.counters=false"),
+                *(f"protocol.seconds={seconds_each}", f"protocol.seed={pair}"),
+                *(f"arms=[{json.dumps(arm)}]", "baseline=planted"),
+            ]
+            command = [sys.executable, "-m", "harness", "run", str(loaded.path), "--out", str(out)]
+            _run([*command, *(word for each in sets for word in ("--set", each))], folder / f"{out.name}.log", None)
+            found = summarise(read_run(out)).arms["planted"]
+            scope_us[delay_us] = found.corrected_scope_ns / found.steps / 1e3
+            step_us[delay_us] = (found.bare_step_ns or found.step_ns) / found.steps / 1e3
+        in_scope.append(scope_us[PLANTED_US] - scope_us[0.0])
+        in_step.append(step_us[PLANTED_US] - step_us[0.0])
+        seconds.append(time.monotonic() - began)
+    pair_s = float(np.mean(seconds))
+    return Pairs("harness, one arm a run: scope", in_scope, pair_s), Pairs("... step", in_step, pair_s)
+
+
+def paired_with_vocabulary(loaded: Loaded, overrides: Sequence[str], folder: Path, seconds: float) -> SelftestResult:
+    """A selftest on the engine that the latency benchmark needs, to hold the benchmark against.
+
+    `overrides` are those (`--set`) that `loaded` was loaded with.
+
+    Raises:
+        HostError: it failed.
+    """
+    vocabulary = json.dumps({**loaded.experiment.engine.get("hf_overrides", {}), "vocab_size": VOCABULARY})
+    sets = [*overrides, f"engine.hf_overrides={vocabulary}"]
+    command = [sys.executable, "-m", "harness", "selftest", str(loaded.path), "--seconds", f"{seconds:g}"]
+    command += ["--out", str(folder), *(word for each in sets for word in ("--set", each))]
+    _run(command, folder.with_suffix(".log"), None, (0, 1))
+    _, delays = plan(loaded, seconds)
+    return evaluate(read_run(folder), delays, seconds)
+
+
+def _in_turn(pair: int) -> tuple[float, float]:
+    return (0.0, PLANTED_US) if pair % 2 == 0 else (PLANTED_US, 0.0)
+
+
+def _reference(loaded: Loaded) -> str:
+    experiment = loaded.experiment
+    return loaded.whole(next(arm.reference for arm in experiment.arms if arm.name == experiment.baseline))
+
+
+def _output_tokens(experiment: Experiment) -> int:
+    return _constant(experiment, "output_tokens")
+
+
+def _constant(experiment: Experiment, key: str) -> int:
+    length = getattr(getattr(experiment.workload, key, None), "constant", None)
+    if length is None:
+        raise HostError(f"workload.{key}: vLLM's latency benchmark knows only a constant number; give one")
+    return int(length)
+
+
+def _latency_spec(loaded: Loaded, delay_us: float, output_json: Path) -> dict[str, Any]:
+    experiment = loaded.experiment
+    model = resolve_model(str(experiment.engine["model"]), loaded.folder)
+    requests = getattr(experiment.workload, "requests", None)
+    overrides = {**experiment.engine.get("hf_overrides", {}), "vocab_size": VOCABULARY}
+    arm = ArmSpec("arm", _reference(loaded), round(delay_us * 1000))
+    return {
+        "instrumentation": Instrumentation(experiment.seam, [arm], [], experiment.scope).as_dict(),
+        "environment": engine_environment(experiment.host, {**experiment.engine, "model": model}),
+        "engine_args": {
+            **ENGINE_DEFAULTS, **experiment.engine, "model": model, "hf_overrides": overrides,
+            "worker_extension_cls": EXTENSION,
+        },
+        "arguments": [
+            *("--input-len", str(_constant(experiment, "prompt_tokens"))),
+            *("--output-len", str(_output_tokens(experiment)), "--batch-size", str(requests)),
+            *("--num-iters", str(ITERATIONS), "--num-iters-warmup", str(ITERATIONS), "--disable-detokenize"),
+            *("--output-json", str(output_json)),
+        ],
+        "output_json": str(output_json),
+    }  # fmt: skip
+
+
+def _run(command: list[str], log: Path, environment: dict[str, str] | None, well: tuple[int, ...] = (0,)) -> None:
+    with log.open("wb") as file:
+        done = subprocess.run(  # noqa: S603
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False, preexec_fn=begin_as_child
+        )
+    if done.returncode not in well:
+        raise HostError(f"a launch failed with status {done.returncode}; its log: {log}")

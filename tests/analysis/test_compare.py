@@ -1,0 +1,131 @@
+"""Runs side by side: what differs is said first, and a verdict is given only where launches carry it."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from harness.analysis.compare import compare_runs
+from harness.analysis.statistics import welch
+from harness.cli.compare import command
+from harness.errors import ConfigError, RecordsError
+from harness.records.folder import RunFolder
+from harness.report.comparison import FORMATS, render_comparison
+from tests.analysis.test_summarise import make_frame, make_run
+
+
+def write(path, run, slower: float = 1.0) -> None:
+    folder = RunFolder(path)
+    folder.write_run(run)
+    frame = make_frame()
+    timed = [name for name in frame if name.endswith("_ns")]
+    frame[timed] = (frame[timed] * slower).astype(int)
+    for index, (_, rows) in enumerate(frame.groupby("group")):
+        folder.write_pass(index, {column: rows[column].tolist() for column in rows}, complete=True)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Makes a run of so many launches; each launch is a little faster or slower than `slower`."""
+
+    def make_folder(name: str, launches: int = 1, slower: float = 1.0, **changes):
+        if launches == 1:
+            write(tmp_path / name, make_run(**changes), slower)
+            return tmp_path / name
+        folder = RunFolder(tmp_path / name)
+        folder.write_run(make_run(**changes))
+        for number in range(1, launches + 1):
+            write(folder.launch(number), make_run(**changes), slower * (1 + 0.002 * (number - (launches + 1) / 2)))
+        return folder.path
+
+    return make_folder
+
+
+def test_what_differs_is_said_by_category(make) -> None:
+    run = make_run()
+    other = make(
+        "after", versions={"torch": "2.14.0"}, machine={**run["machine"], "cpu": "Another", "load_average": [9, 9, 9]}
+    )
+    found = compare_runs([make("before"), other])
+    assert [(each.category, each.key, each.values) for each in found.differences] == [
+        ("versions", "torch", ["2.13.0", "2.14.0"]),
+        ("machine", "cpu", ["A processor", "Another"]),
+    ]
+    assert "machine, versions differ at once" in " ".join(found.refusals)
+
+
+def test_one_launch_a_run_gives_figures_and_no_verdict(make) -> None:
+    found = compare_runs([make("before"), make("after", slower=1.5)])
+    scope = next(row for row in found.rows if (row.arm, row.metric) == ("list", "scope"))
+    assert scope.other_us / scope.first_us == pytest.approx(1.5, rel=1e-2)
+    assert {row.verdict for row in found.rows} == {"no verdict"}
+    assert {row.difference_us for row in found.rows} == {None}
+    assert "no verdict with fewer than 3 launches a run (before, after)" in found.refusals[0]
+
+
+def test_several_launches_a_run_give_a_verdict(make) -> None:
+    found = compare_runs([make("before", 4), make("after", 4, slower=1.1)])
+    scope = next(row for row in found.rows if (row.arm, row.metric) == ("list", "scope"))
+    assert scope.verdict == "slower"
+    assert scope.difference_us.low <= 14 <= scope.difference_us.high  # a tenth of 140 us
+    assert found.refusals == []
+    assert found.confidence_each == pytest.approx(1 - 0.05 / len(found.rows))
+    same = compare_runs([make("again", 4), make("once more", 4)])
+    assert {row.verdict for row in same.rows} <= {"equivalent", "not resolved"}
+    assert same.differences == []
+
+
+def test_runs_that_did_other_work_are_not_compared(make) -> None:
+    steps = {**make_run()["steps"], "num_tokens": [99, 3, 3, 3, 3]}
+    found = compare_runs([make("before", 3), make("after", 3, steps=steps)])
+    assert found.rows == []
+    assert "after did other work than before" in found.refusals[0]
+
+
+def test_a_run_whose_verdicts_are_withheld_gets_none_here_either(make, monkeypatch) -> None:
+    monkeypatch.setattr("harness.analysis.summary.Summary.withheld", property(lambda summary: True))
+    found = compare_runs([make("before", 3), make("after", 3, slower=2.0)])
+    assert {row.verdict for row in found.rows} == {"no verdict"}
+    assert "no verdict with before: its own are withheld" in found.refusals[0]
+
+
+def test_welchs_interval_against_a_known_one() -> None:
+    """By the formulas: the error of each mean, and the Welch-Satterthwaite degrees of freedom."""
+    a, b = np.array([0.0, 1.0, 2.0, 1.0]), np.array([8.0, 10.0, 12.0])
+    error_a, error_b = a.var(ddof=1) / 4, b.var(ddof=1) / 3
+    freedom = (error_a + error_b) ** 2 / (error_a**2 / 3 + error_b**2 / 2)
+    found = welch(a, b, 0.95)
+    assert found.estimate == -9
+    assert found.high - found.estimate == pytest.approx(found.estimate - found.low)
+    assert found.low == pytest.approx(-9 - stats.t.ppf(0.975, freedom) * np.sqrt(error_a + error_b))
+
+
+@pytest.mark.parametrize("shape", FORMATS)
+def test_every_format_shows_the_same(make, shape) -> None:
+    text = render_comparison(compare_runs([make("before", 3), make("after", 3, slower=1.1)]), shape)
+    assert "slower" in text
+    assert "after" in text
+    if shape == "json":
+        assert json.loads(text)["launches"] == [3, 3]
+    elif shape == "csv":
+        table = pd.read_csv(io.StringIO(text))
+        assert set(table["arm"]) == {"list", "array"}
+        assert (table["low_us"] <= table["us"]).all()
+    elif shape == "html":
+        assert text.startswith("<!DOCTYPE html>")
+        assert "Side by side" in text
+
+
+def test_the_command_writes_where_it_is_told_and_refuses_one_run(make, tmp_path) -> None:
+    one, other = make("before"), make("after")
+    assert command.callback((one, other), "markdown", tmp_path / "compare.md") == 0
+    assert "no verdict with fewer" in (tmp_path / "compare.md").read_text()
+    with pytest.raises(ConfigError, match="name at least two run folders"):
+        command.callback((one,), "terminal", None)
+    with pytest.raises(RecordsError, match="holds no run"):
+        command.callback((one, tmp_path / "nowhere"), "terminal", None)

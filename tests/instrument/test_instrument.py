@@ -1,0 +1,381 @@
+"""The instrument on a runner without an engine: what it times, what it checks, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from harness.errors import ConfigError
+from harness.instrument.instrument import Instrument
+from harness.instrument.instrumentation import Instrumentation
+from harness.seams import SEAMS
+from patches.slot_mapping import List, Numpy
+from tests.fakes import Runner, VirtualClock
+
+SEAM = SEAMS["slot_mapping"]
+PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
+ARMS = [("native", "", None), *((name, reference, None) for name, reference in SEAM.places["v1"].arms.items())]
+LENGTHS = [(5, 4), (3, 4), (8, 4)]
+STEPS = 4
+
+
+class OffByOne:
+    """Wrong at the last token of every step."""
+
+    takes = "arrays"
+
+    def slots(self, *args):
+        slots = Numpy().slots(*args)
+        slots[-1] += 1
+        return slots
+
+
+class TooShort:
+    takes = "arrays"
+
+    def slots(self, *args):
+        return Numpy().slots(*args)[:-1]
+
+
+class WrongType:
+    """Right numbers, but 4 bytes each."""
+
+    takes = "arrays"
+
+    def slots(self, *args):
+        return Numpy().slots(*args).to(torch.int32)
+
+
+class RaisesLater:
+    takes = "arrays"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def slots(self, *args):
+        self.calls += 1
+        if self.calls > 2:
+            raise ZeroDivisionError("on purpose")
+        return Numpy().slots(*args)
+
+
+def instrument(runner, arms=ARMS, probes=PROBES, clock=None, scope="_prepare_inputs") -> Instrument:
+    return Instrument(runner, Instrumentation("slot_mapping", arms, probes, scope), clock or VirtualClock(reading_ns=1))
+
+
+def own(cls) -> str:
+    return f"{__name__}:{cls.__name__}"
+
+
+def snapshot(runner) -> dict:
+    """Everything that a pass may touch: what instances hide of their classes, and functions by identity."""
+    return {
+        "runner": set(vars(runner)),
+        "table": dict(vars(runner.table)),
+        "torch": {name: getattr(torch, name) for name in ("tensor", "frombuffer", "cat")},
+        "copy_": vars(torch.Tensor).get("copy_"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["probed", "bare", "check"])
+def test_after_a_pass_everything_is_as_it_was(kind) -> None:
+    runner = Runner()
+    under_test = instrument(runner, probes=[*PROBES, "torch.Tensor.copy_"])
+    before = snapshot(runner)
+    under_test.begin(kind, [0])
+    assert set(vars(runner)) != before["runner"]
+    runner.serve(LENGTHS)
+    assert under_test.end()["unrestored"] == []
+    assert snapshot(runner) == before
+    assert not under_test.under_way
+
+
+def test_after_an_exception_in_the_engine_everything_is_as_it_was() -> None:
+    def broken() -> None:
+        raise RuntimeError("the engine broke")
+
+    runner = Runner(work=broken)
+    under_test = instrument(runner)
+    before = snapshot(runner)
+    under_test.begin("probed", [0])
+    with pytest.raises(RuntimeError, match="broke"):
+        runner.serve(LENGTHS)
+    result = under_test.end()
+    assert result["unrestored"] == []
+    assert result["columns"]["step"] == []
+    runner.requests.clear()
+    assert snapshot(runner) == before
+
+
+def test_an_interrupt_while_probes_are_bound_leaves_nothing_behind() -> None:
+    """Ctrl-C can come between any two lines: here, as the scope's clock is read with the probes just bound."""
+
+    class Interrupting(VirtualClock):
+        def __call__(self) -> int:
+            if torch.cat is not original:
+                raise KeyboardInterrupt
+            return super().__call__()
+
+    original = torch.cat
+    runner = Runner()
+    under_test = instrument(runner, clock=Interrupting())
+    before = snapshot(runner)
+    under_test.begin("probed", [0])
+    with pytest.raises(KeyboardInterrupt):
+        runner.serve(LENGTHS)
+    try:
+        assert under_test.end()["unrestored"] == []
+        assert snapshot(runner) == before
+    finally:
+        torch.cat = original
+
+
+def test_an_interrupt_before_an_attribute_was_set_is_no_second_error() -> None:
+    class Stubborn(Runner):
+        def __setattr__(self, name, value):
+            if name == "sample_tokens":
+                raise KeyboardInterrupt
+            super().__setattr__(name, value)
+
+    runner = Stubborn()
+    under_test = instrument(runner)
+    before = snapshot(runner)
+    with pytest.raises(KeyboardInterrupt):
+        under_test.begin("probed", [0])
+    assert under_test.end()["unrestored"] == []
+    assert snapshot(runner) == before
+
+
+def test_an_interrupted_beginning_takes_no_method_away(monkeypatch) -> None:
+    runner = Runner()
+    under_test = instrument(runner, probes=["tests.fakes.Runner.serve"])
+    monkeypatch.setattr(under_test._ledger, "probe", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        under_test.begin("probed", [0])
+    assert under_test.end()["unrestored"] == []
+    assert "serve" in vars(Runner)
+
+
+def test_something_that_was_patched_meanwhile_is_named(monkeypatch) -> None:
+    runner = Runner()
+    under_test = instrument(runner)
+    under_test.begin("probed", [0])
+    runner.serve(LENGTHS)
+    monkeypatch.setattr(torch, "cat", lambda *args: None)
+    assert under_test.end()["unrestored"] == ["cat"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "tensor", "frombuffer", "cat"),
+    [
+        ("native", 0, 0, 0),
+        ("list", 1, 0, 0),
+        ("array", 0, 1, 0),
+        ("list_with_array", 0, 1, 0),
+        ("cat_frombuffers", 0, 3, 1),
+        ("numpy", 0, 0, 0),
+    ],
+)
+def test_probes_fire_as_often_as_they_must(arm, tensor, frombuffer, cat) -> None:
+    """In each of 4 steps over 3 sequences."""
+    runner = Runner()
+    under_test = instrument(runner)
+    under_test.begin("probed", [under_test.arm_names.index(arm)])
+    runner.serve(LENGTHS)
+    columns = under_test.end()["columns"]
+    assert columns["torch.tensor.calls"] == [tensor] * STEPS
+    assert columns["torch.frombuffer.calls"] == [frombuffer] * STEPS
+    assert columns["torch.cat.calls"] == [cat] * STEPS
+    assert columns["compute_slot_mapping.calls"] == [1] * STEPS
+    assert columns["compute_slot_mapping.nested_calls"] == [tensor + frombuffer + cat] * STEPS
+    assert columns["scope.calls"] == [1] * STEPS
+
+
+def test_the_seams_function_by_its_full_name_is_the_same_probe() -> None:
+    """A probe that resolves to the function behind the seam follows the arms, as the short name does."""
+    runner = Runner()
+    under_test = instrument(runner, probes=["tests.fakes.BlockTable.compute_slot_mapping"])
+    under_test.begin("probed", [1])
+    runner.serve(LENGTHS)
+    assert under_test.end()["columns"]["tests.fakes.BlockTable.compute_slot_mapping.calls"] == [1] * STEPS
+
+
+def test_step_i_runs_the_arm_that_the_schedule_says_and_the_signature_is_recorded() -> None:
+    runner = Runner()
+    under_test = instrument(runner)
+    schedule = [1, 4, 0, 5]
+    under_test.begin("probed", schedule)
+    runner.serve(LENGTHS)
+    columns = under_test.end()["columns"]
+    assert columns["arm"] == schedule
+    assert columns["num_reqs"] == [3] * STEPS
+    assert columns["num_tokens"] == [16, 3, 3, 3]
+    assert columns["num_prefills"] == [3, 0, 0, 0]
+    assert columns["torch.tensor.calls"] == [1, 0, 0, 0]  # only `list` calls it
+    assert columns["torch.cat.calls"] == [0, 1, 0, 0]  # only `cat_frombuffers` does
+
+
+def test_parts_rebuild_the_scope_in_every_step() -> None:
+    clock = VirtualClock(reading_ns=7)
+    runner = Runner(work=lambda: clock.advance(1000))
+    under_test = instrument(runner, clock=clock)
+    under_test.begin("probed", [0, 1, 4, 5])
+    runner.serve(LENGTHS)
+    columns = under_test.end()["columns"]
+    parts = np.sum([columns[f"{name}.self_ns"] for name in ("scope", *PROBES)], axis=0)
+    assert parts.tolist() == columns["scope.total_ns"]
+    assert min(columns["scope.self_ns"]) >= 1000
+    assert all(np.array(columns["execute_ns"]) > np.array(columns["scope.total_ns"]))
+
+
+def test_a_bare_pass_times_the_step_and_nothing_else() -> None:
+    runner = Runner()
+    under_test = instrument(runner)
+    under_test.begin("bare", [1])
+    runner.serve(LENGTHS)
+    columns = under_test.end()["columns"]
+    assert not any("." in name for name in columns)
+    assert min(columns["execute_ns"]) > 0
+    assert columns["bookkeeping_ns"] == [0] * STEPS
+
+
+def test_a_mixed_pass_probes_the_steps_that_it_says_and_leaves_the_others_bare() -> None:
+    runner = Runner()
+    under_test = instrument(runner)
+    before = snapshot(runner)
+    under_test.begin("mixed", [1, 1, 4, 4], [True, False, False, True])
+    runner.serve(LENGTHS)
+    result = under_test.end()
+    columns = result["columns"]
+    assert columns["probed"] == [1, 0, 0, 1]
+    assert columns["scope.calls"] == [1, 0, 0, 1]
+    assert columns["torch.tensor.calls"] == [1, 0, 0, 0]
+    assert columns["torch.frombuffer.calls"] == [0, 0, 0, 3]
+    assert [ns > 0 for ns in columns["bookkeeping_ns"]] == [True, False, False, True]
+    assert result["unrestored"] == []
+    assert snapshot(runner) == before
+
+
+@pytest.mark.parametrize("reference", ["", SEAM.places["v1"].arms["numpy"]])
+def test_a_planted_delay_is_at_least_as_long_as_asked_for(reference) -> None:
+    clock = VirtualClock(reading_ns=1)
+    runner = Runner()
+    arms = [("zero", reference, 0), ("five", reference, 5000)]
+    under_test = instrument(runner, arms=arms, clock=clock)
+    under_test.begin("probed", [0, 1, 0, 1])
+    runner.serve(LENGTHS)
+    zero, five, *_ = under_test.end()["columns"]["compute_slot_mapping.total_ns"]
+    assert five - zero in range(4998, 5003)
+
+
+def test_equal_arms_pass_the_check_and_the_seam_is_seen_in_each_step() -> None:
+    runner = Runner()
+    under_test = instrument(runner)
+    plain = Runner().serve(LENGTHS)
+    under_test.begin("check", [0])
+    assert runner.serve(LENGTHS) == plain  # what the engine goes on with is native's
+    result = under_test.end()
+    assert result["mismatches"] == []
+    assert result["seam_calls"] == [1] * STEPS
+
+
+class Mutates:
+    """Right slots, but it shifts the engine's own positions in passing."""
+
+    takes = "arrays"
+
+    def slots(self, block_tables, first_positions, counts, block_size):
+        slots = Numpy().slots(block_tables, first_positions, counts, block_size)
+        first_positions += 1
+        return slots
+
+
+class MutatesLists:
+    takes = "lists"
+
+    def slots(self, block_tables, first_positions, counts, block_size):
+        slots = List().slots(block_tables, first_positions, counts, block_size)
+        block_tables[0].append(7)
+        return slots
+
+
+@pytest.mark.parametrize(("cls", "name"), [(Mutates, "first_positions"), (MutatesLists, "block_tables")])
+def test_an_arm_that_changes_its_inputs_is_named_and_no_other(cls, name) -> None:
+    runner = Runner()
+    plain = Runner().serve(LENGTHS)
+    under_test = instrument(runner, arms=[ARMS[0], ("guilty", own(cls), None), *ARMS[1:]])
+    under_test.begin("check", [0])
+    assert runner.serve(LENGTHS) == plain
+    (mismatch,) = under_test.end()["mismatches"]
+    assert mismatch["arm"] == "guilty"
+    assert f"changed its input {name}" in mismatch["reason"]
+
+
+@pytest.mark.parametrize(
+    ("cls", "position", "reason"),
+    [
+        (OffByOne, 15, "expected"),
+        (TooShort, 15, "left unwritten"),
+        (WrongType, None, "slots must be int64 .* not int32"),
+    ],
+)
+def test_a_wrong_arm_is_caught_with_step_and_position(cls, position, reason) -> None:
+    runner = Runner()
+    under_test = instrument(runner, arms=[ARMS[0], ("wrong", own(cls), None), ARMS[-1]])
+    under_test.begin("check", [0])
+    runner.serve(LENGTHS)
+    (mismatch,) = under_test.end()["mismatches"]
+    assert (mismatch["arm"], mismatch["step"], mismatch["position"]) == ("wrong", 0, position)
+    assert re.search(reason, mismatch["reason"])
+
+
+def test_an_arm_that_writes_where_native_does_not_is_caught() -> None:
+    """Padding counts: native on a CPU leaves the rest of the buffer alone, so must an arm."""
+    runner = Runner()
+    under_test = instrument(runner)
+    (site,) = under_test._sites
+    under_test._checker._calls[0]["list"] = lambda *args: (site.native(*args), site.output.fill_(-1))
+    under_test.begin("check", [0])
+    runner.serve(LENGTHS)
+    (mismatch,) = under_test.end()["mismatches"]
+    assert mismatch["arm"] == "list"
+
+
+def test_an_arm_that_raises_does_not_take_the_engine_down() -> None:
+    runner = Runner()
+    plain = Runner().serve(LENGTHS)
+    under_test = instrument(runner, arms=[ARMS[0], ("bad", own(RaisesLater), None)])
+    under_test.begin("probed", [1])
+    assert runner.serve(LENGTHS) == plain  # native took over
+    failure = under_test.end()["failure"]
+    assert (failure["arm"], failure["step"]) == ("bad", 2)
+    assert re.fullmatch(r"ZeroDivisionError: on purpose \(test_instrument\.py:\d+\)", failure["error"])
+    under_test.begin("probed", [0])
+    runner.serve(LENGTHS)
+    assert under_test.end()["failure"] is None
+
+
+def test_steps_without_tokens_are_no_steps() -> None:
+    runner = Runner()
+    runner.execute_model = lambda output: "nothing to do"
+    under_test = instrument(runner)
+    under_test.begin("probed", [0])
+    empty = SimpleNamespace(total_num_scheduled_tokens=0, num_scheduled_tokens={})
+    assert runner.execute_model(empty) == "nothing to do"
+    assert under_test.end()["columns"]["step"] == []
+
+
+def test_two_passes_at_once_are_refused() -> None:
+    under_test = instrument(Runner())
+    under_test.begin("bare", [0])
+    with pytest.raises(RuntimeError, match="under way"):
+        under_test.begin("bare", [0])
+
+
+def test_an_unknown_scope_is_refused_with_the_likely_ones() -> None:
+    with pytest.raises(ConfigError, match=r"no such method; it has \['_prepare_inputs'\]"):
+        instrument(Runner(), scope="_prepare_outputs")

@@ -1,0 +1,30 @@
+"""What an engine is instrumented with, on its way to the process that runs it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.instrument.instrumentation import ArmSpec, Instrumentation
+
+WHOLE = Instrumentation(
+    "slot_mapping",
+    [ArmSpec("native", "", None), ArmSpec("list", "patches.slot_mapping:List", None), ArmSpec("late", "", 20_000)],
+    ["compute_slot_mapping", "torch.cat"],
+    "_prepare_inputs + _update_states",
+    sync=True,
+    nvtx=True,
+)
+
+
+@pytest.mark.parametrize("sent", [WHOLE, Instrumentation("slot_mapping", [], [], "_prepare_inputs")])
+def test_it_comes_back_whole_from_plain_values(sent) -> None:
+    """JSON stands for what an RPC carries: neither knows tuples or classes."""
+    assert Instrumentation.from_dict(json.loads(json.dumps(sent.as_dict()))) == sent
+
+
+def test_it_is_sent_as_types_that_need_no_class_to_be_read() -> None:
+    values = WHOLE.as_dict()
+    assert {type(value) for value in values.values()} == {str, list, bool}
+    assert {type(arm) for arm in values["arms"]} == {list}

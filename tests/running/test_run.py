@@ -1,0 +1,307 @@
+"""A whole run on the host without an engine: what is written, and what each fault leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.config.file import load
+from harness.errors import HostError
+from harness.records.folder import RunFolder, read_run
+from harness.report import write_reports
+from harness.running.run import Run
+from harness.seams import SEAMS
+from patches.slot_mapping import Numpy
+from tests.fakes import BlockTable, FakeHost, Runner, Silent
+from tests.instrument.test_instrument import OffByOne, own
+
+CONFIG = f"""\
+engine: {{model: none}}
+workload: {{requests: 3, prompt_tokens: 6, output_tokens: 5}}
+seam: slot_mapping
+arms: [list, cat_frombuffers, {{wrong: "{own(OffByOne)}"}}, {{late: "{__name__}:OnDemand"}}]
+probes: [torch.tensor, compute_slot_mapping, torch.frombuffer, torch.cat]
+protocol: {{passes: 4, bare: false, counters: false}}
+"""
+STEPS = 5
+
+
+class OnDemand:
+    """Computes as numpy does, and raises at its call number `step` in the pass where that is set."""
+
+    takes = "arrays"
+    step: int | None = None
+
+    def slots(self, *args):
+        if OnDemand.step is not None:
+            OnDemand.step -= 1
+            if OnDemand.step < 0:
+                raise ZeroDivisionError("on purpose")
+        return Numpy().slots(*args)
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make_run(host: FakeHost, arms=("list", "cat_frombuffers"), *overrides: str) -> Run:
+        path = tmp_path / "config.yaml"
+        path.write_text(CONFIG)
+        return Run(load(path, overrides, arms), host, RunFolder(tmp_path / "run"), Silent(), ["harness", "run"])
+
+    return make_run
+
+
+def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
+    host = FakeHost()
+    run = make(host, ("list", "cat_frombuffers"), "protocol.bare=true")
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
+    # Native warms up as well; and each of two arms and A/A, probed and bare, is six passes a group.
+    assert host.passes == ["check"] + ["bare"] * 4 + ["mixed"] * 24
+    assert host.stopped
+    assert run.observer.advanced == 29
+    records = read_run(run.folder.path)
+    frame = records.frame
+    assert len(frame) == 24 * STEPS
+    assert (frame.groupby(["group", "step", "arm", "probed"]).size() == 1).all()
+    assert set(frame["arm"]) == {"list", "cat_frombuffers", "A/A"}
+    calls = frame.groupby("arm")[["torch.frombuffer.calls", "torch.cat.calls", "torch.tensor.calls"]].sum() / 4
+    assert calls.loc["cat_frombuffers"].tolist() == [3 * STEPS, STEPS, 0]
+    assert calls.loc["list"].tolist() == calls.loc["A/A"].tolist() == [0, 0, STEPS]
+    assert frame.loc[~frame["probed"], "scope.calls"].sum() == 0
+    assert records.run["steps"]["num_tokens"] == [18, 3, 3, 3, 3]
+    for key in ("config", "machine", "versions", "command", "started", "ended", "calibration", "host", "workload"):
+        assert records.run[key]
+    assert write_reports(run.folder.path).difference("A/A", "scope") is not None
+
+
+def test_a_wrong_arm_is_struck_and_the_rest_is_measured(make) -> None:
+    host = FakeHost()
+    run = make(host, ("list", "cat_frombuffers", "wrong"))
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status) == ("complete", 1)
+    assert any(note.startswith("wrong is struck: differs at step 0 at index 17") for note in run.observer.notes)
+    assert "arm 'wrong' differs at step 0 at index 17: expected" in outcome.message
+    assert set(read_run(run.folder.path).frame["arm"]) == {"list", "cat_frombuffers", "A/A"}
+    summary = write_reports(run.folder.path)
+    assert not summary.arms["wrong"].equal
+    assert "**`wrong` is struck:** differs at step 0" in (run.folder.path / "report.md").read_text()
+
+
+def test_where_no_arm_is_left_to_compare_nothing_is_measured(make) -> None:
+    run = make(FakeHost(), ("list", "wrong"))
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status) == ("complete", 1)
+    assert run.observer.notes[-1] == "no arm is left to compare, so nothing is measured"
+    assert "arm 'wrong' differs at step 0" in outcome.message
+    assert "passes_planned" not in read_run(run.folder.path).run
+
+
+def test_an_arm_that_generates_other_tokens_is_struck(make, monkeypatch) -> None:
+    """Even if the check pass were blind: served alone, a wrong arm changes what is generated."""
+    monkeypatch.setattr("harness.instrument.checking.Checker._note_difference", lambda *args: None)
+    run = make(FakeHost(), ("list", "wrong"))
+    outcome = run.execute()
+    assert outcome.exit_status == 1
+    assert "arm 'wrong' generates other tokens: request 2 from its token 0 on" in outcome.message
+
+
+def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        OnDemand.step = 0 if index == 1 + 4 + 3 else None
+
+    host = FakeHost(before_pass=before_pass)
+    run = make(host, ("list", "late"))
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status) == ("failed", 1)
+    assert "arm 'late' raised at step" in outcome.message
+    assert "ZeroDivisionError: on purpose (test_experiment.py:" in outcome.message
+    assert "); 3 of 12 passes were measured and kept" in outcome.message
+    records = read_run(run.folder.path)
+    assert len(records.frame) == 3 * STEPS
+    assert records.partial == ["0003.partial.parquet"]
+    assert not host.instrument.under_way
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "exit_status", "message"),
+    [
+        (KeyboardInterrupt(), "interrupted", 130, "interrupted; 5 of 12 passes were measured and kept"),
+        (RuntimeError("engine\ndied"), "failed", 1, "the engine failed: RuntimeError: engine died; 5 of 12 passes"),
+        (HostError("the engine is gone"), "failed", 1, "the engine is gone; 5 of 12 passes were measured and kept"),
+    ],
+)
+def test_an_end_in_the_middle_keeps_what_was_measured(make, error, status, exit_status, message) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        if index == 1 + 4 + 5:
+            raise error
+
+    host = FakeHost(before_pass=before_pass)
+    run = make(host)
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status) == (status, exit_status)
+    assert outcome.message.startswith(message)
+    assert host.stopped
+    assert not host.instrument.under_way
+    assert "compute_slot_mapping" not in vars(host.runner.table)
+    records = read_run(run.folder.path)
+    assert len(records.frame) == 5 * STEPS
+    assert records.run["status"] == status
+    summary = write_reports(run.folder.path)
+    assert summary.arms["list"].passes == 1  # five passes are one whole group
+    assert any("1 of 2 groups lack a pass" in note for note in summary.notes)
+
+
+def test_a_pass_cut_short_in_the_middle_of_its_steps_keeps_them(make) -> None:
+    calls = {"steps": 0, "pass": 0}
+
+    def work() -> None:
+        calls["steps"] += 1
+        if calls["pass"] == 1 + 4 + 2 and calls["steps"] == 4:
+            raise KeyboardInterrupt
+
+    def before_pass(index: int, host: FakeHost) -> None:
+        calls.update(steps=0, **{"pass": index})
+
+    run = make(FakeHost(runner=Runner(work=work), before_pass=before_pass))
+    assert run.execute().exit_status == 130
+    (partial,) = (run.folder.path / "passes").glob("*.partial.parquet")
+    assert partial.name == "0002.partial.parquet"
+
+
+def test_an_engine_that_does_not_start_leaves_a_run_that_says_so(make) -> None:
+    class Broken(FakeHost):
+        def start(self):
+            raise HostError("the engine did not start: ValueError: no")
+
+    host = Broken()
+    run = make(host)
+    outcome = run.execute()
+    assert (outcome.exit_status, outcome.message) == (1, "the engine did not start: ValueError: no")
+    assert host.stopped
+    summary = write_reports(run.folder.path)
+    assert summary.notes == ["the engine did not start: ValueError: no"]
+    assert "No arm was measured" in (run.folder.path / "report.md").read_text()
+
+
+def test_other_work_in_a_later_pass_is_an_error_and_no_average(make) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        if index == 1 + 4 + 2:
+            serve = host.runner.serve
+            host.runner.serve = lambda lengths: serve([(7, 5), *lengths[1:]])
+
+    run = make(FakeHost(before_pass=before_pass))
+    outcome = run.execute()
+    assert outcome.exit_status == 1
+    assert "pass 2 did other work than the checking pass: step 0 had num_tokens 19 instead of 18" in outcome.message
+    assert read_run(run.folder.path).partial == ["0002.partial.parquet"]  # the evidence is kept
+
+
+def test_what_could_not_be_put_back_after_an_interrupt_is_said(make) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        if index == 6:
+            raise KeyboardInterrupt
+
+    host = FakeHost(before_pass=before_pass)
+    partial = host.partial
+    host.partial = lambda: (found := partial()) and dataclasses.replace(found, unrestored=["cat"])
+    outcome = make(host).execute()
+    assert outcome.exit_status == 130
+    assert outcome.message.endswith("these could not be put back: cat")
+
+
+def test_the_engine_is_stopped_even_if_keeping_the_last_pass_fails(make) -> None:
+    host = FakeHost()
+
+    def partial():
+        raise RuntimeError("no")
+
+    host.partial = partial
+    with pytest.raises(RuntimeError, match="no"):
+        make(host).execute()
+    assert host.stopped
+
+
+def test_a_native_that_does_not_repeat_itself_is_an_error(make) -> None:
+    host = FakeHost()
+    serve = host.runner.serve
+    host.runner.serve = lambda lengths: [[len(host.passes)], *serve(lengths)[1:]]
+    outcome = make(host).execute()
+    assert "two passes of native generated different tokens (request 0 from its token 0 on)" in outcome.message
+
+
+def test_a_seam_that_is_never_reached_is_an_error(make) -> None:
+    class Elsewhere(BlockTable):
+        pass
+
+    table = Elsewhere()
+    runner = Runner(table)
+    original = runner._prepare_inputs
+
+    def prepare(output) -> None:
+        hidden = vars(table).pop("compute_slot_mapping", None)
+        original(output)
+        if hidden is not None:
+            table.compute_slot_mapping = hidden
+
+    runner._prepare_inputs = prepare
+    outcome = make(FakeHost(runner=runner)).execute()
+    assert "compute_slot_mapping was not called in step 0" in outcome.message
+    assert outcome.exit_status == 2
+
+
+def test_a_full_disk_ends_the_run_and_keeps_the_passes_before(make, monkeypatch) -> None:
+    full = {"now": False}
+    fsync = os.fsync
+
+    def maybe_full(descriptor: int) -> None:
+        if full["now"]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", maybe_full)
+    host = FakeHost(before_pass=lambda index, host: full.update(now=index >= 1 + 4 + 6))
+    run = make(host)
+    outcome = run.execute()
+    assert outcome.exit_status == 1
+    assert "No space left on device" in outcome.message
+    full["now"] = False
+    records = read_run(run.folder.path)
+    assert len(records.frame) == 6 * STEPS
+    assert records.run["status"] == "running"  # the last that could be written
+    summary = write_reports(run.folder.path)
+    assert "this run never ended by itself" in summary.notes[0]
+    assert summary.arms["list"].passes == 2  # what is on the disk can be rendered, as after a SIGKILL
+
+
+def test_a_baseline_that_is_struck_has_no_floor_and_the_others_are_measured(make) -> None:
+    run = make(FakeHost(), ("list", "wrong"), "baseline=wrong")
+    assert run.execute().exit_status == 1
+    assert set(read_run(run.folder.path).frame["arm"]) == {"list"}
+    summary = write_reports(run.folder.path)
+    assert "the baseline 'wrong' was not measured, so there are no differences" in summary.notes
+
+
+@pytest.mark.parametrize("override", ["protocol.order=rotate", "protocol.grain=pass", "protocol.warmup=3"])
+def test_the_protocols_choices_run(make, override) -> None:
+    host = FakeHost()
+    run = make(host, ("list", "cat_frombuffers"), override)
+    assert run.execute().exit_status == 0
+    frame = read_run(run.folder.path).frame
+    assert (frame.groupby(["group", "step", "arm"]).size() == 1).all()
+    if override == "protocol.grain=pass":
+        assert (frame.groupby("pass")["arm"].nunique() == 1).all()
+    assert host.passes.count("bare") == (12 if override == "protocol.warmup=3" else 4)
+
+
+def test_run_json_holds_no_path_of_this_machine(make) -> None:
+    run = make(FakeHost())
+    run.execute()
+    text = (run.folder.path / "run.json").read_text()
+    assert str(Path.home()) not in text
+    assert str(run.folder.path.parent) not in text
+    assert json.loads(text)["config"]["arms"][0]["reference"] == SEAMS["slot_mapping"].places["v1"].arms["list"]

@@ -1,0 +1,86 @@
+"""A trial of a few seconds, and what it tells of the run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from harness.config.file import load
+from harness.errors import RecordsError
+from harness.records.folder import RunFolder, read_run
+from harness.running.planning import MIN_GROUPS
+from harness.running.run import Run
+from harness.running.trial import Forecast, describe, forecast, plan_trial
+from tests.conftest import LIST_ONLY
+from tests.fakes import FakeHost, Runner, Silent, VirtualClock
+
+ARMS = LIST_ONLY.replace("arms: [list]", "arms: [numpy, list, array]\nbaseline: list")
+
+
+@pytest.fixture
+def tried(tmp_path, monkeypatch):
+    """A config as it was loaded, and the records of its trial: 100 us +-1 in the scope, 300 us in the step."""
+    monkeypatch.setattr("harness.running.trial.TRIAL_S", 1e-6)  # as few groups as an interval needs
+
+    def go(*overrides: str):
+        path = tmp_path / "config.yaml"
+        path.write_text(ARMS)
+        loaded, clock, rng = load(path, overrides), VirtualClock(), np.random.default_rng(1)
+        runner = Runner(
+            work=lambda: clock.advance(int(rng.normal(100_000, 1000))), forward=lambda: clock.advance(200_000)
+        )
+        run = Run(plan_trial(loaded), FakeHost(clock, runner), RunFolder(tmp_path / "run"), Silent())
+        assert run.execute().status == "complete"
+        assert run.facts["arms_measured"] == ["list", "A/A"]
+        return loaded.experiment, read_run(run.folder.path)
+
+    return go
+
+
+def test_a_trial_measures_the_baseline_alone_and_tells_its_step(tried) -> None:
+    found = forecast(*tried())
+    assert found.scope_us == pytest.approx(100, rel=0.01)
+    assert found.step_us == pytest.approx(300, rel=0.01)
+    assert (found.launches, found.groups) == (1, 12)
+
+
+def test_the_time_is_that_of_all_arms_probed_and_bare_and_of_all_launches(tried) -> None:
+    experiment, records = tried("protocol.seconds=45", "protocol.launches=3", "protocol.counters=true")
+    records = dataclasses.replace(records, run={**records.run, "pass_s": 0.5, "start_s": 20.0})
+    found = forecast(experiment, records)
+    assert found.groups == round(45 / (0.5 * 4 * 2))
+    assert found.measure_s == found.groups * 4.0
+    assert found.before_s == 0.5 * (1 + 5) + 3 * 0.5 * 2  # the check, five under each arm alone; three counted
+    assert found.total_s == pytest.approx(3 * (20 + found.before_s + found.measure_s), abs=10)
+
+
+def test_more_groups_resolve_more_as_their_root_and_students_t_say(tried) -> None:
+    experiment, records = tried("protocol.passes=5")
+    few = forecast(experiment, records)
+    assert few.groups == MIN_GROUPS  # as many as the trial had: its own half-width
+    protocol = experiment.protocol.model_copy(update={"passes": 500})
+    many = forecast(experiment.model_copy(update={"protocol": protocol}), records)
+    # 3 arms besides the baseline, in 5 rows each, hold together at 95 %: each at 1 - 0.05 / 15, with 4 and 499 degrees.
+    assert few.resolves_scope_us / many.resolves_scope_us == pytest.approx(10 * 6.2541 / 2.9494, rel=1e-3)
+    assert 0.1 < few.resolves_scope_us < 20  # of values that spread by 1 us
+
+
+def test_what_was_found_is_told_in_sentences() -> None:
+    found = Forecast(4210.0, 388.0, 18.2, 9.0, 44.0, 5, 11, 3.14, None)
+    assert describe(found, "_prepare_inputs") == {
+        "a step": "4,210 us in the model runner, of which _prepare_inputs takes 388 us (9.2 %)",
+        "the run": "will take about 6 min: the engine's start 18 s, checking, warming up and counting 9 s, "
+        "measuring 44 s (11 passes of each arm), 5 times",
+        "resolves": "differences from about 3.1 us a step in _prepare_inputs (half of an interval of the report)",
+    }
+    whole = describe(dataclasses.replace(found, resolves_step_us=41.0, launches=1), "_prepare_inputs")
+    assert "and 41 us in the whole step" in whole["resolves"]
+    assert "times" not in whole["the run"]
+
+
+def test_a_trial_that_measured_nothing_tells_nothing(tried) -> None:
+    experiment, records = tried()
+    with pytest.raises(RecordsError, match="the trial measured nothing"):
+        forecast(experiment, dataclasses.replace(records, columns={}))

@@ -1,0 +1,132 @@
+"""Planted delays on the host without an engine: recovered exactly there, and missed where the instrument is broken."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from harness.config.file import load
+from harness.errors import ConfigError, RecordsError
+from harness.records.folder import RunFolder, read_run
+from harness.report import write_reports
+from harness.running.planning import MIN_GROUPS
+from harness.running.run import Run
+from harness.selftest.planted import DELAYS_US, describe, evaluate, last_result, plan, remember
+from tests.fakes import FakeHost, Runner, Silent, VirtualClock
+from tests.running.test_run import CONFIG
+
+NOW = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def run_selftest(tmp_path):
+    def run(host: FakeHost):
+        path = tmp_path / "config.yaml"
+        path.write_text(CONFIG)
+        loaded, delays = plan(load(path), seconds=0.001)
+        folder = RunFolder(tmp_path / "run")
+        outcome = Run(loaded, host, folder, Silent()).execute()
+        assert outcome.exit_status == 0, outcome.message
+        return read_run(folder.path), delays
+
+    return run
+
+
+def test_the_letters_do_not_tell_the_delays_and_the_seed_decides_them(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    orders = set()
+    for seed in range(20):
+        loaded, delays = plan(load(path, [f"protocol.seed={seed}"]), 1.0)
+        assert sorted(delays) == ["a", "b", "c", "d"]
+        assert sorted(delays.values()) == list(DELAYS_US)
+        assert delays[loaded.experiment.baseline] == 0
+        assert {arm.reference for arm in loaded.experiment.arms} == {"patches.slot_mapping:List"}
+        orders.add(tuple(delays.values()))
+    assert len(orders) > 5
+
+
+def test_planted_delays_come_back(run_selftest) -> None:
+    records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
+    result = evaluate(records, delays, 1.0)
+    assert [each.planted_us for each in result.recovered] == [2, 5, 20]
+    for each in result.recovered:
+        assert each.scope.estimate == pytest.approx(each.planted_us, abs=0.03)  # a reading of the clock or so
+        assert each.step.estimate == pytest.approx(each.planted_us, abs=0.03)
+    assert result.slope_scope.estimate == pytest.approx(1, abs=0.01)
+    assert result.passed
+
+
+def test_an_instrument_that_loses_time_fails(run_selftest, monkeypatch) -> None:
+    """Were the probes' corrections to take away half of what was measured, the delays would not come back."""
+    from harness.analysis import measured
+
+    records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
+    corrected = measured.corrected_self
+    monkeypatch.setattr(measured, "corrected_self", lambda *args: corrected(*args) / 2)
+    result = evaluate(records, delays, 1.0)
+    assert not result.passed
+    assert [each.found for each in result.recovered] == [False, False, False]
+
+
+def test_delays_that_were_not_planted_are_missed(run_selftest, monkeypatch) -> None:
+    monkeypatch.setattr("harness.instrument.swaps.plant", lambda call, delay_ns, clock: call)
+    records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
+    assert not evaluate(records, delays, 1.0).passed
+
+
+def test_a_run_without_its_arms_is_refused(run_selftest) -> None:
+    records, delays = run_selftest(FakeHost())
+    with pytest.raises(RecordsError, match="arms z were not measured"):
+        evaluate(records, {**delays, "z": 9.0}, 1.0)
+
+
+def test_the_last_result_is_remembered_for_its_machine_and_quoted_with_its_age(
+    run_selftest, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert last_result("a processor") is None
+    assert "python -m harness selftest" in describe(None, NOW)
+    records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
+    remember(evaluate(records, delays, 60.0), "vllm 1.0", "a processor")
+    last = last_result("a processor")
+    assert last_result("another processor") is None
+    when = dt.datetime.fromisoformat(last["when"])
+    line = describe(last, when + dt.timedelta(hours=5))
+    assert line.startswith("5 h before, vllm 1.0: recovered planted 2, 5 and 20 us; resolves ")
+    assert describe(last, when + dt.timedelta(minutes=30)).startswith("30 min before")
+    assert describe(last, when + dt.timedelta(days=3)).startswith("3 days before")
+    assert "did NOT recover" in describe({**last, "passed": False}, when)
+
+
+def test_the_exposed_share_is_the_slope_of_the_step(tmp_path) -> None:
+    """Without a device behind which time could hide, all of it shows."""
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    loaded = load(path, ["protocol.exposed=true", "protocol.bare=true", "arms=[list, numpy]"])
+    clock = VirtualClock(reading_ns=20)
+    host = FakeHost(clock=clock, runner=Runner(work=lambda: clock.advance(10_000)))
+    run = Run(loaded, host, RunFolder(tmp_path / "run"), Silent())
+    assert run.execute().exit_status == 0
+    summary = write_reports(run.folder.path)
+    assert summary.exposure.slope.estimate == pytest.approx(1, abs=0.01)
+    assert 0 < summary.exposure.share.estimate < 1
+    assert set(summary.arms) == {"list", "numpy", "A/A"}  # the planted ones are no arms of the table
+    text = (run.folder.path / "report.md").read_text()
+    assert "A microsecond planted at slot_mapping made a step" in text
+    assert "a step would be" in text
+
+
+def test_exposure_without_bare_steps_is_refused(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG)
+    with pytest.raises(ConfigError, match="exposed needs bare steps"):
+        load(path, ["protocol.exposed=true"])
+
+
+def test_seconds_fix_the_number_of_passes_before_measuring(run_selftest) -> None:
+    records, _ = run_selftest(FakeHost())
+    treatments = (4 + 1) * 2
+    assert records.run["passes_planned"] % treatments == 0
+    assert records.run["passes_planned"] >= MIN_GROUPS * treatments
