@@ -138,9 +138,9 @@ class Recorder:
 
     def _wait_until_sampling(self) -> None:
         deadline = time.monotonic() + ATTACH_S
-        while "Sampling process" not in (said := self._said()):
+        while "Sampling process" not in self._said():
             if self._process.poll() is not None:
-                raise ProfilerError(_why(said, self._pid))
+                raise ProfilerError(_why(self._said(), self._pid))  # read again: it may have spoken last
             if time.monotonic() > deadline:
                 raise ProfilerError(f"py-spy did not attach to process {self._pid} within {ATTACH_S} s")
             time.sleep(0.02)
