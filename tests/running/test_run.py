@@ -119,7 +119,7 @@ def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("failed", 1)
     assert "arm 'late' raised at step" in outcome.message
-    assert "ZeroDivisionError: on purpose (test_experiment.py:" in outcome.message
+    assert "ZeroDivisionError: on purpose (test_run.py:" in outcome.message
     assert "); 3 of 12 passes were measured and kept" in outcome.message
     records = read_run(run.folder.path)
     assert len(records.frame) == 3 * STEPS

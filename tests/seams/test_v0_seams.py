@@ -123,7 +123,7 @@ def raising() -> Output:
         (lambda: output(lengths=(4, 5.0)), "lengths.1: expected 5, found 5.0"),
         (lambda: output(more={}), "more.a.b: expected 1.5, found None"),
         (lambda: output(more={"a": {"b": 1.5}, "c": 1}), "more.c: expected None, found 1"),
-        (raising, f"raised ZeroDivisionError: no (test_other_seams.py:{raising.__code__.co_firstlineno + 1})"),
+        (raising, f"raised ZeroDivisionError: no (test_v0_seams.py:{raising.__code__.co_firstlineno + 1})"),
     ],
 )
 def test_all_that_the_scope_gives_back_is_compared(arm, said) -> None:
