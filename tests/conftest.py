@@ -28,7 +28,7 @@ workload: {requests: 3, prompt_tokens: 6, output_tokens: 5}
 seam: slot_mapping
 arms: [list]
 probes: [compute_slot_mapping]
-protocol: {passes: 12, counters: false}
+protocol: {groups: 12, counters: false}
 """
 
 settings.register_profile("default", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])

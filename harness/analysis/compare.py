@@ -32,7 +32,7 @@ __all__ = ["Difference", "Row", "RunComparison", "compare_runs"]
 MIN_LAUNCHES: Final = 3
 IGNORED: Final = frozenset({"load_average"})
 """What differs between any two runs, and says nothing."""
-CONTROLS: Final = ("passes", "seconds", "until", "launches", "seed")
+CONTROLS: Final = ("groups", "passes", "seconds", "until", "launches", "seed")
 """Of the protocol: how long and in which order was measured, and not what."""
 
 

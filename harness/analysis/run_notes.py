@@ -47,7 +47,7 @@ def run_notes(records: Records) -> list[str]:
     notes += [said for key, said in OPTIONS.items() if run["config"]["protocol"].get(key)]
     if plan and plan.get("fit") is not None and plan["fit"] < plan["groups"]:
         notes.append(
-            f"only {plan['groups']} passes of each arm were measured, the fewest that give an interval "
+            f"only {plan['groups']} groups were measured, the fewest that give an interval "
             f"({plan['asked_s']:g} s were enough for {plan['fit']}): intervals are wide"
         )
     notes += [

@@ -73,6 +73,8 @@ def command(
     overrides += ("protocol.nvtx=true",) if nvtx else ()
     overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
     loaded = load(config, overrides, chosen)
+    for note in loaded.notes:
+        click.echo(f"harness: {note}", err=True)
 
     from harness.hosts.vllm import resolve_model
     from harness.hosts.vllm_v0 import go_where_it_is

@@ -90,8 +90,8 @@ class Protocol(Strict):
     """How it is measured.
 
     Attributes:
-        passes: how often every arm meets every step; the unit of resampling, so not fewer than 2.
-        seconds: instead, about how long to measure; the number of passes is worked out from the warm-up, and so is
+        groups: how often every arm meets every step; the unit of resampling, so not fewer than 2.
+        seconds: instead, about how long to measure; the number of groups is worked out from the warm-up, and so is
             fixed before anything is measured.
         until: instead, until all intervals are narrow enough.
         launches: how often the engine is started, each time with another hash seed and environment size, and measured
@@ -112,7 +112,7 @@ class Protocol(Strict):
         bare: measure as many passes again in which only the step is timed; the end-to-end verdict comes from them.
     """
 
-    passes: Annotated[int, Field(ge=2)] = 20
+    groups: Annotated[int, Field(ge=2)] = 20
     seconds: PositiveFloat | None = None
     until: Until | None = None
     launches: PositiveInt = 1
@@ -133,13 +133,13 @@ class Protocol(Strict):
     def _consistent(self) -> Protocol:
         if self.exposed and not self.bare:
             raise ValueError("exposed needs bare steps: leave bare at true")
-        if "passes" in self.model_fields_set and not (self.until is None and self.seconds is None):
+        if "groups" in self.model_fields_set and not (self.until is None and self.seconds is None):
             other = "until" if self.seconds is None else "seconds"
-            raise ValueError(f"passes and {other} both say how long to measure: leave one out")
+            raise ValueError(f"groups and {other} both say how long to measure: leave one out")
         if self.until is not None and self.seconds is not None:
             raise ValueError("until and seconds both say how long to measure: leave one out")
         if self.until is not None and self.launches > 1:
-            raise ValueError("until stops within one launch: leave launches at 1, or give passes or seconds a launch")
+            raise ValueError("until stops within one launch: leave launches at 1, or give groups or seconds a launch")
         if self.launches == 2:
             raise ValueError("launches: 2 launches give no interval; take 3 or more (5 or more for narrow ones)")
         return self

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "kind_of", "load", "load_micro"]
 
 KINDS: Final = ("ablation", "micro")
-HOW_LONG: Final = ("protocol.passes", "protocol.seconds", "protocol.until")
+HOW_LONG: Final = ("protocol.groups", "protocol.seconds", "protocol.until")
 """Each says how long to measure, so that one replaces the others."""
+FORMER: Final = {"protocol.passes": "protocol.groups"}
+"""Former names of keys, which are still understood."""
 TAGS: Final = ("synthetic", "trace", *get_args(Sizes.model_fields["benchmark"].annotation), "operations", "concat")
 """Of unions of models: pydantic has them in a fault's place, and the user's file does not."""
 
@@ -34,10 +36,11 @@ Model = typing.TypeVar("Model", bound=BaseModel)
 
 
 class Loaded(typing.NamedTuple):
-    """A validated config, and where relative paths in it start from."""
+    """A validated config, where relative paths in it start from, and what its author should know of it."""
 
     experiment: Experiment
     path: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -77,6 +80,7 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
         ConfigError: one line a fault: file, line, key, and what to write instead.
     """
     raw, tree, sources = _read(path, overrides)
+    notes = _renamed(tree, overrides)
     if arms:
         _choose_arms(raw, [_arm_from_here(arm, path.parent) for arm in arms])
         sources["arms"] = f"--arms {','.join(arms)}"
@@ -86,7 +90,7 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
     for location, file, name in _files(experiment):
         if why := _missing(Path(os.path.normpath(path.parent / file)), name):
             raise ConfigError(_located(why, location, path, tree, sources))
-    return Loaded(experiment, path)
+    return Loaded(experiment, path, notes)
 
 
 def kind_of(path: Path) -> str:
@@ -138,9 +142,39 @@ def _read(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], yaml.No
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     tree, raw = _parse(text, path)
     sources: dict[str, str] = {}
+    for former, key in FORMER.items():
+        _rename(raw, former.split("."), key.rpartition(".")[2], path, tree)
     for override in overrides:
         _apply(raw, override, sources, path.parent)
     return raw, tree, sources
+
+
+def _rename(raw: dict[str, Any], former: Sequence[str], name: str, path: Path, tree: yaml.Node | None) -> None:
+    """Put what stands under a key's former name under its present one."""
+    section = raw.get(former[0])
+    if not isinstance(section, dict) or former[1] not in section:
+        return
+    if name in section:
+        raise ConfigError(_located(f"is the former name of {name}; keep one of them", former, path, tree, {}))
+    section[name] = section.pop(former[1])
+
+
+def _renamed(tree: yaml.Node | None, overrides: Sequence[str]) -> tuple[str, ...]:
+    """A note on each former name that the config or an option uses."""
+    used = [
+        former for former in FORMER
+        if _has(tree, former.split(".")) or any(override.startswith(f"{former}=") for override in overrides)
+    ]  # fmt: skip
+    return tuple(f"{former} is called {FORMER[former]} now" for former in used)
+
+
+def _has(tree: yaml.Node | None, location: Sequence[str]) -> bool:
+    """Whether a file has a key."""
+    node = tree
+    for part in location:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((value for key, value in pairs if key.value == part), None)
+    return node is not None
 
 
 def _validate(
@@ -213,11 +247,12 @@ def _arm_from_here(entry: Any, folder: Path) -> Any:
 def _apply(raw: dict[str, Any], override: str, sources: dict[str, str], folder: Path) -> None:
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set {override}: write key.path=value, as in --set protocol.passes=40")
+        raise ConfigError(f"--set {override}: write key.path=value, as in --set protocol.groups=40")
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError) as error:
         raise ConfigError(f"--set {override}: the value is no valid YAML") from error
+    key = FORMER.get(key, key)
     *parents, last = key.split(".")
     place: Any = raw
     for part in parents:

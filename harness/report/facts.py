@@ -64,8 +64,8 @@ def facts(summary: Summary) -> dict[str, str]:
     measured = [arm for arm in summary.arms.values() if arm.measured]
     if measured:
         protocol = run["config"]["protocol"]
-        lines["passes"] = (
-            f"{measured[0].passes} of each of {_count(len(measured), 'arm')} (one of them A/A: the baseline once more)"
+        lines["groups"] = (
+            f"{measured[0].passes}, each with {_count(len(measured), 'arm')} (one of them A/A: the baseline once more)"
             f"{', and as many bare' if summary.own_costs else ''}; arms change from {protocol['grain']} to "
             f"{protocol['grain']} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in "
             f"{'one launch' if summary.launches == 1 else f'{summary.launches} launches'}{_stopped(summary)}"
@@ -177,7 +177,7 @@ def untested(summary: Summary) -> list[str]:
         or not any(arm.measured for arm in summary.arms.values())
     ):
         return []
-    return ["There were too few passes to look for a shift of the level during the run."]
+    return ["There were too few groups to look for a shift of the level during the run."]
 
 
 def withheld(summary: Summary) -> list[str]:

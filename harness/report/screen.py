@@ -94,7 +94,7 @@ def _heading(summary: Summary) -> list[Text]:
         said = [f"{host['engine']} {host['version']}", host["runner"], device]
         if measured := [arm for arm in summary.arms.values() if arm.measured]:
             launches = f" in {summary.launches} launches" if summary.launches > 1 else ""
-            said.append(f"{measured[0].passes} passes of {measured[0].steps} steps an arm{launches}")
+            said.append(f"{measured[0].passes} groups of {measured[0].steps} steps{launches}")
         lines.append(Text(", ".join(said), style="dim"))
     return lines
 

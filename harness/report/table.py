@@ -166,7 +166,7 @@ def build_shape_table(summary: Summary) -> Table | None:
 def format_interval(interval: Interval) -> str:
     """`+2.79 [2.71, 2.86]`, with only the digits that the interval supports."""
     if not math.isfinite(interval.low) or not math.isfinite(interval.high):
-        return f"{interval.estimate:+.2g} [too few passes]"
+        return f"{interval.estimate:+.2g} [too few groups]"
     decimals = _supported_decimals((interval.high - interval.low) / 2)
     numbers = [f"{value:.{decimals}f}" for value in (interval.low, interval.high)]
     low, high = (number.lstrip("-") if float(number) == 0 else number for number in numbers)

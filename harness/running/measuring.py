@@ -64,7 +64,7 @@ class Measuring:
         """How many groups, from what a pass was seen to take; fixed here, before anything is measured."""
         protocol = self.protocol
         seconds = protocol.seconds if protocol.until is None else protocol.until.max_seconds
-        plan = plan_groups(pass_s * len(self._treatments), protocol.passes, seconds)
+        plan = plan_groups(pass_s * len(self._treatments), protocol.groups, seconds)
         self.facts["plan"] = plan.as_dict()
         return plan
 

@@ -25,7 +25,7 @@ class Plan:
     Attributes:
         groups: how often every step meets every arm.
         expected_s: about how long that takes.
-        asked_s: how long it was to take; None where a number of passes was asked for.
+        asked_s: how long it was to take; None where a number of groups was asked for.
         fit: how many groups fit into `asked_s`; None likewise.
     """
 
@@ -44,16 +44,16 @@ class Plan:
         return asdict(self)
 
 
-def plan_groups(group_s: float, passes: int, seconds: float | None) -> Plan:
+def plan_groups(group_s: float, groups: int, seconds: float | None) -> Plan:
     """Plan by time where `seconds` are given, else by number.
 
     Args:
         group_s: how long one group takes: every arm, probed and bare, once.
-        passes: groups to measure where no time is given.
+        groups: to measure where no time is given.
         seconds: how long to measure; at least `MIN_GROUPS` groups are, however long they take.
     """
     if seconds is None:
-        return Plan(passes, passes * group_s)
+        return Plan(groups, groups * group_s)
     fit = round(seconds / group_s)
     groups = max(MIN_GROUPS, fit)
     return Plan(groups, groups * group_s, seconds, fit)

@@ -138,12 +138,12 @@ class Stages:
         """How long it will take, as soon as that is known."""
         counting_s = counted * self._pass_s * COUNTING_SLOWS if self.loaded.experiment.protocol.counters else 0.0
         self.observer.note(
-            f"a pass takes {significant(self._pass_s, 2)} s here: {plan.groups} of each arm, probed and bare, are "
-            f"measured in about {duration(plan.expected_s + min(counting_s, beside_s(plan)))}"
+            f"a pass takes {significant(self._pass_s, 2)} s here: {plan.groups} groups of every arm, probed and bare, "
+            f"are measured in about {duration(plan.expected_s + min(counting_s, beside_s(plan)))}"
         )
         if plan.short:
             self.observer.note(
-                f"an interval needs {plan.groups} passes of each arm, and {plan.asked_s:g} s are enough for "
+                f"an interval needs {plan.groups} groups, and {plan.asked_s:g} s are enough for "
                 f"{plan.fit}: measuring takes longer"
             )
 

@@ -89,7 +89,7 @@ def forecast(experiment: Experiment, records: Records) -> Forecast:
     pass_s = float(run["pass_s"])
     arms = len(experiment.arms) + 1 + len(PLANTED_US) * protocol.exposed
     seconds = protocol.seconds if protocol.until is None else protocol.until.max_seconds
-    plan = plan_groups(pass_s * arms * (1 + protocol.bare), protocol.passes, seconds)
+    plan = plan_groups(pass_s * arms * (1 + protocol.bare), protocol.groups, seconds)
     counting_s = min(len(experiment.arms) * pass_s * COUNTING_SLOWS, beside_s(plan)) if protocol.counters else 0.0
     groups, steps = values[baseline][SCOPE].shape
     # Of every arm but the baseline, A/A among them: scope, sum, rest, each probe, and the step.
@@ -120,7 +120,7 @@ def describe(found: Forecast, scope: str) -> dict[str, str]:
     share = significant(found.scope_us / found.step_us * 100, 2)
     times = (
         f"the engine's start {duration(found.start_s)}, checking, warming up and counting {duration(found.before_s)}, "
-        f"measuring {duration(found.measure_s)} ({found.groups} passes of each arm)"
+        f"measuring {duration(found.measure_s)} ({found.groups} groups)"
     )
     several = f", {found.launches} times" if found.launches > 1 else ""
     whole = found.resolves_step_us

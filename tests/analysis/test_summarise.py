@@ -34,7 +34,7 @@ def make_run(**changes):
             "baseline": "list",
             "arms": [{"name": "list"}, {"name": "array"}, {"name": "wrong"}],
             "probes": PROBES,
-            "protocol": {"passes": GROUPS, "grain": "step", "order": "random", "confidence": 0.95, "seed": 0,
+            "protocol": {"groups": GROUPS, "grain": "step", "order": "random", "confidence": 0.95, "seed": 0,
                          "margin": 0.01, "bare": True, "drift": "share"},
         },
         "machine": {

@@ -48,11 +48,11 @@ def test_help_is_there_and_imports_nothing_heavy(command) -> None:
     ("args", "status", "message"),
     [
         (["list"], 0, ""),
-        (["run", "configs/slot_mapping.yaml", "--set", "protocol.pases=2"], 2, "did you mean 'passes'?"),
+        (["run", "configs/slot_mapping.yaml", "--set", "protocol.grups=2"], 2, "did you mean 'groups'?"),
         (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], 2, "one-layer-llama, tiny"),
         (["run", "configs/slot_mapping.yaml", "--out", "reports/reference/slot_mapping-cpu"], 2, "already holds a run"),
         (["run", "configs/micro/all.yaml", "--set", "secnds=1"], 2, "did you mean 'seconds'?"),
-        (["selftest", "--set", "protocol.pases=2"], 2, "did you mean 'passes'?"),
+        (["selftest", "--set", "protocol.grups=2"], 2, "did you mean 'groups'?"),
         (["doctor", "none.yaml"], 2, "none.yaml: cannot be read"),
         (["report", "configs"], 1, "configs holds no run"),
         (["report", "reports/reference/micro-cpu", "--format", "csv"], 2, "micro-benchmarks have terminal, markdown"),
@@ -102,7 +102,7 @@ def test_list_names_seams_arms_probes_and_configs() -> None:
     [
         (["run", "none.yaml"], "harness: none.yaml: cannot be read"),
         (["run", "configs/slot_mapping.yaml", "--arms", "nope"], "has no arm 'nope'"),
-        (["run", "configs/slot_mapping.yaml", "--set", "protocol.pases=2"], "did you mean 'passes'?"),
+        (["run", "configs/slot_mapping.yaml", "--set", "protocol.grups=2"], "did you mean 'groups'?"),
         (["run", "configs/slot_mapping.yaml", "--arms", ","], "--arms: name at least one arm"),
         (["run", "configs/slot_mapping.yaml", "--set", "engine.tensor_parallel_size=two"], "write a whole number"),
         (["run", "configs/slot_mapping.yaml", "--set", "engine.model="], "write a folder or a hub name"),

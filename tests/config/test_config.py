@@ -22,7 +22,7 @@ workload:
 seam: slot_mapping
 arms: [list, numpy]
 protocol:
-  passes: 3
+  groups: 3
 """
 
 
@@ -70,18 +70,18 @@ def test_every_config_of_the_project_is_valid_but_for_the_trace_that_the_user_br
         ("requests: 4", "requests: none", 4, "workload.requests: input should be a valid integer"),
         ("requests: 4", "requests: 0", 4, "workload.requests: input should be greater than 0, not 0"),
         ("requests: 4", "request: 4", 4, "workload.request: unknown key; did you mean 'requests'?"),
-        ("passes: 3", "pases: 3", 10, "protocol.pases: unknown key; did you mean 'passes'?"),
-        ("passes: 3", "passes: 1", 10, "protocol.passes: input should be greater than or equal to 2, not 1"),
-        ("passes: 3", "zzz: 1", 10, "protocol.zzz: unknown key; known are bare, confidence, counters, drift"),
+        ("groups: 3", "grups: 3", 10, "protocol.grups: unknown key; did you mean 'groups'?"),
+        ("groups: 3", "groups: 1", 10, "protocol.groups: input should be greater than or equal to 2, not 1"),
+        ("groups: 3", "zzz: 1", 10, "protocol.zzz: unknown key; known are bare, confidence, counters, drift"),
         ("{low: 2, high: 5}", "{low: 5, high: 2}", 6, "low (5) must not exceed high (2)"),
         ("prompt_tokens: 8", "prompt_tokens: {lognormal: {median: 3}}", 5, "lognormal.sigma: is missing"),
         ("prompt_tokens: 8", "prompt_tokens: {}", 5, "write a number, or {uniform"),
-        ("passes: 3", "launches: 2", 9, "2 launches give no interval; take 3 or more"),
-        ("passes: 3", "until: {half_width_us: 2}", 10, "protocol.until.max_seconds: is missing"),
-        ("passes: 3", "{seconds: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "leave one out"),
-        ("passes: 3", "{passes: 3, seconds: 3}", 9, "passes and seconds both say how long to measure: leave one out"),
-        ("passes: 3", "{passes: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "passes and until both say"),
-        ("passes: 3", "{launches: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "until stops within one launch"),
+        ("groups: 3", "launches: 2", 9, "2 launches give no interval; take 3 or more"),
+        ("groups: 3", "until: {half_width_us: 2}", 10, "protocol.until.max_seconds: is missing"),
+        ("groups: 3", "{seconds: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "leave one out"),
+        ("groups: 3", "{groups: 3, seconds: 3}", 9, "groups and seconds both say how long to measure: leave one out"),
+        ("groups: 3", "{groups: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "groups and until both say"),
+        ("groups: 3", "{launches: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "until stops within one launch"),
         ("slot_mapping", "slot_maping", 7, "seam: there is no seam 'slot_maping'; there are slot_mapping"),
         ("[list, numpy]", "[list, nunpy]", 8, "arms: seam 'slot_mapping' has no arm 'nunpy'; it has native, list"),
         ("[list, numpy]", "[list, list]", 8, "arms: list stands there twice"),
@@ -130,11 +130,11 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
 
 def test_set_overrides_and_is_named_in_errors(write) -> None:
     path = write(MINIMAL)
-    experiment = load(path, ["protocol.passes=7", "engine.max_model_len=64", "host.env={A: b}"]).experiment
-    assert experiment.protocol.passes == 7
+    experiment = load(path, ["protocol.groups=7", "engine.max_model_len=64", "host.env={A: b}"]).experiment
+    assert experiment.protocol.groups == 7
     assert experiment.engine["max_model_len"] == 64
     assert experiment.host.env == {"A": "b"}
-    assert refusal(path, ["protocol.passes=x"]).startswith("--set protocol.passes=x: protocol.passes: ")
+    assert refusal(path, ["protocol.groups=x"]).startswith("--set protocol.groups=x: protocol.groups: ")
     assert "write key.path=value" in refusal(path, ["protocol.passes"])
     assert "seam is no mapping" in refusal(path, ["seam.x=1"])
 
@@ -191,14 +191,14 @@ def test_scope_and_arms_follow_the_runner(tmp_path) -> None:
     assert place_of({"seam": "none"}) is None
 
 
-@pytest.mark.parametrize("said", ["passes=7", "seconds=9", "until={half_width_us: 2, max_seconds: 9}"])
+@pytest.mark.parametrize("said", ["groups=7", "seconds=9", "until={half_width_us: 2, max_seconds: 9}"])
 def test_how_long_to_measure_is_said_once_and_the_last_to_say_it_counts(said) -> None:
     main_job = Path("configs/slot_mapping.yaml")
     assert load(main_job).experiment.protocol.seconds == 45
     protocol = load(main_job, ["protocol.until=null", "protocol.seconds=1", f"protocol.{said}"]).experiment.protocol
-    found = {key: getattr(protocol, key) for key in ("passes", "seconds", "until")}
+    found = {key: getattr(protocol, key) for key in ("groups", "seconds", "until")}
     key = said.partition("=")[0]
-    others = {"passes": 20, "seconds": None, "until": None}
+    others = {"groups": 20, "seconds": None, "until": None}
     assert {**others, key: found[key]} == found
     assert found[key] != others[key]
 
@@ -211,3 +211,14 @@ def test_an_arms_file_is_parsed_and_not_run_before_the_engine_starts(write, text
     path = write(MINIMAL.replace("[list, numpy]", "[list, mine.py:Mine]"))
     (path.parent / "mine.py").write_text(f"{text}\n1 / 0\n")
     assert load(path).experiment.arms[1].reference == "mine.py:Mine"
+
+
+def test_a_former_name_of_a_key_is_understood_with_a_note(write) -> None:
+    assert load(write(MINIMAL)).notes == ()
+    loaded = load(write(MINIMAL.replace("groups: 3", "passes: 4")))
+    assert (loaded.experiment.protocol.groups, loaded.notes) == (4, ("protocol.passes is called protocol.groups now",))
+    loaded = load(Path("configs/slot_mapping.yaml"), ["protocol.passes=4"])
+    assert (loaded.experiment.protocol.groups, loaded.experiment.protocol.seconds) == (4, None)
+    assert loaded.notes == ("protocol.passes is called protocol.groups now",)
+    both = write(MINIMAL.replace("groups: 3", "{passes: 4, groups: 3}"))
+    assert "protocol.passes: is the former name of groups; keep one of them" in refusal(both)

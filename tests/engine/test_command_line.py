@@ -35,7 +35,7 @@ SMALL = ["--set", "workload.requests=6", "--set", "workload.prompt_tokens=20", "
 
 
 def by_number(passes: int) -> list[str]:
-    return ["--set", f"protocol.passes={passes}"]
+    return ["--set", f"protocol.groups={passes}"]
 
 
 def start(*args: str) -> AbstractContextManager[subprocess.Popen[str]]:
@@ -61,7 +61,7 @@ def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path
     assert "_prepare_inputs" in out
     assert "INFO" not in out + err  # vLLM's own log went to the folder
     assert "starting the engine" in err
-    assert "3 of each arm, probed and bare, are measured in about" in err
+    assert "3 groups of every arm, probed and bare, are measured in about" in err
     assert (folder / "engine.log").stat().st_size > 0
     records = read_run(folder)
     assert records.run["status"] == "complete"

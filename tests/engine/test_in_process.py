@@ -218,7 +218,7 @@ def test_a_device_that_this_vllm_is_not_for_is_refused(host) -> None:
 
 def test_the_main_job_in_small(host, untouched, silent, tmp_path) -> None:
     """The config of the main job, on the shared engine: its counts as derived by hand, its files and their schema."""
-    loaded = load(CONFIG, ["protocol.passes=3", "workload.requests=4",
+    loaded = load(CONFIG, ["protocol.groups=3", "workload.requests=4",
                            "workload.prompt_tokens=16", "workload.output_tokens=10"])  # fmt: skip
     run = Run(loaded, host, RunFolder(tmp_path / "run"), silent, trace_steps=2)
     outcome = run.execute()
@@ -268,7 +268,7 @@ def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host,
     )
     seconds = min(max(30 / 200 * step_us / seam_us, 4), 20)
     late = f"{{name: late, reference: 'patches.slot_mapping:Numpy', delay_us: {4 * scope_us:.0f}}}"
-    overrides += [f"arms=[list, numpy, native, {late}]", "baseline=numpy", "protocol.passes=3",
+    overrides += [f"arms=[list, numpy, native, {late}]", "baseline=numpy", "protocol.groups=3",
                   f"flamegraph={{seconds: {seconds:.1f}, rate_hz: 200}}"]  # fmt: skip
     loaded = load(CONFIG, overrides, [])
     run = Run(loaded, host, RunFolder(tmp_path / "run"), silent, flamegraphs=True)
@@ -291,7 +291,7 @@ def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host,
 
 def test_a_level_shift_planted_half_way_withholds_the_verdicts(host, untouched, silent, tmp_path, monkeypatch) -> None:
     """From half of the passes on the real runner's scope takes three times as long, under all arms alike."""
-    loaded = load(CONFIG, ["protocol.passes=12", "workload.requests=4",
+    loaded = load(CONFIG, ["protocol.groups=12", "workload.requests=4",
                            "workload.prompt_tokens=16", "workload.output_tokens=10", "protocol.counters=false"],
                   ["list"])  # fmt: skip
     passes: list[str] = []

@@ -12,7 +12,7 @@ from tests.sampling.test_pyspy import REFUSED
 
 
 def test_a_run_is_measured_reported_and_held_against_what_was_published(tmp_path) -> None:
-    settings = ["workload.requests=6", "workload.output_tokens=8", "protocol.passes=3", "flamegraph.seconds=2"]
+    settings = ["workload.requests=6", "workload.output_tokens=8", "protocol.groups=3", "flamegraph.seconds=2"]
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", "configs/historic/slot_mapping.yaml", "--out", tmp_path / "run",
          "--arms", "list,array,native", "--trace", "--flamegraph",

@@ -257,7 +257,7 @@ def test_a_run_on_a_gpu_reads_its_clock_after_all_measuring_and_counts_waits(mon
     monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: None)
     host = CudaHost(runner=CudaRunner(forward=lambda: stream.launch(1.0, 20.0)))
-    run = make_run_of_list(host, "protocol.counters=true", "protocol.passes=3")
+    run = make_run_of_list(host, "protocol.counters=true", "protocol.groups=3")
     assert run.execute().status == "complete"
     assert host.passes[-DEVICE_PASSES:] == ["device"] * DEVICE_PASSES
     assert stream.waits == DEVICE_PASSES, "one wait a device pass, and none in any other"
@@ -282,7 +282,7 @@ def test_protocol_sync_reaches_the_ledger_and_is_told(monkeypatch, make_run_of_l
     stream = Stream()
     monkeypatch.setattr(torch.cuda, "synchronize", stream.wait)
     host = FakeHost(runner=CudaRunner())
-    run = make_run_of_list(host, "protocol.sync=true", "protocol.passes=3")
+    run = make_run_of_list(host, "protocol.sync=true", "protocol.groups=3")
     assert run.execute().status == "complete"
     probed_steps = 3 * 2 * run.facts["steps"]["count"]
     assert stream.waits == probed_steps, "one for each probed call"

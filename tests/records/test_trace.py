@@ -56,7 +56,7 @@ def test_the_file_has_a_process_an_arm_and_begins_at_zero() -> None:
 
 def test_a_run_traces_each_arm_after_everything_else(make_run_of_list) -> None:
     host = FakeHost()
-    run = make_run_of_list(host, "arms=[list, numpy]", "protocol.passes=3")
+    run = make_run_of_list(host, "arms=[list, numpy]", "protocol.groups=3")
     run.trace_steps = 2
     assert run.execute().status == "complete"
     assert host.passes[-3:] == ["mixed", "trace", "trace"]
@@ -66,6 +66,6 @@ def test_a_run_traces_each_arm_after_everything_else(make_run_of_list) -> None:
 
 
 def test_without_being_asked_for_there_is_no_trace(make_run_of_list) -> None:
-    run = make_run_of_list(FakeHost(), "protocol.passes=3")
+    run = make_run_of_list(FakeHost(), "protocol.groups=3")
     run.execute()
     assert not (run.folder.path / "trace.json").exists()

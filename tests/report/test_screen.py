@@ -264,7 +264,7 @@ def test_without_bare_passes_there_is_no_word_of_the_step() -> None:
 def test_how_far_the_intervals_hold_is_said(launches, said) -> None:
     text = screen(make_summary(ARMS, launches=launches, faster_us=FASTER_US))
     assert f"±: 95 % together, {said}." in text
-    assert ("an arm in 5 launches" in " ".join(text.split())) == (launches == 5)
+    assert ("steps in 5 launches" in " ".join(text.split())) == (launches == 5)
 
 
 def test_what_never_fired_is_told_in_a_line_and_more_functions_than_fit_are_counted() -> None:
@@ -317,7 +317,7 @@ def test_a_figure_below_its_own_cost_is_explained(ablation) -> None:
         (Interval(2.7934, 2.7134, 2.8734), "+2.79 ±0.08", "+2.79"),
         (Interval(-1.8332, -1.949, -1.7174), "-1.83 ±0.12", "-1.83"),
         (Interval(0.05, -0.05, 0.15), "+0.05 ±0.10", "(+0.05)"),
-        (Interval(3.0, float("-inf"), float("inf")), "+3 [too few passes]", "(+3)"),
+        (Interval(3.0, float("-inf"), float("inf")), "+3 [too few groups]", "(+3)"),
     ],
 )
 def test_shorter_forms_keep_the_digits_of_the_interval(interval, half_width, estimate) -> None:

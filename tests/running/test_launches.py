@@ -78,10 +78,10 @@ def launch(tmp_path, monkeypatch):
         monkeypatch.setattr(Process, "ends", {int(number[1:]): end for number, end in ends.items()}, raising=False)
         path = tmp_path / "config.yaml"
         path.write_text(BOTH)
-        loaded = load(path, ["protocol.launches=4", "protocol.passes=3"], ["list", "numpy"])
+        loaded = load(path, ["protocol.launches=4", "protocol.groups=3"], ["list", "numpy"])
         announced: list[tuple[int, int, float | None]] = []
         launches = Launches(
-            loaded, RunFolder(tmp_path / "run"), [str(path), "--set", "protocol.passes=3"], ["harness", "run"],
+            loaded, RunFolder(tmp_path / "run"), [str(path), "--set", "protocol.groups=3"], ["harness", "run"],
             lambda *told: announced.append(told), start=Process,
         )  # fmt: skip
         return launches, announced

@@ -15,8 +15,8 @@ from tests.fakes import FakeHost, Runner
 times = st.floats(min_value=1e-4, max_value=1e4)
 
 
-def test_a_number_of_passes_is_taken_as_it_is() -> None:
-    assert plan_groups(2.0, passes=20, seconds=None) == Plan(20, 40.0)
+def test_a_number_of_groups_is_taken_as_it_is() -> None:
+    assert plan_groups(2.0, groups=20, seconds=None) == Plan(20, 40.0)
 
 
 @given(times, times)
@@ -70,12 +70,12 @@ def test_a_machine_too_slow_for_the_time_is_told_what_it_gets(make_run_of_list, 
     run = make_run_of_list(slow_host, "protocol.seconds=45", "protocol.counters=true")
     assert run.execute().status == "complete"
     told = "\n".join(run.observer.notes)
-    assert "a pass takes 10 s here: 5 of each arm, probed and bare, are measured in about 3.7 min" in told
-    assert "an interval needs 5 passes of each arm, and 45 s are enough for 1: measuring takes longer" in told
+    assert "a pass takes 10 s here: 5 groups of every arm, probed and bare, are measured in about 3.7 min" in told
+    assert "an interval needs 5 groups, and 45 s are enough for 1: measuring takes longer" in told
     records = read_run(run.folder.path)
     assert records.run["plan"] == {"groups": 5, "expected_s": 200.0, "asked_s": 45.0, "fit": 1}
     assert records.frame["group"].nunique() == 5
-    few = "only 5 passes of each arm were measured, the fewest that give an interval (45 s were enough for 1)"
+    few = "only 5 groups were measured, the fewest that give an interval (45 s were enough for 1)"
     assert any(few in note for note in summarise(records).notes)
 
 
@@ -92,14 +92,14 @@ def run_five_arms(make_run_of_list, slow_host):
 
 
 def test_while_the_measuring_takes_long_every_arm_is_counted(run_five_arms) -> None:
-    records = run_five_arms("protocol.passes=5")
+    records = run_five_arms("protocol.groups=5")
     assert records.run["plan"]["expected_s"] == 300.0  # a quarter of it has room for seven passes
     assert set(records.counters["arm"]) == {"list", "numpy", "native", "array", "list_with_array"}
     assert summarise(records).notes == []
 
 
 def test_arms_that_no_longer_fit_the_budget_are_not_counted_and_named(run_five_arms) -> None:
-    records = run_five_arms("protocol.passes=2")
+    records = run_five_arms("protocol.groups=2")
     assert records.run["not_counted"] == records.run["not_traced"] == ["array", "list_with_array"]
     assert set(records.counters["arm"]) == {"list", "numpy", "native"}
     notes = summarise(records).notes

@@ -26,7 +26,7 @@ workload: {{requests: 3, prompt_tokens: 6, output_tokens: 5}}
 seam: slot_mapping
 arms: [list, cat_frombuffers, {{wrong: "{own(OffByOne)}"}}, {{late: "{__name__}:OnDemand"}}]
 probes: [torch.tensor, compute_slot_mapping, torch.frombuffer, torch.cat]
-protocol: {{passes: 4, bare: false, counters: false}}
+protocol: {{groups: 4, bare: false, counters: false}}
 """
 STEPS = 5
 

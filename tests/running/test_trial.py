@@ -57,10 +57,10 @@ def test_the_time_is_that_of_all_arms_probed_and_bare_and_of_all_launches(tried)
 
 
 def test_more_groups_resolve_more_as_their_root_and_students_t_say(tried) -> None:
-    experiment, records = tried("protocol.passes=5")
+    experiment, records = tried("protocol.groups=5")
     few = forecast(experiment, records)
     assert few.groups == MIN_GROUPS  # as many as the trial had: its own half-width
-    protocol = experiment.protocol.model_copy(update={"passes": 500})
+    protocol = experiment.protocol.model_copy(update={"groups": 500})
     many = forecast(experiment.model_copy(update={"protocol": protocol}), records)
     # 3 arms besides the baseline, in 5 rows each, hold together at 95 %: each at 1 - 0.05 / 15, with 4 and 499 degrees.
     assert few.resolves_scope_us / many.resolves_scope_us == pytest.approx(10 * 6.2541 / 2.9494, rel=1e-3)
@@ -72,7 +72,7 @@ def test_what_was_found_is_told_in_sentences() -> None:
     assert describe(found, "_prepare_inputs") == {
         "a step": "4,210 us in the model runner, of which _prepare_inputs takes 388 us (9.2 %)",
         "the run": "will take about 6 min: the engine's start 18 s, checking, warming up and counting 9 s, "
-        "measuring 44 s (11 passes of each arm), 5 times",
+        "measuring 44 s (11 groups), 5 times",
         "resolves": "differences from about 3.1 us a step in _prepare_inputs (half of an interval of the report)",
     }
     whole = describe(dataclasses.replace(found, resolves_step_us=41.0, launches=1), "_prepare_inputs")

@@ -182,7 +182,7 @@ class Busy(Runner):
 @attaches
 def test_a_run_records_each_arm_after_everything_else(make_run_of_list) -> None:
     host = FakeHost(clock=time.perf_counter_ns, runner=Busy())
-    run = make_run_of_list(host, "arms=[list, numpy]", "protocol.passes=3", "flamegraph.seconds=0.7")
+    run = make_run_of_list(host, "arms=[list, numpy]", "protocol.groups=3", "flamegraph.seconds=0.7")
     run.flamegraphs = True
     assert run.execute().status == "complete"
     assert run.observer.stages[-1] == ("flamegraphs: each arm under py-spy", 2)
@@ -200,7 +200,7 @@ def test_a_run_records_each_arm_after_everything_else(make_run_of_list) -> None:
 
 @attaches
 def test_a_whole_recording_keeps_every_stack(make_run_of_list) -> None:
-    run = make_run_of_list(FakeHost(clock=time.perf_counter_ns, runner=Busy()), "protocol.passes=3",
+    run = make_run_of_list(FakeHost(clock=time.perf_counter_ns, runner=Busy()), "protocol.groups=3",
                            "flamegraph={seconds: 0.3, whole: true}")  # fmt: skip
     run.flamegraphs = True
     run.execute()
@@ -211,7 +211,7 @@ def test_a_whole_recording_keeps_every_stack(make_run_of_list) -> None:
 
 def test_a_run_goes_on_without_py_spy_and_says_so(make_run_of_list, monkeypatch, tmp_path) -> None:
     play(monkeypatch, tmp_path, "echo 'Permission Denied' >&2; exit 1")
-    run = make_run_of_list(FakeHost(), "protocol.passes=3")
+    run = make_run_of_list(FakeHost(), "protocol.groups=3")
     run.flamegraphs = True
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("complete", 0)
@@ -228,7 +228,7 @@ def test_a_fault_while_sampling_keeps_what_was_measured_and_the_run_complete(mak
             raise fault
 
     host = FakeHost(time.perf_counter_ns, Busy(), before_pass)
-    run = make_run_of_list(host, "arms=[list, numpy]", "protocol.passes=3", "flamegraph.seconds=0.2")
+    run = make_run_of_list(host, "arms=[list, numpy]", "protocol.groups=3", "flamegraph.seconds=0.2")
     run.flamegraphs = True
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("complete", 0)
@@ -237,7 +237,7 @@ def test_a_fault_while_sampling_keeps_what_was_measured_and_the_run_complete(mak
 
 
 def test_without_being_asked_for_nothing_is_sampled(make_run_of_list) -> None:
-    run = make_run_of_list(FakeHost(), "protocol.passes=3")
+    run = make_run_of_list(FakeHost(), "protocol.groups=3")
     run.execute()
     assert "flamegraphs" not in run.facts
     assert not (run.folder.path / "flamegraphs").exists()

@@ -75,7 +75,7 @@ def test_separate_runs_are_told_apart_by_their_own_totals(monkeypatch, tmp_path)
         rng = np.random.default_rng(len(list(tmp_path.glob("*"))))
         host = FakeHost(clock, Runner(work=lambda: clock.advance(int(rng.normal(100_000, 10)))))
         run = Run(
-            load(CONFIG, [*overrides, "protocol.passes=3"]),
+            load(CONFIG, [*overrides, "protocol.groups=3"]),
             host,
             RunFolder(Path(command[command.index("--out") + 1])),
             Silent(),
@@ -94,7 +94,7 @@ def test_the_benchmark_is_held_against_a_selftest_on_its_own_engine(monkeypatch,
         overrides = [command[i + 1] for i, word in enumerate(command) if word == "--set"]
         assert overrides == ["title=typed", 'engine.hf_overrides={"vocab_size": 16384}']
         assert well == (0, 1)  # also one that found no planted delay tells how fine it was
-        small = ["protocol.passes=4", "workload.requests=3", "workload.output_tokens=4", "protocol.counters=false"]
+        small = ["protocol.groups=4", "workload.requests=3", "workload.output_tokens=4", "protocol.counters=false"]
         loaded, _ = plan(load(CONFIG, small), 1.0)
         protocol = loaded.experiment.protocol.model_copy(update={"seconds": None})
         experiment = loaded.experiment.model_copy(update={"protocol": protocol})
