@@ -177,7 +177,7 @@ def untested(summary: Summary) -> list[str]:
         or not any(arm.measured for arm in summary.arms.values())
     ):
         return []
-    return ["There were too few groups to look for a shift of the level during the run."]
+    return ["There were too few passes to look for a shift of the level during the run."]
 
 
 def withheld(summary: Summary) -> list[str]:

@@ -156,7 +156,7 @@ def test_what_changed_during_the_run_is_said(summary) -> None:
     assert "4 of 1,000 steps were outlying, with 2 % of all time above the usual: in 2 Python collected garbage" in text
     assert "(so in 50 % of the outlying steps and 1 % of the others); 2 without a cause" in text
     assert "No shift" not in text
-    assert "too few groups to look for a shift" in render_markdown(summary)
+    assert "too few passes to look for a shift" in render_markdown(summary)
     assert "No shift of the level" in render_markdown(replace(summary, drift_tested=True))
     console = Console(file=io.StringIO(), width=400)
     print_summary(changed, console)
