@@ -64,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What a comparison shows. `refusals` say why there are no verdicts, or what they cannot tell."""
+    """What a comparison shows. `refusals` say why there are no verdicts, or what these leave open."""
 
     names: list[str]
     launches: list[int]

@@ -13,7 +13,7 @@ __all__ = ["Groups"]
 
 
 class Groups:
-    """Rows that are alike in all of some columns: those of one pass, say, or of one step under one arm.
+    """Rows that agree in all of the given columns: those of one pass, for example, or of one step under one arm.
 
     Attributes:
         of: the group of each row, shape [rows]; groups of a single column of numbers are in ascending order.

@@ -216,7 +216,7 @@ def read_run(path: Path) -> Records:
 
 
 class RunReader:
-    """Reads a run's folder, also again while the run goes on: then only new passes, since written files do not change.
+    """Reads a run's folder, also again while the run goes on: then only new passes, since pass files do not change.
 
     Each file is opened by itself, so that a torn one does not affect the others; pyarrow's dataset takes twice as long
     for as many small files.

@@ -24,7 +24,7 @@ MISSED: Final = "did NOT recover"
 
 
 def verdict_sentence(summary: Summary, named: int = NAMED) -> str:
-    """What came out against the baseline, in the scope and in the whole step; empty where there is no verdict.
+    """How the arms compare with the baseline, in the scope and in the whole step; empty where there is no verdict.
 
     Args:
         summary: the run.
