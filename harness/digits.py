@@ -1,4 +1,4 @@
-"""Figures with as many digits as they are worth."""
+"""Figures with as many digits as are significant."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ __all__ = ["duration", "significant"]
 
 
 def significant(value: float, digits: int) -> str:
-    """As the format `.2g` and its like, written out: 400 and not 4e+02, 25,450 and not 2.545e+04."""
+    """Like the formats `.2g` or `.4g`, but written out: 400 and not 4e+02, 25,450 and not 2.545e+04."""
     rounded = float(f"{value:.{digits}g}")
     return f"{rounded:,.0f}" if abs(rounded) >= 10**digits else f"{rounded:g}"
 
 
 def duration(seconds: float) -> str:
-    """A length of time as one says it: 8 s, 45 s, 2.5 min, 40 min, 3.2 h."""
+    """A duration for people to read: 8 s, 45 s, 2.5 min, 40 min, 3.2 h."""
     if seconds < 99.5:
         return f"{max(seconds, 1):.0f} s"
     minutes = seconds / 60

@@ -1,4 +1,4 @@
-"""Findings about this machine, the installed engine and a config's targets, each with its mend."""
+"""Findings about this machine, the installed engine and a config's targets, each with its fix."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ V0_RUNNER: Final = "vllm.worker.model_runner:ModelRunner"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, what was found, and what to do where that is not well."""
+    """One line: what was examined, what was found, and what to do about it unless all is well."""
 
     level: Level
     subject: str
@@ -74,7 +74,7 @@ def examine_machine() -> Iterator[Finding]:
     busy = load > 0.5 * facts["usable_cores"]
     yield Finding(
         "warning" if busy else "ok", "load", f"{load} over the last minute",
-        "other work makes intervals wider; wait for it, or measure more passes" if busy else "",
+        "other work makes intervals wider; wait until it has ended, or measure more passes" if busy else "",
     )  # fmt: skip
     last = last_result(facts["cpu"])
     line = describe(last, dt.datetime.now(dt.UTC))
@@ -117,7 +117,7 @@ def _attach(first: str) -> ProfilerError | None:
 
 
 def examine_engine() -> Iterator[Finding]:
-    """Packages, and whether vLLM can be imported and for which device it is."""
+    """Packages, whether vLLM can be imported, and for which device it was built."""
     versions = machine.versions()
     yield Finding("ok", "python", f"{facts_python()}, {', '.join(f'{k} {v}' for k, v in versions.items())}")
     if importlib.util.find_spec("vllm") is None:
@@ -141,7 +141,7 @@ def examine_generations() -> Iterator[Finding]:
     device = str(current_platform.device_type)
     for seam in SEAMS.values():
         for generation, place in seam.places.items():
-            if generation == "v0":  # of another vLLM than this one
+            if generation == "v0":  # in vLLM 0.5.4, which has its own environment
                 continue
             subject = f"{generation} runner"
             if (device, generation) not in RUNNERS:
@@ -173,11 +173,11 @@ def facts_python() -> str:
 
 
 def examine_historic(loaded: Loaded) -> Iterator[Finding]:
-    """Of a config for vLLM 0.5.4: its environment, and, inside that one, every target."""
+    """For a config of vLLM 0.5.4: whether its environment is there, and, inside it, every target."""
     from harness.hosts.vllm_v0 import SETUP, VERSION, is_here
 
     if not is_here():
-        yield Finding("fault", "vllm", f"{VERSION} lives in an environment of its own, which is not there", SETUP)
+        yield Finding("fault", "vllm", f"{VERSION} needs an environment of its own, which is not there", SETUP)
         return
     from harness.hosts.v0.substitutes import import_vllm
 
@@ -223,7 +223,7 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
         return
     yield _check("runner", lambda: f"{load_object(runner_path).__module__}.{load_object(runner_path).__name__}")
     if generation == "v2" and not _has_triton():
-        yield Finding("fault", "runner", "V2 needs Triton, which this vLLM has not", "set host.model_runner: v1")
+        yield Finding("fault", "runner", "V2 needs Triton, which this vLLM lacks", "set host.model_runner: v1")
     for option, asked in (("sync", experiment.protocol.sync), ("nvtx", experiment.protocol.nvtx)):
         if asked and installed != "cuda":
             found = f"{option} needs a CUDA device, this vLLM is for {installed}"
@@ -235,7 +235,7 @@ def _check(subject: str, look: Any) -> Finding:
     try:
         return Finding("ok", subject, str(look()))
     except HarnessError as error:
-        return Finding("fault", subject, str(error), "mend the config, or use a vLLM that has it")
+        return Finding("fault", subject, str(error), "fix the config, or use a vLLM that has it")
 
 
 def _targets(loaded: Loaded, runner_path: str) -> Iterator[Finding]:

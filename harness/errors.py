@@ -1,7 +1,7 @@
 """The error tree. Every error's text is one line that says what to do next.
 
 HarnessError              exit status 1: the run failed
-├── ConfigError           exit status 2: the user can mend it (file, key, mend)
+├── ConfigError           exit status 2: the user can fix it (its text has the file, the key and the fix)
 ├── HostError             the engine did not start, or died
 ├── SeamError             a seam's target is not what this version of harness knows
 ├── ArmError              an arm raised while the engine ran
@@ -32,9 +32,9 @@ OWN: Final = Path(__file__).parent
 
 
 def told_with_place(error: BaseException) -> str:
-    """What somebody else's code raised, in one line, with the file and line of it that is nearest to the fault.
+    """What a user's code raised, in one line, with the file and line in that code nearest to the fault.
 
-    A library that it called is further down and says less; harness, which called it, is further up.
+    Frames of libraries, which it called, and of harness, which called it, are passed over.
     """
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [
@@ -71,11 +71,11 @@ class ArmError(HarnessError):
 
 
 class ProfilerError(HarnessError):
-    """py-spy is missing, may not attach, or the process that it looked at is gone."""
+    """py-spy is missing, may not attach, or the process that it sampled is gone."""
 
 
 class StepMismatchError(HarnessError):
-    """The same step index did different work in two passes, so pairing would mean nothing."""
+    """The same step index did different work in two passes, so pairing would be meaningless."""
 
 
 class RecordsError(HarnessError):

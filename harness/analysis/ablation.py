@@ -1,4 +1,4 @@
-"""The issue's own ablation beside a run's, on the same code path (vLLM 0.5.4): by sign and share, never time by time.
+"""The issue's ablation compared with a run's, on the same code path (vLLM 0.5.4): by sign and share, never by time.
 
 What is compared is `array` against `list` at the seam `slot_mapping`: an array.array for each sequence and a torch.cat
 of torch.frombuffers, where vLLM had one list and a torch.tensor.
@@ -23,9 +23,9 @@ ARMS: Final = ("list", "array")
 """The baseline and the issue's alternative, as the seam's place on vLLM 0.5.4 names them."""
 TOTAL: Final = "sum of these"
 DEFINITION: Final = (
-    "share: what array takes more than list, of what list takes in all these APIs together. Published are seconds of "
-    "a whole serving run on a GPU machine that the thread does not name; measured is the host's time on this machine's "
-    "CPU, under another model and workload: shares may differ, and times are not to be compared"
+    "share: the time that array takes more than list, as per cent of list's time in all these APIs together. Published "
+    "are seconds of a whole serving run on a GPU machine that the thread does not name; measured is the host's time on "
+    "this machine's CPU, under another model and workload: shares may differ, and times are not to be compared"
 )
 
 
@@ -33,8 +33,8 @@ DEFINITION: Final = (
 class PublishedRow:
     """One API: its published difference and the measured one, each as per cent of list's time in all of these APIs.
 
-    `measured` is None where the run has not measured it. `agreement` says what that makes of the published sign:
-    `same`, `other`, `not resolved`, `withheld`, or `not measured`.
+    `measured` is None where the run has not measured it. `agreement` compares the measured sign with the published
+    one: `same`, `other`, `not resolved`, `withheld`, or `not measured`.
     """
 
     api: str
@@ -96,6 +96,6 @@ def _row(summary: Summary, api: str, metric: str, published: float, own_ms: floa
 
 
 def _table() -> dict[str, tuple[float, float]]:
-    """By API: seconds of list, and of array more than that."""
+    """By API: seconds with list, and how many more with array."""
     text = (resources.files("harness") / "published" / "slot_mapping_ablation.csv").read_text(encoding="utf-8")
     return {row["api"]: (float(row["list_s"]), float(row["diff_s"])) for row in csv.DictReader(text.splitlines())}

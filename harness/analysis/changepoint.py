@@ -16,7 +16,7 @@ CRITICAL: Final = 40.1
 """The test's 95 % point. Shao & Zhang (2010), table 1, for a mean of dimension 1."""
 
 MIN_LENGTH: Final = 10
-"""Of shorter series nothing is said."""
+"""Shorter series are not tested."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Shift:
     Attributes:
         place: index of the first value at the new level.
         size: new level minus old one (medians), in the series' unit.
-        statistic: the test's; a shift where it exceeds `CRITICAL`.
+        statistic: of the test; a shift where it exceeds `CRITICAL`.
     """
 
     place: int
@@ -35,17 +35,17 @@ class Shift:
 
     @property
     def found(self) -> bool:
-        """Whether the series can be told from one without a shift, at 5 % error, and its usual value differs at all."""
+        """Whether the test finds a shift, at 5 % error, and the medians before and after it differ at all."""
         return self.statistic > CRITICAL and self.size != 0
 
 
 def level_shift(series: NDArray[np.float64]) -> Shift | None:
     """The self-normalised CUSUM test of Shao & Zhang, "Testing for change points in time series" (JASA 2010).
 
-    Times on a shared machine wander: neighbouring values are alike, and a test that takes them for independent finds
-    a shift in every series. This one divides the CUSUM by partial sums from before and after the supposed change,
-    so it needs neither a model of the wandering nor a bandwidth. In simulations (400 to 1,000 series each, normal and
-    t3) it found a shift in 3 to 6 % of series of 12 to 280 independent values; where neighbours correlate by 0.5, in 13
+    Times on a shared machine are autocorrelated, and a test that assumes independent values finds a shift in every
+    series. This one divides the CUSUM by partial sums from before and after the supposed change, so it needs neither
+    a model of the autocorrelation nor a bandwidth. In simulations (400 to 1,000 series each, normal and t3) it found a
+    shift in 3 to 6 % of series of 12 to 280 independent values. Where neighbours correlate by 0.5, it found one in 13
     to 18 % of series of 12 or 24 values, 9 to 10 % of 48 and 4 to 5 % of 280; where by 0.8, in 9 to 35 %.
 
     Args:
@@ -62,7 +62,7 @@ def level_shift(series: NDArray[np.float64]) -> Shift | None:
     contrast = (sums[:-1] - before / n * sums[-1]) / np.sqrt(n)
     noise = np.array([_bridge(series[:k]) + _bridge(series[k:][::-1]) for k in before]) / n**2
     statistic = np.divide(contrast**2, noise, out=np.zeros(n - 1), where=noise > 0)
-    if not noise.all():  # constant on both sides of a change: there is nothing left to doubt
+    if not noise.all():  # constant on both sides of a change: no noise, so any contrast is a shift
         statistic[noise == 0] = np.where(contrast[noise == 0] != 0, np.inf, 0.0)
     place = int(before[np.argmax(statistic)])
     size = float(np.median(series[place:]) - np.median(series[:place]))
@@ -70,6 +70,6 @@ def level_shift(series: NDArray[np.float64]) -> Shift | None:
 
 
 def _bridge(values: NDArray[np.float64]) -> float:
-    """Sum of squares of the values' partial sums, each less what their mean would have given."""
+    """Sum of the squared partial sums of the centred values."""
     sums = np.cumsum(values)
     return float(np.sum((sums - np.arange(1, len(values) + 1) / len(values) * sums[-1]) ** 2))

@@ -1,8 +1,9 @@
 """Two runs or more, side by side: what differs between them, and what can be said about it.
 
-Runs are separate launches, and what a process draws once is not in the spread within a launch. So a difference between
-runs gets an interval only from launches: each launch gives one figure, and Welch's t-test (1947) compares them; it
-takes three launches a side (Kalibera & Jones 2013; Georges et al. 2007). Runs that did other work are not compared.
+Runs are separate launches, and what is random once per process is not in the spread within a launch. So a difference
+between runs gets an interval only from launches: each launch gives one figure, and Welch's t-test (1947) compares
+them. It takes three launches a side (Kalibera & Jones 2013; Georges et al. 2007). Runs of different work are not
+compared.
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ __all__ = ["Difference", "Row", "RunComparison", "compare_runs"]
 
 MIN_LAUNCHES: Final = 3
 IGNORED: Final = frozenset({"load_average"})
-"""What differs between any two runs, and says nothing."""
+"""What differs between any two runs, and explains nothing."""
 CONTROLS: Final = ("groups", "passes", "seconds", "until", "launches", "seed")
-"""Of the protocol: how long and in which order was measured, and not what."""
+"""Keys of the protocol that set how long and in which order is measured, but not what."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not the same in all runs: where it stands, and its value in each."""
+    """A recorded fact that is not the same in all runs: its category and key, and its value in each run."""
 
     category: str
     key: str
@@ -47,9 +48,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm's metric in a run against the first run.
+    """One arm's metric in a run, compared with the first run.
 
-    `first_us` and `other_us` are a step's, the mean over launches; the interval is None where there are too few.
+    `first_us` and `other_us` are means over launches, a step; the interval is None where there are too few launches.
     """
 
     run: str
@@ -63,7 +64,7 @@ class Row:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What a comparison shows. `refusals` say why there are no verdicts, or what they cannot tell."""
+    """What a comparison shows. `refusals` say why there are no verdicts, or what these leave open."""
 
     names: list[str]
     launches: list[int]
@@ -176,7 +177,7 @@ def _refusals(
     if few := [name for name, count in zip(names, launches, strict=True) if count < MIN_LAUNCHES]:
         said.append(
             f"no verdict with fewer than {MIN_LAUNCHES} launches a run ({', '.join(few)}): what differs between "
-            "launches cannot be told from what differs between runs; set protocol.launches to 5"
+            "launches cannot be separated from what differs between runs; set protocol.launches to 5"
         )
     said += [
         f"no verdict with {name}: its own are withheld, since its level shifted while it was measured"
@@ -186,7 +187,7 @@ def _refusals(
     causes = {each.category for each in differences} - {"workload"}
     causes -= {"protocol"} if all(d.key in CONTROLS for d in differences if d.category == "protocol") else set()
     if len(causes) > 1:
-        said.append(f"{', '.join(sorted(causes))} differ at once: a difference cannot be put down to one of them")
+        said.append(f"{', '.join(sorted(causes))} differ at once: a difference cannot be attributed to one of them")
     return said
 
 

@@ -1,4 +1,4 @@
-"""How differences went on over the run and over a pass, and how the level did: what the plots of a report show."""
+"""How differences and levels change over the run and over a pass: what the plots of a report show."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def find_course(
 
     Args:
         values: by arm and metric, shape [groups, steps], in nanoseconds.
-        baseline: what the others are held against.
+        baseline: the arm that the others are compared with.
         levels: of each launch.
     """
     differences = {

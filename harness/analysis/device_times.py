@@ -30,13 +30,13 @@ class DeviceTimes:
     """One arm's times by the device's clock, in microseconds a step, each the mean over passes with its interval.
 
     Attributes:
-        gap_us: from the end of one step to the beginning of the next: the device has done all that it was given, and
-            the host is not there yet. 0 where the host runs ahead.
+        gap_us: from the end of one step to the beginning of the next: the device is idle until the host gives it more
+            work. 0 where the host runs ahead.
         scope_us: from when the device gets to the beginning of the scope until it gets to its end: copies and kernels
             of the scope, and waiting for the host between them. Where it is as long as the host's time in the scope,
-            the host is what the device waits for; where the host runs ahead, only the device's own work is left.
+            the device waits for the host; where the host runs ahead, only the device's own work is left.
         step_us: the same for the whole step.
-        passes: how many there were.
+        passes: how many passes were averaged.
     """
 
     gap_us: Interval
@@ -67,7 +67,7 @@ def waiting_notes(counters: dict[str, dict[str, float]]) -> list[str]:
     unavoidable = waits.get(NATIVE, min(waits.values(), default=0.0))
     return [
         f"{arm} waits for the device {count - unavoidable:.3g} times a step more than "
-        f"{NATIVE if NATIVE in waits else 'other arms'}, so its time holds the device's as well"
+        f"{NATIVE if NATIVE in waits else 'other arms'}, so its time includes the device's"
         for arm, count in waits.items()
         if count > unavoidable
     ]

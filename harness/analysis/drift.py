@@ -1,17 +1,17 @@
-"""Did the level of what is measured shift while it was measured?
+"""Did the level of what is measured shift during the run?
 
 After Barrett et al., "Virtual machine warmup blows hot and cold" (OOPSLA 2017). The series has one value a pass: the
-median over its probed steps of log(time / that arm's usual time in that step), so neither arms nor batch shapes
-are in it.
+median over its probed steps of log(time / that arm's usual time in that step). This removes the effects of arms and
+batch shapes.
 
-A shared machine changes its speed all the time: in 20 quiet runs of the baseline against itself here, the scope's own
-level shifted by more than 1 % in nine, along with the rest of the step, and yet no difference came out wrong, because
-paired differences share the machine's speed. So the shift that withholds verdicts is that of the scope's share: what
-the speed of the machine, as the rest of the step shows it, does not explain. How closely the scope follows differs (a
+On a shared machine the speed changes constantly, but both sides of a paired difference see the same change. In 20 quiet
+runs of the baseline against itself the scope's own level shifted by more than 1 % in nine, along with the rest of the
+step, and yet no difference came out wrong. So verdicts are withheld only for a shift of the scope's share: what the
+machine's speed, taken from the rest of the step, does not explain. How closely the scope follows that speed varies (a
 forward pass waits for memory, Python does not): regressed on each other, log(scope) moved by 0.4 to 1.2 times
-log(rest), by 0.8 in the middle. So a shift of the share has to be there whether the scope follows by half or wholly,
-and the smaller size counts. It passed 1 % in two of those 20 runs. `protocol.drift: level` holds the scope's own level
-against the margin instead.
+log(rest), by 0.8 in the middle. So a shift of the share must be found both when the scope is taken to follow by half
+and when it is taken to follow wholly, and the smaller size counts. It exceeded 1 % in two of those 20 runs. With
+`protocol.drift: level` the scope's own level is compared with the margin instead.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ MACHINE: Final = "machine"
 """The rest of the step: nothing that arms could have changed."""
 
 FOLLOWS: Final = (0.5, 1.0)
-"""How far the scope follows the machine's speed, at least and at most."""
+"""How much of a change of the machine's speed the scope is taken to follow, at least and at most."""
 
 
 @dataclass(frozen=True)
 class LevelShift:
-    """A shift of the level at which the run measured.
+    """A shift of a level during a launch.
 
     Attributes:
         of: `share` (of the scope in the step), `level` (of the scope) or `machine` (of the rest of the step).
         launch: in which launch.
-        first_pass: the pass that it begins with, of `passes` in the launch.
+        first_pass: the first pass after the shift, of `passes` in the launch.
         size: new level relative to the old one, less 1.
         statistic: of the change-point test.
-        withholds: whether it is larger than the margin, and of the level that verdicts hang on.
+        withholds: whether it withholds verdicts: it is larger than the margin, and of the level that is watched.
     """
 
     of: str
@@ -83,7 +83,7 @@ class Levels:
 
 
 def find_drift(of_pass: Levels, margin: float, watched: str, launch: int = 1) -> list[LevelShift]:
-    """Level shifts of one launch that can be told from its noise.
+    """Level shifts of one launch that the change-point test finds.
 
     Args:
         of_pass: the launch's levels.
@@ -108,7 +108,7 @@ def find_drift(of_pass: Levels, margin: float, watched: str, launch: int = 1) ->
 
 
 def _smaller(shifts: list[Shift | None]) -> Shift | None:
-    """The smallest of several shifts in the same direction; None where they are not all there."""
+    """The smallest of several shifts; None where one was not found or their directions differ."""
     there = [shift for shift in shifts if shift is not None and shift.found]
     if len(there) < len(shifts) or len({np.sign(shift.size) for shift in there}) > 1:
         return None
@@ -127,7 +127,7 @@ def levels(rows: Columns) -> Levels:
     same, of_pass = Groups(rows["arm"][timed], rows["step"][timed]), Groups(rows["pass"][timed])
     scope, rest = (np.log(each[timed]) for each in (scope, rest))
     passes = np.unique(rows["pass"][timed])
-    collections = Groups(rows["pass"]).sums(rows["gc_collections"])  # bare steps have theirs as well
+    collections = Groups(rows["pass"]).sums(rows["gc_collections"])  # those in bare steps count as well
     return Levels(
         passes,
         scope=of_pass.medians(scope - same.usual(scope)),

@@ -27,7 +27,7 @@ PLANTED_US: Final = (0.0, 5.0, 20.0)
 
 @dataclass(frozen=True)
 class Exposure:
-    """What of the seam's time shows up in the step.
+    """How much of the seam's time shows up in the step.
 
     `slope` is in microseconds of step per microsecond planted; `share` of a step would be saved if the seam's
     function took no time (None where that function was not probed).
@@ -54,11 +54,11 @@ def exposure(
 
     Args:
         values: by arm and metric, shape [groups, steps], in nanoseconds.
-        baseline: the arm that was planted behind.
-        probe: the seam's probe; without it among the probes only the slope can be told.
-        probe_ns: cost of a probe call, of which the function's total time is freed.
+        baseline: the arm behind which the delays were planted.
+        probe: the seam's probe; where it is not among the probes, only the slope is given.
+        probe_ns: cost of a probe call, which is subtracted from the function's total time.
         confidence: of the intervals.
-        launches: of each group, as in `paired_difference`.
+        launches: the launch of each group, as in `paired_difference`.
 
     Returns:
         None where the planted arms or bare steps were not measured.

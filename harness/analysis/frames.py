@@ -28,7 +28,7 @@ __all__ = ["LoadedRun", "comparisons_frame", "load_run"]
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """What a run measured, and what it came to.
+    """What a run measured, and its results.
 
     Attributes:
         run: run.json: config, versions, machine, how it went.

@@ -1,4 +1,4 @@
-"""Rows that belong together, by numpy: what pandas' groupby does, without the import that takes longer than this."""
+"""Rows grouped by numpy: what pandas' groupby does, without an import that takes longer than the grouping."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["Groups"]
 
 
 class Groups:
-    """Rows that are alike in all of some columns: those of one pass, say, or of one step under one arm.
+    """Rows that agree in all of the given columns: those of one pass, for example, or of one step under one arm.
 
     Attributes:
-        of: the group of each row, shape [rows]; of a single column of numbers in their ascending order.
+        of: the group of each row, shape [rows]; groups of a single column of numbers are in ascending order.
         sizes: rows of each group, shape [groups].
     """
 

@@ -77,7 +77,7 @@ def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:
 
 
 def _complete_groups(records: Records, notes: list[str]) -> Columns | None:
-    """Only groups in which every step met every arm, probed and bare; None where there is none."""
+    """Rows of groups in which every step ran under every arm, probed and bare; None where there is no such group."""
     run, rows = records.run, {name: np.asarray(records.columns[name]) for name in records.columns}
     passes = len(_measured_arms(run)) * (1 + bool(run["config"]["protocol"]["bare"]))
     if not rows or not passes:

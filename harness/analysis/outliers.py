@@ -24,14 +24,15 @@ CAUSES: Final = {
     "gc_collections": "Python collected garbage",
     "page_faults": "more page faults than is usual in that step",
 }
-"""Column of the records, and what it means; a step with several counts under the first."""
+"""Column of the records, and what it means; a step with several causes counts under the first."""
 
 
 @dataclass(frozen=True)
 class Cause:
     """Something that may disturb a step.
 
-    `steps` outlying ones count under it; it happened in `outlying_share` of these and in `ordinary_share` of others.
+    `steps` outlying steps count under it. It happened in `outlying_share` of all outlying steps and in `ordinary_share`
+    of the others.
     """
 
     event: str
@@ -43,7 +44,7 @@ class Cause:
 
 @dataclass(frozen=True)
 class Outliers:
-    """Outlying ones of all steps. `excess_share` is their time above the usual, as a share of all measured time."""
+    """The outlying steps. `excess_share` is their time above the usual, as a share of all measured time."""
 
     steps: int
     outlying: int
@@ -52,7 +53,7 @@ class Outliers:
     causes: list[Cause]
 
     def joined(self, other: Outliers) -> Outliers:
-        """These and those of another launch; shares weighed by the number of steps that they are of."""
+        """These and those of another launch; each share is weighted by the number of steps that it refers to."""
         ordinary, others = self.steps - self.outlying, other.steps - other.outlying
         return Outliers(
             self.steps + other.steps,
@@ -73,10 +74,10 @@ class Outliers:
 
 
 def find_outliers(rows: Columns) -> Outliers | None:
-    """Steps that took far longer than the same step usually takes under the same arm, in the same pass' conditions.
+    """Steps that took far longer than the same step usually takes under the same arm.
 
-    What is compared is log(step / its median over passes), less the pass' own median: a stretch in which the machine
-    is slow is drift and no outlier. The spread is 1.4826 times the median absolute deviation of all of them.
+    What is compared is log(step / its median over passes), less the median of its pass: a period in which the machine
+    is slow is drift and no outlier. The spread is 1.4826 times the median absolute deviation over all steps.
 
     Args:
         rows: one row a (pass, step), as `Records.columns`.

@@ -10,28 +10,28 @@ if TYPE_CHECKING:
 __all__ = ["run_notes"]
 
 HOST_TABLES: Final = (
-    "a V2 runner keeps block tables on the device alone; host arms take them from a copy that harness keeps, whose "
-    "upkeep lies before the scope, in every arm alike, and would come on top of a host arm's time"
+    "a V2 runner keeps block tables on the device alone; host arms take them from a copy that harness keeps. The cost "
+    "of that copy lies before the scope, in every arm alike, and would come on top of a host arm's time"
 )
 OPTIONS: Final = {
     "sync": "each probed call waited for the device before its clock stopped (protocol.sync), as in the issue's "
-    "tables: probed times hold the device's, and only bare steps are as fast as they would be without",
+    "tables: probed times include the device's, and only bare steps are as fast as without this option",
     "nvtx": "scope and arms were in NVTX ranges (protocol.nvtx), whose cost is in every arm alike",
 }
 EMULATED: Final = (
-    "this CPU has no native bfloat16, so every step emulates it and takes a multiple of what it would in float32: "
+    "this CPU has no native bfloat16, so every step emulates it and takes several times as long as in float32: "
     "set engine.dtype: float32"
 )
 LEFT_OUT: Final = {"counted": "counting", "traced": "tracing"}
-"""Passes that have a budget, as extras.py leaves arms out of them."""
+"""Kinds of passes that have a time budget; extras.py leaves out the arms beyond it."""
 
 
 def run_notes(records: Records) -> list[str]:
-    """One sentence each, the gravest first."""
+    """One sentence each, the most serious first."""
     run = records.run
     notes = []
     if run["status"] == "running":
-        notes.append("this run never ended by itself: its process was killed, or is still at work")
+        notes.append("this run never ended by itself: its process was killed, or is still running")
     elif run["status"] != "complete" or run.get("message"):
         notes.append(run.get("message") or f"this run is {run['status']}")
     plan = run.get("plan")
@@ -48,10 +48,10 @@ def run_notes(records: Records) -> list[str]:
     if plan and plan.get("fit") is not None and plan["fit"] < plan["groups"]:
         notes.append(
             f"only {plan['groups']} groups were measured, the fewest that give an interval "
-            f"({plan['asked_s']:g} s were enough for {plan['fit']}): intervals are wide"
+            f"({plan['asked_s']:g} s had room for {plan['fit']}): intervals are wide"
         )
     notes += [
-        f"not {done}, since {noun} the others took its share of the time: {', '.join(run[f'not_{done}'])}"
+        f"not {done}, since {noun} the other arms used up the time for it: {', '.join(run[f'not_{done}'])}"
         for done, noun in LEFT_OUT.items()
         if run.get(f"not_{done}")
     ]
@@ -59,6 +59,6 @@ def run_notes(records: Records) -> list[str]:
         got = ", ".join(run.get("flamegraphs", {}))
         notes.append(f"{f'flamegraphs of {got} only' if got else 'no flamegraphs'}: {missing}")
     if records.partial:
-        notes.append(f"cut short, kept but not counted: {', '.join(records.partial)}")
-    notes += [f"left out, it cannot be read: {name} ({why})" for name, why in records.unreadable.items()]
+        notes.append(f"cut short, so kept but not analysed: {', '.join(records.partial)}")
+    notes += [f"left out, since it cannot be read: {name} ({why})" for name, why in records.unreadable.items()]
     return notes

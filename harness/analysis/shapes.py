@@ -19,7 +19,7 @@ def steps_by_shape(steps: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
     """Indices of the steps of each shape, the shapes in order of their first step.
 
     A step is a prefill where all of its requests still process their prompt, a decode where none does, else mixed;
-    within these, steps whose number of tokens lies within the same power of four are taken together.
+    within these, steps are grouped by their number of tokens, in powers of four.
 
     Args:
         steps: `steps` of run.json: num_reqs, num_tokens and num_prefills of every step.

@@ -50,7 +50,7 @@ class Interval:
         return Interval(self.estimate * factor, self.low * factor, self.high * factor)
 
     def rate(self, amount: float, duration: float) -> Interval:
-        """Of a difference in duration: the difference that it makes in amount per duration."""
+        """For a difference in duration: the change in amount per duration that it causes."""
         changed = (duration + each for each in (self.estimate, self.high, self.low))
         return Interval(*((amount / each if each > 0 else np.inf) - amount / duration for each in changed))
 
@@ -69,8 +69,8 @@ def typical_sum(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
     Around each step's median, values are clipped at `CLIP` robust standard deviations (1.4826 times the median
     absolute deviation; at least the median of that over steps, since with few groups one step's can be tiny by
-    chance). The clipped mean is added, over the share of values inside. Huber, "Robust estimation of a location
-    parameter" (1964); one-step estimators: Bickel (1975).
+    chance). The mean of the clipped residuals is added, divided by the share of values inside. Huber, "Robust
+    estimation of a location parameter" (1964); one-step estimators: Bickel (1975).
 
     Args:
         values: shape [..., groups, steps].
@@ -96,24 +96,24 @@ def paired_difference(
     """Difference of two arms over a whole pass, with an interval from resampling groups, or launches.
 
     The estimate is `typical_sum` of x - y: on a shared machine interrupts give differences so heavy a tail
-    that their mean says nothing, and the sum over steps keeps the weights that users count in, a prefill
-    step by its own size and not as one of many. On this project's records, when it was chosen, it was narrower
-    than the sum of plain medians with a bootstrap in nearly every metric, by a third at best.
+    that their mean is useless, and the sum over steps counts a prefill step by its own size and not as one of
+    many. When it was chosen, its intervals on this project's records were narrower than those of the sum of
+    plain medians with a bootstrap in nearly every metric, by a third at best.
 
     The interval is the delete-one-group jackknife's standard error with Student's t (Efron & Tibshirani 1993,
     ch. 11; Tukey 1958): whole groups are left out, never steps, because the steps of a pass share its state
-    (Kuensch 1989). Unlike a bootstrap percentile it can be had at any confidence from few groups. Over 400
+    (Kuensch 1989). Unlike a bootstrap percentile it works at any confidence with few groups. Over 400
     synthetic runs each with t2 tails, millisecond bursts, slow stretches and drift, a 95 % interval missed
     zero in 1 to 6 % (3 to 40 groups), a 99.8 % interval in 0 to 1 %.
 
     With several launches the estimate is the mean of theirs, and whole launches are left out: that is Student's t on
-    the launches' estimates, whose spread holds that within a launch as well (Kalibera & Jones 2013).
+    the launches' estimates, whose spread includes that within a launch (Kalibera & Jones 2013).
 
     Args:
         values: the arm's, shape [groups, steps].
         baseline: the baseline's, same shape, paired.
         confidence: such as 0.95.
-        launches: of each group, shape [groups]; None where all are from one.
+        launches: the launch of each group, shape [groups]; None where all are from one.
 
     Returns:
         The difference a pass, in the unit of `values`. With fewer than 3 groups (launches) the limits are infinite.
@@ -130,7 +130,7 @@ def _jackknife(
 ) -> Interval:
     """An estimator's value, with Student's t on the delete-one jackknife's standard error.
 
-    Left out is a group; or, where there are several launches, a launch, and the value is the mean of the launches'.
+    One group is left out at a time; where there are several launches, one launch, and the value is their mean.
     """
     everything = np.arange(groups)
     names = np.unique(launches) if launches is not None else np.array([0])
@@ -172,11 +172,11 @@ def joint_confidence(confidence: float, intervals: int) -> float:
 
 
 def verdict(interval: Interval, margin: float) -> Verdict:
-    """What an interval of a difference in time (arm minus baseline) allows to say.
+    """The verdict that an interval of a difference in time (arm minus baseline) supports.
 
     `faster` and `slower` where it excludes zero; `equivalent` where it includes zero and lies within
-    +-margin (two one-sided tests, Schuirmann 1987); else `not resolved`: no difference was found, which is
-    not to say that there is none.
+    +-margin (two one-sided tests, Schuirmann 1987); else `not resolved`: no difference was found, which does
+    not mean that there is none.
     """
     if interval.high < 0:
         return "faster"
@@ -193,16 +193,15 @@ def slope(
 ) -> Interval:
     """Slope of a response on a planted dose, with an interval from resampling groups, or launches.
 
-    The slope is fitted to robust paired differences from the first arm, and not made robust itself: noise has a
-    longer tail to the right, and while that cancels in a difference of two arms it does not in a contrast that
-    weighs the arms unequally (planted 20 us came back as 20.4 by differences, and as 0.91 a microsecond by robust
-    slopes).
+    The slope is fitted to robust paired differences from the first arm; the fit itself is not robust. Noise has a
+    longer tail to the right. This cancels in a difference of two arms, but not in a contrast that weights the arms
+    unequally (20 us planted were recovered as 20.4 by differences, and as 0.91 a microsecond by robust slopes).
 
     Args:
-        doses: shape [arms], the first one being what the others are held against.
+        doses: shape [arms]; the others are compared with the first one.
         responses: shape [arms, groups, steps], paired over arms.
         confidence: such as 0.95.
-        launches: of each group, as in `paired_difference`.
+        launches: the launch of each group, as in `paired_difference`.
 
     Returns:
         Change of the response a step per unit of dose, by least squares through the first arm.
@@ -225,6 +224,6 @@ def corrected_self(
 ) -> NDArray[np.float64]:
     """Self time without the probes' own cost (Malony & Shende 2004).
 
-    Each call carries the inside part of its own probe, and the outside part of each probe directly within.
+    Each call includes the inside part of its own probe, and the outside part of each probe nested directly in it.
     """
     return self_ns - calls * inside_ns - nested_calls * outside_ns

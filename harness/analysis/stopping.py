@@ -16,7 +16,7 @@ __all__ = ["FIRST_LOOK", "GROWTH", "looks", "per_look"]
 FIRST_LOOK: Final = 5
 """Groups at the first look: fewer give hardly any interval at the confidence that many rows need."""
 GROWTH: Final = 1.5
-"""From look to look: the width goes with the root of the groups, so this narrows it by a fifth each time."""
+"""From look to look: the width falls with the square root of the groups, so each look narrows it by a fifth."""
 
 
 def looks(most: int) -> list[int]:

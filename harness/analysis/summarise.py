@@ -83,7 +83,7 @@ def summarise(records: Records) -> Summary:
             Comparison(name, baseline, metric, per_step, difference.scaled(1e-6), verdict(per_step, margin_us))
         )
     notes += [
-        f"the baseline came out {c.verdict} than itself (A/A) in {c.metric}: take no such verdict from this run"
+        f"the baseline came out {c.verdict} than itself (A/A) in {c.metric}: do not trust such verdicts of this run"
         for c in comparisons
         if c.arm == AA and c.metric in (SCOPE, STEP) and c.verdict in ("faster", "slower")
     ]
@@ -132,7 +132,7 @@ def scope_half_width_us(records: Records) -> float:
 
 
 def _base_confidence(run: dict[str, Any]) -> float:
-    """What the intervals of a report hold together at, less what looking at the run more than once costs."""
+    """The confidence at which a report's intervals hold together, raised where the run was looked at more than once."""
     return per_look(float(run["config"]["protocol"]["confidence"]), len(run.get("looks", [])))
 
 
@@ -150,7 +150,7 @@ def _pairs(values: dict[str, Values], baseline: str, probes: list[str]) -> list[
 def _by_shape(
     run: dict[str, Any], values: dict[str, Values], baseline: str, together: float, launches: NDArray[np.int64]
 ) -> list[ShapeComparison]:
-    """The scope's differences by batch shape; none where all steps have the same."""
+    """The scope's differences by batch shape; none where all steps have the same shape."""
     shapes = steps_by_shape(run["steps"])
     others = [name for name in values if name != baseline]
     if len(shapes) < 2:
@@ -168,7 +168,7 @@ def _by_shape(
 
 
 def _throughput(run: dict[str, Any], arms: dict[str, ArmSummary], comparisons: list[Comparison]) -> list[Throughput]:
-    """Output tokens a second, and what each arm's difference in the bare step makes of them."""
+    """Output tokens a second, and how much each arm's difference in the bare step changes them."""
     tokens = run["workload"]["output_tokens"]
     baseline_ns = arms[run["config"]["baseline"]].bare_step_ns
     found = []
@@ -182,14 +182,14 @@ def _throughput(run: dict[str, Any], arms: dict[str, ArmSummary], comparisons: l
 
 
 def _each(records: Records) -> list[Records]:
-    """The launches; a run of one is its own."""
+    """The records of each launch; a run of one launch is its own."""
     return records.launches or [records]
 
 
 def _disturbances(
     rows: list[Columns | None], of_passes: list[Levels | None], protocol: dict[str, Any]
 ) -> tuple[list[LevelShift], bool, Outliers | None]:
-    """Level shifts of each launch, whether all could be looked at for them, and the outlying steps of all."""
+    """Level shifts of each launch, whether every launch could be tested for them, and the outlying steps of all."""
     drift: list[LevelShift] = []
     tested, outliers = True, None
     for number, (of_launch, of_pass) in enumerate(zip(rows, of_passes, strict=True), start=1):
@@ -211,7 +211,7 @@ def _without_verdicts(summary: Summary) -> Summary:
 
 
 def _counters(records: Records) -> dict[str, dict[str, float]]:
-    """Each arm's counts a step; of several launches the first one's, since counts do not wobble."""
+    """Each arm's counts a step; of several launches the first one's, since counts do not vary."""
     table = _each(records)[0].counters
     if "arm" not in table:
         return {}

@@ -1,4 +1,4 @@
-"""What a run came to, as data: arms, comparisons, and `summary.json`. Worked out in `summarise`, shown by `report`."""
+"""A run's results as data: arms, comparisons, and `summary.json`. Computed in `summarise`, shown by `report`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Comparison:
     """A paired difference of corrected times, arm minus baseline.
 
     `metric` is `scope`, a probe's name, `step` (the whole step, from bare passes), `sum` (of all probes) or `rest` (of
-    the scope). The arm `A/A` is the baseline once more: its intervals are the floor.
+    the scope). The arm `A/A` is the baseline once more: its intervals are the noise floor.
     """
 
     arm: str
@@ -121,9 +121,9 @@ class OwnCost:
 class Summary:
     """All that a report shows.
 
-    `confidence_each` is the confidence of each interval that makes all of them hold together; `margin_us` what is as
-    good as no difference, a step. `counters` gives each arm's counts a step, by the names of `instrument.counters`,
-    `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few passes to look for a
+    `confidence_each` is the confidence of each interval that makes all of them hold together; differences within
+    `margin_us` a step are equivalent. `counters` gives each arm's counts a step, by the names of `instrument.counters`,
+    `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few passes to test for a
     level shift.
     """
 
@@ -149,12 +149,12 @@ class Summary:
 
     @property
     def withheld(self) -> bool:
-        """Whether a level shift takes the verdicts back."""
+        """Whether a level shift withholds the verdicts."""
         return any(shift.withholds for shift in self.drift)
 
     @property
     def baseline(self) -> str:
-        """The arm that the others are held against."""
+        """The arm that the others are compared with."""
         return str(self.run["config"]["baseline"])
 
     def difference(self, arm: str, metric: str) -> Comparison | None:

@@ -1,4 +1,4 @@
-"""Whether two passes were the same work: step by step, and in the tokens that came out."""
+"""Whether two passes did the same work: step by step, and in the tokens that they generated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNATURE: Final = ("num_reqs", "num_tokens", "num_prefills")
 
 
 def signature(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
-    """The columns that tell what each step's work was."""
+    """The columns that describe each step's work."""
     return {key: list(columns[key]) for key in SIGNATURE}
 
 
@@ -32,7 +32,7 @@ def signature_difference(expected: Mapping[str, list[Any]], columns: Mapping[str
 
 
 def token_difference(expected: Sequence[list[int]] | None, found: Sequence[list[int]] | None) -> str:
-    """Where two passes' tokens part, in words; empty where they do not."""
+    """Where the tokens of two passes first differ, in words; empty where they do not."""
     for request, (wanted, got) in enumerate(zip(expected or [], found or [], strict=True)):
         if wanted != got:
             token = next((i for i, pair in enumerate(zip(wanted, got, strict=False)) if pair[0] != pair[1]), len(got))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Columns: TypeAlias = Mapping[str, NDArray[Any]]
-    """A table: an array a column, all of the same length. A pandas frame has columns by name as well, and will do."""
+    """A table: an array a column, all of the same length. A pandas frame works too: it has columns by name."""
 
 __all__ = ["RUN_SCHEMA", "Records", "RunFolder", "RunReader", "read_facts", "read_run"]
 
@@ -65,7 +65,7 @@ class RunFolder:
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
             raise ConfigError(f"{path} already holds a run; name another folder with --out")
         if passes:
-            import pyarrow.parquet  # noqa: F401 (it writes the passes, and is not to be imported between these)
+            import pyarrow.parquet  # noqa: F401 (it writes the passes, and must not be imported between them)
         self._whole: dict[str, pa.Table] = {}
 
     @classmethod
@@ -87,7 +87,7 @@ class RunFolder:
             self._whole[name] = table
 
     def join_passes(self) -> None:
-        """Put all whole passes into one file, which is read a hundred times as fast; to be called when all are written.
+        """Put all whole passes into one file, which is read a hundred times as fast; to be called after the last pass.
 
         Raises:
             RecordsError: it cannot be written; the passes stay as they are.
@@ -109,7 +109,7 @@ class RunFolder:
         self._write_table("counters.parquet", columns)
 
     def write_device(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Write what the device's clock said: one row a (pass, arm, step)."""
+        """Write the times by the device's clock: one row a (pass, arm, step)."""
         self._write_table("device.parquet", columns)
 
     def launch(self, number: int) -> Path:
@@ -144,12 +144,12 @@ class RunFolder:
 def _write_parquet(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    # Statistics are a third of a small file, and nobody asks for them.
+    # Statistics are a third of a small file, and nothing reads them.
     pq.write_table(table, path, compression="zstd", write_statistics=False)
 
 
 REQUIRED: Final = ("status", "config", "config_file", "command", "machine", "versions")
-"""What run.json holds from the first moment on."""
+"""What run.json holds from the start of the run."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def read_facts(path: Path) -> dict[str, Any]:
         found = run.get("schema") if isinstance(run, dict) else None
         raise RecordsError(f"{path / 'run.json'}: schema {found!r}; this version of harness reads {RUN_SCHEMA}")
     if run.get("kind") == "micro":
-        raise RecordsError(f"{path} holds micro-benchmarks; `harness report` shows them, and there is no more to them")
+        raise RecordsError(f"{path} holds micro-benchmarks; only `harness report` reads them")
     if missing := [key for key in REQUIRED if key not in run]:
         raise RecordsError(f"{path / 'run.json'}: it lacks {', '.join(missing)}, so it is not from a run")
     return run
@@ -216,10 +216,10 @@ def read_run(path: Path) -> Records:
 
 
 class RunReader:
-    """Reads a run's folder, and again while the run goes on: then only the passes that are new, since files stay.
+    """Reads a run's folder, also again while the run goes on: then only new passes, since pass files do not change.
 
-    Each file is opened by itself, so that a torn one costs no other; pyarrow's dataset takes twice as long for as
-    many small files.
+    Each file is opened by itself, so that a torn one does not affect the others; pyarrow's dataset takes twice as long
+    for as many small files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -238,7 +238,7 @@ class RunReader:
         if (path / PASSES).exists() and PASSES not in self._read:
             table = _table(path / PASSES, PASSES, unreadable)
             if table is not None:
-                # A run that was killed while it put them together has left some of them beside.
+                # A run that was killed while it joined its passes has left some of their files there.
                 self._read |= {PASSES, *(f"{index:04d}.parquet" for index in set(table["pass"].to_pylist()))}
                 self._passes.append(table)
         for file in sorted((path / "passes").glob("*.parquet")):

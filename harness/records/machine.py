@@ -1,4 +1,4 @@
-"""The machine and the versions: a figure without them is none."""
+"""The machine and the versions: without them a figure means nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NATIVE_BFLOAT16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, memory, system and what else keeps the machine busy; no names of hosts or users."""
+    """Processor, memory, system and the load on the machine; no names of hosts or users."""
     return {
         "cpu": _cpu_model(),
         "cores": psutil.cpu_count(logical=True),
@@ -36,7 +36,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def native_bfloat16() -> bool:
-    """Whether the processor computes in bfloat16 itself, by its flags; without, every operation goes by float32.
+    """Whether the processor computes in bfloat16 itself, by its flags; if not, every operation goes through float32.
 
     /proc/cpuinfo of Linux: avx512_bf16 and amx_bf16 of x86, bf16 of Arm.
     """

@@ -1,4 +1,4 @@
-"""What this machine remembers from run to run, so that the next one can tell: the last selftest, an engine's start."""
+"""What is kept on this machine from run to run: the result of the last selftest, how long an engine took to start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["recall", "remember"]
 
 
 def recall(name: str) -> dict[str, Any]:
-    """What was last remembered under a name; empty where there is nothing, or nothing that can be read."""
+    """What was last remembered under a name; empty where there is nothing, or where it cannot be read."""
     try:
         content = json.loads(_file(name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -24,7 +24,7 @@ def recall(name: str) -> dict[str, Any]:
 
 
 def remember(name: str, content: Mapping[str, Any]) -> None:
-    """Remember it in place of what was there; where that cannot be written nothing is lost but the memory."""
+    """Remember it in place of what was there; where it cannot be written, the run goes on without."""
     path = _file(name)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

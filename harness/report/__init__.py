@@ -20,7 +20,7 @@ __all__ = ["write_reports"]
 
 
 WHOLE: Final = ("passes", "launches")
-"""Folders that are linked as such: they hold one thing many times."""
+"""Folders that are linked as a whole, since they hold many files of one kind."""
 
 
 def _beside(folder: Path) -> list[str]:
@@ -39,7 +39,7 @@ def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
     Raises:
         RecordsError: the folder holds no run, or cannot be written.
     """
-    # Imported here, or the table on the terminal would wait for what draws.
+    # Imported here, so that the table on the terminal does not wait for the plotting libraries.
     from harness.analysis.summarise import summarise
     from harness.report.flamegraph import flamegraph_files
     from harness.report.html import render_html

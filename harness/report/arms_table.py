@@ -1,4 +1,4 @@
-"""The table with a row an arm: equal or not, the scope, the whole step, and what is said of both."""
+"""The table with a row an arm: equal or not, the scope, the whole step, and the verdicts on both."""
 
 from __future__ import annotations
 

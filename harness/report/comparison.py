@@ -105,7 +105,7 @@ def _difference(row: Row) -> str:
 def _how_sure(comparison: RunComparison) -> str:
     launches = ", ".join(f"{name}: {count}" for name, count in zip(comparison.names, comparison.launches, strict=True))
     if all(row.difference_us is None for row in comparison.rows):
-        return f"Launches: {launches}. Without intervals the figures are shown side by side, and say no more."
+        return f"Launches: {launches}. There are no intervals, so the figures are shown without verdicts."
     return (
         f"Launches: {launches}. Intervals are Welch's on the launches' own figures, each at "
         f"{comparison.confidence_each * 100:.4g} % so that all hold together; equivalent means within "

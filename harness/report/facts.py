@@ -1,4 +1,4 @@
-"""The lines over and under every table: what was measured, on what, and what the instrument cost."""
+"""The lines above and below every table: what was measured, on what, and what the instrument cost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def facts(summary: Summary) -> dict[str, str]:
-    """What stands over the table, label by label; only what the run got to know."""
+    """What stands above the table, label by label; only what the run recorded."""
     run = summary.run
     host, work = run.get("host"), run.get("workload")
     lines: dict[str, str] = {}
@@ -117,7 +117,7 @@ def instrument_cost(summary: Summary) -> str:
 
 
 def own_cost(summary: Summary) -> str:
-    """One line: what the instrument cost a step, as measured by leaving it out; empty without bare passes."""
+    """One line: what the instrument cost a step, as bare steps show; empty without bare passes."""
     cost = next((cost for cost in summary.own_costs if cost.arm == summary.baseline), None)
     if cost is None:
         return ""
@@ -145,17 +145,17 @@ def exposed(summary: Summary) -> str:
 
 
 def steadiness(summary: Summary) -> list[str]:
-    """What changed while it was measured, and voids nothing: level shifts, outlying steps with their causes."""
+    """What changed during the run and does not invalidate verdicts: level shifts, outlying steps with their causes."""
     if not any(arm.measured for arm in summary.arms.values()):
         return []
     return [*shifts(summary), *untested(summary), *_no_shift(summary), *_outliers(summary)]
 
 
 def shifts(summary: Summary) -> list[str]:
-    """The level shifts that withhold nothing."""
+    """The level shifts that do not withhold verdicts."""
     harmless = {
         SHARE: "less than the margin",
-        LEVEL: "paired differences share it",
+        LEVEL: "both sides of a paired difference share it",
         MACHINE: "all arms share it, so it cancels in paired differences",
     }
     told = [shift for shift in summary.drift if not shift.withholds]
@@ -163,13 +163,13 @@ def shifts(summary: Summary) -> list[str]:
         low, high = (limit(shift.size for shift in told) * 100 for limit in (min, max))
         return [
             f"The level shifted in {len({shift.launch for shift in told})} of {summary.launches} launches, by "
-            f"{low:+.2g} to {high:+.2g} %, in ways that withhold nothing (each of them: summary.json)."
+            f"{low:+.2g} to {high:+.2g} %. This does not withhold verdicts (summary.json lists each)."
         ]
     return [f"{_shift(summary, shift)}: {harmless[shift.of]}." for shift in told]
 
 
 def untested(summary: Summary) -> list[str]:
-    """Whether shifts could not be looked for."""
+    """A line where there were too few passes to test for shifts."""
     watched = summary.run["config"]["protocol"]["drift"]
     if (
         summary.drift_tested
@@ -181,7 +181,7 @@ def untested(summary: Summary) -> list[str]:
 
 
 def withheld(summary: Summary) -> list[str]:
-    """Why there are no verdicts, if there are none."""
+    """Why verdicts are withheld, if they are."""
     margin = summary.run["config"]["protocol"]["margin"] * 100
     baseline = summary.arms[summary.baseline]
     return [
@@ -258,7 +258,7 @@ def how_sure(summary: Summary) -> str:
 
 
 def reach(summary: Summary) -> str:
-    """How far the intervals of a run hold."""
+    """What the intervals of a run hold for: one process, or several launches."""
     return "in this process" if summary.launches == 1 else f"across {summary.launches} launches"
 
 

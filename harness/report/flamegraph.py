@@ -1,9 +1,9 @@
 """Flamegraphs as SVG: one arm's, and the difference of two.
 
-Drawn here since no kept-up Python package draws differential ones; after Brendan Gregg, "The flame graph" (CACM 2016)
-and "Differential flame graphs" (2014). The outermost function is on top. Where two arms are held against each other, a
-frame is as wide as the mean of its two times, so that what only one of them has is there as well, and its colour says
-how much more or less the second takes; a difference that sampling cannot tell from none stays grey.
+Drawn here since no maintained Python package draws differential ones; after Brendan Gregg, "The flame graph" (CACM
+2016) and "Differential flame graphs" (2014). The outermost function is on top. Where two arms are compared, a frame is
+as wide as the mean of its two times, so that frames of only one arm show as well. Its colour says how much more or less
+the second arm takes; a difference that sampling does not resolve stays grey.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], sco
 
 
 def _without_root(tree: Node) -> Node:
-    """The tree without its artificial root, where there is but one function under it."""
+    """The tree without its artificial root, where there is only one function under it."""
     return next(iter(tree.children.values())) if len(tree.children) == 1 else tree
 
 

@@ -50,9 +50,9 @@ def render_html(
 
     Args:
         summary: what it shows.
-        plots: drawn already; else they are drawn now.
+        plots: where they are drawn already; else they are drawn now.
         flamegraphs: to be shown as pictures.
-        files: names of what lies beside the page, to be linked.
+        files: names of the files beside the page, to be linked.
     """
     arms = build_arms_table(summary)
     return _ENVIRONMENT.get_template("report.html.j2").render(

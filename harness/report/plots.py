@@ -1,7 +1,7 @@
 """Plots as SVG text, to stand inside a page: they take the page's text colour, and fonts from the reader's machine.
 
-A line has no more points than can be told apart: of more values than that, the lowest and the highest of each stretch
-are drawn, which looks as all of them would, and the title says so.
+A line has no more points than the eye can separate. Of more values only the lowest and the highest of each stretch are
+drawn, which looks the same as all of them, and the title says so.
 
 Arms keep one colour, marker and hatch throughout. Colours are those of Okabe & Ito, "Color universal design" (2008),
 which the colour-blind can tell apart; markers and hatches tell them apart without any.
@@ -45,13 +45,13 @@ COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E
 MARKERS: Final = "osD^vPX"
 HATCHES: Final = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")
 LINEAR_US: Final = 20
-"""Differences by step are drawn to scale up to this, and by their logarithms beyond."""
+"""Differences by step are drawn on a linear scale up to this, and on a logarithmic one beyond."""
 POINTS: Final = 500
-"""Of a line, at most: the axes are some 500 points wide, and a line is one thick."""
+"""Points of a line, at most: the axes are some 500 points wide, and a line is one thick."""
 MARKS: Final = 100
-"""On a line, at most: they tell arms apart, and are four points wide."""
+"""Markers on a line, at most: they tell arms apart, and are four points wide."""
 INK: Final = "#0a0b0c"
-"""Stands for the page's text colour, by which it is replaced in the SVG."""
+"""Stands for the page's text colour, which replaces it in the SVG."""
 
 mpl.rcParams.update(
     {
@@ -83,7 +83,7 @@ class Plot:
 
 
 def draw_plots(summary: Summary) -> list[Plot]:
-    """All plots that this run has something for."""
+    """All plots that this run has data for."""
     drawn = [
         Plot("parts", "Where the time goes", parts_plot(summary)),
         Plot("shapes", "By the shape of the batch", shapes_plot(summary)),
@@ -219,7 +219,7 @@ def _stretch(count: int) -> int:
 
 
 def _line(axes: Axes, values: Sequence[float], first: int, unit: str, **style: Any) -> str:
-    """Draw a line of values that are numbered from `first` on; what the title must say where not all are drawn."""
+    """Draw a line of values that are numbered from `first` on; gives what the title must say if not all are drawn."""
     places = seen(values)
     every = math.ceil(len(places) / MARKS)
     axes.plot([first + place for place in places], [values[place] for place in places], markevery=every, **style)

@@ -33,12 +33,12 @@ LINES: Final = 40
 CLOSING: Final = 3
 """Lines of `where_the_report_is`."""
 EXTRAS: Final = ("tokens/s", "Δ step, %", "Δ scope, %")
-"""Columns of the arms' table that are left out where there is no room, in this order; then goes Δ step."""
+"""Columns of the arms' table that are left out where there is no room, in this order; Δ step comes last."""
 CORNER: Final = "us a step"
 HEADER: Final = 2
 """Lines of the heading of the arms' table."""
 REMARK_LINES: Final = 3
-"""A longer remark is shortened here; it stands in the report in full."""
+"""A longer remark is shortened here; the report has it in full."""
 LEAST_REMARKS: Final = 2
 """Lines kept for remarks, if there are any, before all arms are shown."""
 SENTENCE_LINES: Final = 4
@@ -50,8 +50,8 @@ def print_screen(summary: Summary, console: Console, told: str = "") -> None:
 
     Args:
         summary: the run.
-        console: where to.
-        told: a remark that the user is told elsewhere, right below.
+        console: where to print.
+        told: a remark that is left out, since it is printed right below.
     """
     width = console.width
     remarks, sentence = doubts(summary, told), _sentence(summary, width)
@@ -122,9 +122,9 @@ def _legend(summary: Summary) -> str:
 
 
 def _arms(table: Table, first: Sequence[str], width: int, most_lines: int) -> list[RenderableType]:
-    """A line an arm, in as many columns as fit; in parts, where even those that must be there do not.
+    """A line an arm, in as many columns as fit; in parts, where even the columns that must be shown do not fit.
 
-    Where not all have a line, those in `first` do.
+    Where there is no room for all arms, those in `first` are shown.
     """
     longest = max(map(len, (CORNER, *table.rows)))
     name = min(longest, LEAST_NAME)
@@ -149,7 +149,7 @@ def _arms(table: Table, first: Sequence[str], width: int, most_lines: int) -> li
 
 
 def _some(rows: Sequence[str], first: Sequence[str], room: int) -> list[int]:
-    """Of the arms' lines those that fit, `first` before others; one line is kept to say how many do not."""
+    """The arms' lines that fit, `first` before others; one line is kept to say how many do not."""
     if len(rows) <= room:
         return list(range(len(rows)))
     order = sorted(range(len(rows)), key=lambda line: (rows[line] not in first, line))
@@ -185,7 +185,7 @@ def _height(console: Console, items: Sequence[RenderableType]) -> int:
 
 
 def _that_fit(remarks: Sequence[str], width: int, room: int) -> list[str]:
-    """The lines of the first remarks, and how many there are besides where not all have room."""
+    """The lines of the first remarks that fit, and of a note that says how many do not."""
     lines: list[str] = []
     for number, remark in enumerate(remarks):
         more = len(remarks) - number

@@ -1,4 +1,4 @@
-"""The issue's table as one screen has room for it: the baseline, and the arms that a reader asks for first."""
+"""The issue's table as far as it fits on one screen: the baseline, and the arms that a reader asks for first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FIRST_ARMS", "GAP", "LEAST_NAME", "build_screen_table", "by_interest
 GAP: Final = 2
 """Spaces between two columns."""
 MOST_PROBES: Final = 5
-"""Rows for single functions; of more, those that took the most time are shown."""
+"""Rows for single functions, at most; of more, those that took the most time are shown."""
 LEAST_NAME: Final = 15
 """Arms' names are not shortened to less."""
 LEAST_TITLE: Final = 20
@@ -58,9 +58,9 @@ def build_screen_table(summary: Summary, width: int) -> Table | None:
 
 
 def shortened(names: Sequence[str], width: int) -> list[str]:
-    """Names in at most `width` characters: of a dotted one its end, of any other both ends.
+    """Names in at most `width` characters: a dotted one keeps its end, any other keeps both ends.
 
-    Where two would become the same, their places in the list tell them apart.
+    Where two would become the same, their numbers in the list are added.
     """
     short = [_shortened(name, width) for name in names]
     numbers = [f"{HIDDEN}{place}" if short.count(name) > 1 else "" for place, name in enumerate(short, start=1)]

@@ -21,11 +21,11 @@ COUNTED: Final = {
 }
 SYNCHRONISATIONS: Final = "scope_synchronisations"
 NONE_SEEN: Final = 3.0
-"""Where no sample was seen, up to so many may have been expected (95 %, Poisson)."""
+"""Where no sample was seen, the expected number may have been up to this (95 %, Poisson)."""
 
 
 def side_tables(summary: Summary) -> list[tuple[str, Table]]:
-    """All that the run has, each with what stands over it."""
+    """All side tables that the run has data for, each with its caption."""
     scope = summary.run["config"]["scope"]
     tables = (
         (f"By the shape of the batch, the difference of {scope}", build_shape_table(summary)),

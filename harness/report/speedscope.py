@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["speedscope"]
 
 UNITS: Final = {"us a step": "microseconds", "ms a second": "milliseconds"}
-"""What speedscope calls them."""
+"""Units of a flamegraph, and speedscope's names of them."""
 
 
 def speedscope(flame: Flame, arm: str, scope: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The table of issue #6879, as cells: a row an API, a column and a diff column an arm; whole and in halves."""
+"""The table of issue #6879, as cells: a row an API, a column and a diff column an arm; whole, or as two tables."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FLOOR: Final = "A/A: floor"
 
 @dataclass(frozen=True)
 class Column:
-    """One column under a heading of two lines; `difference` tells a diff column from an arm's own."""
+    """One column under a heading of two lines; `difference` marks a diff column."""
 
     title: str
     subtitle: str
@@ -174,7 +174,7 @@ def format_interval(interval: Interval) -> str:
 
 
 def format_half_width(interval: Interval) -> str:
-    """`+2.79 ±0.07`: the same of an interval that is as wide to both sides, as those of times are."""
+    """`+2.79 ±0.07`: the same of a symmetric interval, as those of times are."""
     if not math.isfinite(interval.low) or not math.isfinite(interval.high):
         return format_interval(interval)
     half_width = (interval.high - interval.low) / 2
@@ -230,12 +230,12 @@ def count(value: float) -> str:
 
 
 def unmeasured(arm: ArmSummary) -> str:
-    """What stands in an arm's place that has no figures."""
+    """What stands in place of an arm's figures where it has none."""
     return STRUCK if arm.equal is False else "not measured"
 
 
 def number(value: float) -> str:
-    """A level, which has no interval to say how many of its digits count."""
+    """A level, which has no interval that says how many of its digits are significant."""
     decimals = 3 if abs(value) < 1 else 2 if abs(value) < 100 else 1
     return f"{value:.{decimals}f}"
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["print_summary", "table_parts", "whole_table"]
 
 EDGES = 3
-"""Characters that a column costs besides its own width: its padding, and the rule between."""
+"""Characters that a column takes besides its own width: its padding, and the rule between."""
 
 
 def print_summary(summary: Summary, console: Console, told: str = "") -> None:
-    """Print facts, table and remarks, without the remark that the user is told elsewhere."""
+    """Print facts, table and remarks, without the remark `told`, which is printed elsewhere."""
     title = summary.run["config"]["title"] or summary.run["config_file"]
     console.print(Text(title, style="bold"))
     grid = RichTable.grid(padding=(0, 2))

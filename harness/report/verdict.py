@@ -1,4 +1,4 @@
-"""What a run says in a sentence, and what in it a reader should distrust."""
+"""A run's verdict in a sentence, and why a reader should distrust its figures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["NAMED", "doubts", "struck", "verdict_sentence"]
 
 NAMED: Final = 3
-"""So many arms of one verdict are named at most; of more, the last ones are counted."""
+"""Arms of one verdict that are named, at most; of more, the last ones are counted."""
 MISSED: Final = "did NOT recover"
-"""What a remembered selftest says that failed: a run keeps its sentence alone (`selftest.describe`)."""
+"""How a failed selftest is recognised: a run keeps only its one line (`selftest.planted.describe`)."""
 
 
 def verdict_sentence(summary: Summary, named: int = NAMED) -> str:
-    """What came out against the baseline, in the scope and in the whole step; empty where there is no verdict.
+    """How the arms compare with the baseline, in the scope and in the whole step; empty where there is no verdict.
 
     Args:
         summary: the run.
-        named: so many arms of one verdict are named at most.
+        named: how many arms of one verdict are named, at most.
     """
     if summary.withheld or not summary.comparisons:
         return ""
@@ -42,7 +42,7 @@ def verdict_sentence(summary: Summary, named: int = NAMED) -> str:
             unit = "us" if parts else "us a step"
             parts.append(_level(f"{name} ({significant(usual_us, 4)} {unit})", found, usual_us, named))
     if not parts:
-        return f"Nothing was held against {summary.baseline} but {summary.baseline} itself (A/A)."
+        return f"Nothing was compared with {summary.baseline} but {summary.baseline} itself (A/A)."
     unequal = list(struck(summary))
     parts += [f"{_listed(unequal, named)} {'is' if len(unequal) == 1 else 'are'} struck"] if unequal else []
     return f"Against {summary.baseline}, {'; '.join(parts)}."
@@ -80,11 +80,11 @@ def struck(summary: Summary) -> dict[str, str]:
 
 
 def doubts(summary: Summary, told: str = "") -> list[str]:
-    """A sentence each, the gravest first: why a reader should not take the figures as they stand.
+    """A sentence each, the most serious first: why a reader should not take the figures as they stand.
 
     Args:
         summary: the run.
-        told: a note that the reader has been told elsewhere.
+        told: a note that is left out, since it is printed elsewhere.
     """
     totals = build_totals(summary)
     return [
@@ -100,7 +100,7 @@ def doubts(summary: Summary, told: str = "") -> list[str]:
 
 
 def _busy(summary: Summary) -> list[str]:
-    """Whether the machine had work besides: no core to spare before the run, or more than the run's own after it."""
+    """Whether the machine had other work: no core to spare before the run, or more load than the run's own after it."""
     cores = summary.run["machine"]["usable_cores"]
     before = summary.run["machine"]["load_average"][0]
     after = summary.run.get("load_average_at_end", [None])[0]

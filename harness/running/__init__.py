@@ -1,4 +1,4 @@
-"""Running: a run from the engine's start to its last pass, and what may be forecast of it.
+"""Running: a run from the engine's start to its last pass, and the forecast of its time and resolution.
 
 Takes a loaded config and a host; gives a run's folder and an `Outcome`, whatever happens.
 May import analysis and what is below it.

@@ -1,4 +1,4 @@
-"""Passes of single arms beside the measured ones: PyTorch is counted, steps are traced, stacks are sampled."""
+"""Passes of single arms beside the measured ones: PyTorch's work is counted, steps are traced, stacks are sampled."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["COUNTING_SLOWS", "DEVICE_PASSES", "Extras"]
 
 COUNTING_SLOWS: Final = 2.0
-"""About how many times as long a pass takes while PyTorch is counted."""
+"""About how many times as long a pass takes while PyTorch's work is counted."""
 DEVICE_PASSES: Final = 6
-"""Of each arm, one after the other; their spread gives the interval."""
+"""Passes of each arm, one after the other; their spread gives the interval."""
 
 
 @dataclass
@@ -37,10 +37,10 @@ class Extras:
 
     Attributes:
         alone: serves the workload once under one arm, in a pass of that kind, and checks that it went well; the last
-            argument says for errors what pass it is.
-        facts: of the run, which are filled here.
-        budget_s: what the passes of each kind may take, or arms are left out, and the facts name them; flamegraphs have
-            `flamegraph.seconds`.
+            argument names the pass in errors.
+        facts: the run's facts, which are filled here.
+        budget_s: what the passes of each kind may take. Arms beyond it are left out, and the facts name them.
+            Flamegraphs have `flamegraph.seconds` instead.
         pass_s: what a pass takes.
     """
 
@@ -52,7 +52,7 @@ class Extras:
     pass_s: float
 
     def _within_budget(self, what: str, arms: Sequence[str]) -> Iterator[str]:
-        """The arms, one by one while there is time; those that are left out are told in `facts`."""
+        """The arms, one by one while there is time; those that are left out are named in `facts`."""
         budget = Budget(self.budget_s)
         for place, name in enumerate(arms):
             if not budget.admits():
@@ -75,7 +75,7 @@ class Extras:
         self.folder.write_counters(table)
 
     def device(self, arms: Sequence[str]) -> None:
-        """The device's own clock at the ends of scope and step; the host's clock is not looked at meanwhile."""
+        """The device's own clock at the ends of scope and step; the host's clock is not read meanwhile."""
         passes = DEVICE_PASSES * len(arms)
         self.observer.stage("reading the device's clock", passes, passes * self.pass_s)
         table: dict[str, list[Any]] = {}
@@ -104,7 +104,7 @@ class Extras:
         self.folder.write_text("trace.json", json.dumps(chrome_trace(spans, steps)))
 
     def sample(self, arms: Sequence[str], admit_profiler: Callable[[], int], settings: Flamegraph, scope: str) -> None:
-        """Each arm under py-spy; should that not go, the run is none the worse, and says so."""
+        """Each arm under py-spy; if that fails, the run still ends well, and its notes say why."""
         seconds = (settings.seconds * (1 + PLAIN_SHARE) + self.pass_s) * len(arms)
         self.observer.stage("flamegraphs: each arm under py-spy", len(arms), seconds)
         self.facts["flamegraphs"] = {}
@@ -121,5 +121,5 @@ class Extras:
                 self.folder.write_text(f"flamegraphs/{name}.folded", fold(stacks))
                 self.facts["flamegraphs"][name] = recording.as_dict()
                 self.observer.advance()
-        except (ProfilerError, HostError) as error:  # all that is measured has been measured by now
+        except (ProfilerError, HostError) as error:  # everything else has been measured by now
             self.facts["flamegraphs_missing"] = str(error)

@@ -1,11 +1,11 @@
 """Several launches of the engine: each in a process of its own, with another hash seed and environment size.
 
-What a process draws once (where memory lies, the order of hash tables) can move a figure further than everything
-that repeats inside it; claims beyond one process need several. Kalibera & Jones, "Rigorous benchmarking in reasonable
-time" (ISMM 2013); for the environment's size Mytkowicz et al., "Producing wrong data without doing anything
+What is random once per process (memory layout, the order of hash tables) can move a figure further than everything
+that varies inside the process; claims beyond one process need several. Kalibera & Jones, "Rigorous benchmarking in
+reasonable time" (ISMM 2013); for the environment's size Mytkowicz et al., "Producing wrong data without doing anything
 obviously wrong!" (ASPLOS 2009).
 
-Each launch is an ordinary run in a folder of its own (`launches/02/`, the second); the whole is put together from them.
+Each launch is an ordinary run in its own folder (`launches/02/` is the second); the whole is put together from them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Launch", "Launches", "draw"]
 
 MAX_PADDING: Final = 4096
-"""Bytes of environment that are added at most: a page, over which the stack's start moves."""
+"""Bytes that are added to the environment, at most: one page, within which the start of the stack then moves."""
 PADDING: Final = "HARNESS_PADDING"
 SHARED: Final = ("host", "engine_args", "environment", "workload", "steps", "arms_measured")
 """What the whole run takes from its first launch."""
@@ -68,10 +68,10 @@ class Launches:
 
     Attributes:
         arguments: of `harness run`: the config and its overrides, without --out.
-        first_arguments: what only the first launch is given besides.
-        announce: is told, before each launch, how many of how many it is, and about how many seconds the rest takes,
-            where that can be told.
-        start: starts a process (`subprocess.Popen`, unless a test plays it).
+        first_arguments: further arguments of the first launch only.
+        announce: is called before each launch with its number, the number of launches, and about how many seconds the
+            rest takes (None where that is not known).
+        start: starts a process (`subprocess.Popen`, unless a test replaces it).
     """
 
     loaded: Loaded
@@ -85,7 +85,7 @@ class Launches:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def execute(self) -> Outcome:
-        """Run all launches; the first one that does not end well ends the run, and what was measured stays."""
+        """Run all launches; the first one that does not complete ends the run, and what was measured is kept."""
         protocol = self.loaded.experiment.protocol
         planned = draw(protocol.launches, protocol.seed)
         self.facts = {
@@ -110,7 +110,7 @@ class Launches:
         return outcome
 
     def _one(self, launch: Launch) -> Outcome:
-        """Run one launch to its end, and take over what it found."""
+        """Run one launch to its end, and take over its facts."""
         path = self.folder.launch(launch.number)
         arguments = [
             *(sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(path)),
@@ -141,7 +141,7 @@ class Launches:
         return Outcome("failed" if status == "running" else status, exit_status, message)
 
     def _take_over(self, run: dict[str, Any]) -> None:
-        """What all launches share, from the first; that the others did the same work; and what was unequal."""
+        """Take shared facts from the first launch, check that the others did the same work, note unequal arms."""
         if "steps" in self.facts and "steps" in run:
             expected = {key: value for key, value in self.facts["steps"].items() if key in SIGNATURE}
             if difference := signature_difference(expected, run["steps"]):

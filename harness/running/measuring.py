@@ -27,16 +27,16 @@ __all__ = ["Measuring"]
 
 @dataclass
 class Measuring:
-    """The passes in which every step meets every arm.
+    """The passes in which every step runs under every arm.
 
     Attributes:
         requests: the workload.
-        installed: every arm that the host knows; schedules name them by their place.
+        installed: every arm that the host knows; schedules name them by their index.
         arms: those to be measured.
         steps: steps a pass.
         verify: raises HarnessError where a pass, named for the message, went wrong or did other work.
-        half_width_us: of `protocol.until`: tells how wide the widest interval is now.
-        facts: of the run, which are filled here.
+        half_width_us: for `protocol.until`: gives the half-width of the widest interval so far.
+        facts: the run's facts, which are filled here.
     """
 
     protocol: Protocol
@@ -56,12 +56,12 @@ class Measuring:
 
     @property
     def _treatments(self) -> list[tuple[int, bool]]:
-        """What a step can meet: each arm probed and, unless the protocol says otherwise, bare as well."""
+        """What a step can run under: each arm probed and, unless the protocol says otherwise, bare as well."""
         ways = (True, False)[: 1 + self.protocol.bare]
         return [(self.installed.index(name), probed) for name in self.arms for probed in ways]
 
     def plan(self, pass_s: float) -> Plan:
-        """How many groups, from what a pass was seen to take; fixed here, before anything is measured."""
+        """Fix the number of groups, by how long a pass took, before anything is measured."""
         protocol = self.protocol
         seconds = protocol.seconds if protocol.until is None else protocol.until.max_seconds
         plan = plan_groups(pass_s * len(self._treatments), protocol.groups, seconds)
@@ -69,7 +69,7 @@ class Measuring:
         return plan
 
     def run(self, plan: Plan) -> None:
-        """Measure it."""
+        """Measure all groups of the plan, or stop at a look."""
         protocol, treatments = self.protocol, self._treatments
         schedule = complete_blocks(
             len(treatments), self.steps, plan.groups, protocol.seed, protocol.order, protocol.grain
@@ -88,7 +88,7 @@ class Measuring:
                 break
 
     def _enough(self, until: Until, elapsed_s: float) -> bool:
-        """Whether to stop: at a look with all intervals narrow enough, or since the time is over."""
+        """Whether to stop: at a look with all intervals narrow enough, or because the time is over."""
         groups = self._group + 1
         over = groups == self.facts["looks"][-1] or (elapsed_s > until.max_seconds and groups >= MIN_GROUPS)
         if not over and groups not in self.facts["looks"]:
@@ -105,7 +105,7 @@ class Measuring:
         try:
             self.verify(result, f"pass {index}")
         except HarnessError:
-            self._write(index, result, complete=False)  # the evidence
+            self._write(index, result, complete=False)  # kept as evidence
             raise
         self._write(index, result, complete=True)
         self._under_way = None
@@ -124,7 +124,7 @@ class Measuring:
         self.folder.write_pass(index, columns, complete)
 
     def keep(self, cut_short: PassResult) -> None:
-        """Save the finished steps of the pass under way, if one is; failing to must not hide what ended it."""
+        """Save the finished steps of the pass under way, if there is one; a failure must not hide what ended it."""
         if self._under_way is not None and cut_short.columns["step"]:
             with contextlib.suppress(RecordsError):
                 self._write(self._under_way, cut_short, complete=False)

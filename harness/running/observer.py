@@ -1,4 +1,4 @@
-"""Who is told how a run goes: a terminal, or nobody."""
+"""Who is informed of a run's progress: a terminal, or nobody."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ __all__ = ["Observer"]
 
 
 class Observer(Protocol):
-    """Is told how the run goes."""
+    """Is informed of the run's progress."""
 
     def note(self, text: str) -> None:
         """Something that the user should know now."""
         ...
 
     def stage(self, name: str, passes: int, seconds: float | None = None) -> None:
-        """A stage of so many passes begins, and takes about so long, where that can be told."""
+        """A stage of so many passes begins; `seconds` is about how long it takes, None where that is not known."""
         ...
 
     def advance(self) -> None:

@@ -1,4 +1,4 @@
-"""How long a run takes: groups that fit into the time that was asked for, and what passes beside them may take."""
+"""How long a run takes: the groups that fit into the requested time, and the time budget of all other passes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["BESIDE_S", "MIN_GROUPS", "Budget", "Plan", "beside_s", "plan_groups"]
 
 MIN_GROUPS: Final = 5
-"""Fewer give hardly any interval at the confidence that a report of many rows needs: of three, Student's t at 99.9 %
-makes it seven times as wide as of five."""
+"""Fewer give hardly any interval at the confidence that a report of many rows needs: with three, Student's t at 99.9 %
+makes it seven times as wide as with five."""
 BESIDE_S: Final = 30.0
-"""What counting passes may take together at least, and tracing passes likewise; or a quarter of the measured ones."""
+"""What counting passes may take together, and tracing passes likewise; a quarter of the measuring time if longer."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Plan:
     """How much is measured, fixed before anything is.
 
     Attributes:
-        groups: how often every step meets every arm.
+        groups: how often every step runs under every arm.
         expected_s: about how long that takes.
-        asked_s: how long it was to take; None where a number of groups was asked for.
+        asked_s: how long it was asked to take; None where a number of groups was asked for.
         fit: how many groups fit into `asked_s`; None likewise.
     """
 
@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def short(self) -> bool:
-        """Whether an interval needs more groups than the time that was asked for has room for."""
+        """Whether the fewest groups that give an interval take longer than the time that was asked for."""
         return self.fit is not None and self.fit < self.groups
 
     def as_dict(self) -> dict[str, Any]:

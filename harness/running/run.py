@@ -34,10 +34,10 @@ class Outcome:
 
 @dataclass
 class Run:
-    """One run of one config. `execute` does everything; the attributes tell what it did.
+    """One run of one config. `execute` does everything; the attributes record what it did.
 
     Attributes:
-        half_width_us: of `protocol.until`: tells how wide the widest interval is now, from the folder's records.
+        half_width_us: for `protocol.until`: gives the half-width of the widest interval so far, from the records.
         trace_steps: how many steps of each arm to trace after all measuring; 0 for none.
         flamegraphs: whether to sample each arm with py-spy after all measuring.
         selftest: one line on the last selftest of this machine, for the report.
@@ -58,7 +58,7 @@ class Run:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def execute(self) -> Outcome:
-        """Run it. Raises nothing but what the folder itself cannot take (RecordsError at the very start)."""
+        """Run it. Raises only RecordsError, at the very start, where the folder cannot be written."""
         self.facts = {**facts_at_start(self.loaded, self.command, self.selftest), "passes_done": 0}
         self.folder.write_run(self.facts)
         stages = Stages(
@@ -99,7 +99,7 @@ class Run:
         return Outcome("complete", 0)
 
     def _unequal_arms(self) -> dict[str, str]:
-        """Those of the config; with its baseline, its repetitions are unequal as well."""
+        """The unequal arms that the config names; with an unequal baseline, its repetitions are unequal as well."""
         configured = {arm.name for arm in self.loaded.experiment.arms}
         return {name: reason for name, reason in self.unequal.items() if name in configured}
 
@@ -109,7 +109,7 @@ class Run:
 
 
 def facts_at_start(loaded: Loaded, command: Sequence[str], selftest: str) -> dict[str, Any]:
-    """What run.json holds from the first moment on."""
+    """What run.json holds from the start of the run."""
     return {
         "status": "running",
         "command": list(command),

@@ -1,8 +1,8 @@
 """Which arm runs which step of which pass: randomised complete blocks.
 
-A group has as many passes as there are arms; in it every step meets every arm exactly once, so that what a
+A group has as many passes as there are arms; in it every step runs under every arm exactly once, so that what a
 step costs by itself cancels in differences inside the group. The order is drawn anew for each step, since a
-fixed one can fall into step with the workload's own rhythm (new KV blocks come every block-size steps).
+fixed one can coincide with the workload's own period (new KV blocks come every block-size steps).
 Bulej et al., "Duet benchmarking" (ICPE 2020); Fisher, The Design of Experiments (1935).
 """
 
@@ -33,8 +33,8 @@ def complete_blocks(
     Args:
         arms: number of treatments (arms, or arms each probed and bare), and so of passes a group.
         steps: steps a pass.
-        groups: how often every step meets every arm.
-        seed: of the drawing.
+        groups: how often every step runs under every arm.
+        seed: of the random generator.
         order: `random` draws a permutation of the arms for each (group, step); `rotate` shifts the
             config's order by one from step to step and from group to group.
         grain: with `pass` one permutation holds for all steps of a group.

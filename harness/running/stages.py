@@ -1,4 +1,4 @@
-"""The stages of a run: start, check, warm up, count, measure. What becomes of faults is in `run`."""
+"""The stages of a run: start, check, warm up, count, measure. Errors are handled in `run`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Stages"]
 
 TOOK: Final = "took"
-"""Under this name it is remembered how long engines took to start, and the check of a config."""
+"""The name under which is remembered how long engines took to start, and how long the check of a config took."""
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Stages:
     def _instrumentation(self) -> Instrumentation:
         """What the config asks for, with native, the baseline once more, and the planted arms.
 
-        Native comes first whether or not it is an arm: it is what equality is held against.
+        Native comes first whether or not it is an arm: it is the reference for equality.
         """
         experiment, protocol = self.loaded.experiment, self.loaded.experiment.protocol
         arms = {NATIVE: ArmSpec(NATIVE, "", None)}
@@ -135,7 +135,7 @@ class Stages:
         return info
 
     def _tell(self, plan: Plan, counted: int) -> None:
-        """How long it will take, as soon as that is known."""
+        """Note how long measuring will take, as soon as that is known."""
         counting_s = counted * self._pass_s * COUNTING_SLOWS if self.loaded.experiment.protocol.counters else 0.0
         self.observer.note(
             f"a pass takes {significant(self._pass_s, 2)} s here: {plan.groups} groups of every arm, probed and bare, "
@@ -148,7 +148,7 @@ class Stages:
             )
 
     def _may_sample(self) -> bool:
-        """Whether py-spy may attach; told now, and not when everything else has been measured."""
+        """Whether py-spy may attach; reported now, and not when everything else has been measured."""
         try:
             with Recorder(self.host.admit_profiler(), rate_hz=10):
                 return True
@@ -163,7 +163,7 @@ class Stages:
         return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
 
     def _strike(self, arm: str, reason: str) -> None:
-        """An arm is not equal to native: said now, and not when everything else has been measured."""
+        """An arm is not equal to native: reported now, and not when everything else has been measured."""
         self.unequal[arm] = reason
         if arm in (of_config.name for of_config in self.loaded.experiment.arms):
             self.observer.note(f"{arm} is struck: {reason}")
@@ -175,7 +175,7 @@ class Stages:
         }
 
     def _check(self, work: Work) -> int:
-        """Compare every arm with native on the same inputs at each step; the number of steps."""
+        """Compare every arm with native on the same inputs at each step; gives the number of steps."""
         check = f"check of {self.loaded.path.name}"
         self.observer.stage("checking that all arms compute the same", 1, _took(check))
         began = time.monotonic()
@@ -189,7 +189,7 @@ class Stages:
             step = next((i for i, calls in enumerate(result.seam_calls) if not calls), 0)
             raise SeamError(f"{probe} was not called in step {step}: this engine computes it in another way")
         for found in result.mismatches:
-            where = "" if found["position"] is None else f" at index {found['position']}"  # of what it gave back
+            where = "" if found["position"] is None else f" at index {found['position']}"  # in its result
             wrong = "fails" if found["reason"].startswith("raised") else "differs"
             self._strike(found["arm"], f"{wrong} at step {found['step']}{where}: {found['reason']}")
         self._reference_tokens = result.tokens
@@ -227,7 +227,7 @@ class Stages:
                     if name == NATIVE:
                         raise StepMismatchError(
                             f"two passes of native generated different tokens ({difference}), so equality of arms "
-                            "cannot be told from them: make the engine deterministic"
+                            "cannot be judged by them: make the engine deterministic"
                         )
                     self._strike(name, f"generates other tokens: {difference}")
                 self.observer.advance()
@@ -243,7 +243,7 @@ class Stages:
         return Extras(alone, self.folder, self.observer, self.facts, budget_s, self._pass_s)
 
     def _verify(self, result: PassResult, where: str) -> None:
-        """That a measured pass went well, did the work that it should and gave the tokens of native alone."""
+        """Check that a measured pass went well, did the work that it should and gave the tokens of native alone."""
         self._check_failure(result, where)
         self._check_signature(result, where)
         if difference := token_difference(self._reference_tokens, result.tokens):

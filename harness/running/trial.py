@@ -1,4 +1,4 @@
-"""A short trial of a config on this machine: what a step takes, how long the run will, and what it resolves."""
+"""A short trial of a config on this machine: how long a step and the run take, and what difference is resolved."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ __all__ = ["TRIAL_S", "Forecast", "describe", "forecast", "plan_trial"]
 TRIAL_S: Final = 10.0
 """How long a trial measures."""
 END_S: Final = 5.0
-"""What the table and the drawing take, about."""
+"""About how long printing the table and drawing the plots take."""
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a trial tells of the run that its config asks for.
+    """What a trial says about the run that its config asks for.
 
     Attributes:
         step_us: of the model runner, the mean over a pass, with nothing timed inside.
-        scope_us: of it in the scope.
+        scope_us: the part of it in the scope.
         start_s: what the engine took to start.
         before_s: what checking, warming up and counting will take.
         measure_s: what measuring will take.
         launches: how often all of that will be done.
-        groups: how often every arm will meet every step in a launch.
+        groups: how often every step will run under every arm in a launch.
         resolves_scope_us: half of the interval that the report will give an arm's difference in the scope, a step.
         resolves_step_us: the same of the whole step; None without bare passes.
     """
@@ -76,7 +76,7 @@ def plan_trial(loaded: Loaded) -> Loaded:
 def forecast(experiment: Experiment, records: Records) -> Forecast:
     """From the records of a trial to the run that `experiment` asks for.
 
-    An interval's width goes with the root of the number of groups, and with Student's t of it.
+    An interval's width falls with the square root of the number of groups, and with Student's t for that number.
 
     Raises:
         RecordsError: the trial measured nothing.
@@ -84,7 +84,7 @@ def forecast(experiment: Experiment, records: Records) -> Forecast:
     values = arm_values(records, [])
     baseline = experiment.baseline
     if AA not in values or baseline not in values:
-        raise RecordsError("the trial measured nothing, so nothing can be told of the run")
+        raise RecordsError("the trial measured nothing, so the run cannot be forecast")
     run, protocol = records.run, experiment.protocol
     pass_s = float(run["pass_s"])
     arms = len(experiment.arms) + 1 + len(PLANTED_US) * protocol.exposed
@@ -130,5 +130,5 @@ def describe(found: Forecast, scope: str) -> dict[str, str]:
         f"{significant(found.scope_us, 3)} us ({share} %)",
         "the run": f"will take about {duration(found.total_s)}: {times}{several}",
         "resolves": f"differences from about {significant(found.resolves_scope_us, 2)} us a step in {scope}{step} "
-        "(half of an interval of the report)",
+        "(half-width of an interval in the report)",
     }

@@ -1,8 +1,8 @@
 """Planted delays: does the instrument find what is known to be there, and how small a difference does it resolve?
 
 The baseline of a config is measured against itself with busy waits of known length planted behind each call of
-the seam. Arms go by letters, drawn from the seed, and are analysed like any others; only afterwards is it looked
-up which letter had which delay. After Mytkowicz et al., "Evaluating the accuracy of Java profilers" (PLDI 2010).
+the seam. Arms are named by letters, drawn from the seed, and are analysed like any others. Which letter had which
+delay is looked up only afterwards. After Mytkowicz et al., "Evaluating the accuracy of Java profilers" (PLDI 2010).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ to four readings where the clock is slow)."""
 
 @dataclass(frozen=True)
 class Recovered:
-    """One planted delay, and what came back: in the scope (probed steps) and in the whole step (bare ones), in us."""
+    """One planted delay, and what was recovered: in the scope (probed steps) and the whole step (bare ones), in us."""
 
     planted_us: float
     scope: Interval
@@ -46,7 +46,7 @@ class Recovered:
 
     @property
     def found(self) -> bool:
-        """Whether both intervals hold the planted delay, give or take the busy wait's own overshoot."""
+        """Whether both intervals contain the planted delay, which may be longer by the busy wait's overshoot."""
         return all(
             interval.low <= self.planted_us + OVERSHOOT_US and interval.high >= self.planted_us
             for interval in (self.scope, self.step)
@@ -58,7 +58,7 @@ class SelftestResult:
     """A selftest's outcome.
 
     `slope_scope` and `slope_step` are microseconds recovered per microsecond planted. `resolves_us` is the half-width
-    of one comparison's 95 % interval in the scope after `seconds` of measuring: differences larger than that show.
+    of one comparison's 95 % interval in the scope after `seconds` of measuring: larger differences are resolved.
     """
 
     recovered: list[Recovered]
@@ -70,7 +70,7 @@ class SelftestResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every planted delay came back, and both slopes hold 1."""
+        """Whether every planted delay was recovered, and the intervals of both slopes contain 1."""
         return all(each.found for each in self.recovered) and all(
             interval.low <= 1.0 + OVERSHOOT_US / max(DELAYS_US) and interval.high >= 1.0
             for interval in (self.slope_scope, self.slope_step)
@@ -108,7 +108,7 @@ def evaluate(records: Records, delays: Mapping[str, float], seconds: float) -> S
     """
     values = arm_values(records, [])
     if missing := [letter for letter in delays if letter not in values]:
-        raise RecordsError(f"the selftest's arms {', '.join(missing)} were not measured; nothing can be said")
+        raise RecordsError(f"the selftest's arms {', '.join(missing)} were not measured, so it has no result")
     baseline = next(letter for letter, delay in delays.items() if delay == 0)
     planted = sorted((delay, letter) for letter, delay in delays.items() if delay > 0)
     steps = values[baseline][SCOPE].shape[1]

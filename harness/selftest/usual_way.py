@@ -1,9 +1,9 @@
-"""What the usual way resolves: one launch with each implementation, and the difference of their figures.
+"""How small a difference the usual way resolves: one launch with each implementation, and their figures compared.
 
 Two ways of that kind are measured beside `selftest`, with the same delay planted: two launches of vLLM's own latency
 benchmark (`vllm.benchmarks.latency`, ten iterations each), and two runs of harness with one arm each. A pair is
-repeated; the spread of its result over repetitions is what a single pair cannot know of itself. The benchmark needs
-another vocabulary, so it is held against a selftest on the same engine as its own.
+repeated, since a single pair does not show the spread of its own result. The benchmark needs another vocabulary, so it
+is compared with a selftest on the same engine as its own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["ITERATIONS", "PLANTED_US", "Pairs", "latency_pairs", "paired_with_vo
 
 ITERATIONS: Final = 10
 PLANTED_US: Final = 20.0
-"""What is planted behind one of each pair; the other one has a planted 0."""
+"""The delay that is planted in one launch of each pair; the other one has a planted 0."""
 VOCABULARY: Final = 16384
 """vLLM's latency benchmark draws token ids up to 10,000."""
 
@@ -125,7 +125,7 @@ def separate_run_pairs(
 
 
 def paired_with_vocabulary(loaded: Loaded, overrides: Sequence[str], folder: Path, seconds: float) -> SelftestResult:
-    """A selftest on the engine that the latency benchmark needs, to hold the benchmark against.
+    """A selftest on the engine that the latency benchmark needs, to compare the benchmark with.
 
     `overrides` are those (`--set`) that `loaded` was loaded with.
 
@@ -157,7 +157,7 @@ def _output_tokens(experiment: Experiment) -> int:
 def _constant(experiment: Experiment, key: str) -> int:
     length = getattr(getattr(experiment.workload, key, None), "constant", None)
     if length is None:
-        raise HostError(f"workload.{key}: vLLM's latency benchmark knows only a constant number; give one")
+        raise HostError(f"workload.{key}: vLLM's latency benchmark needs a constant number; give one")
     return int(length)
 
 

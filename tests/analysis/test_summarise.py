@@ -189,7 +189,7 @@ def test_a_baseline_that_differs_from_itself_is_said_out_loud() -> None:
     frame = make_frame()
     frame.loc[frame["probed"] & (frame["arm"] == AA), "scope.self_ns"] += 50_000
     notes = summarise(Records(make_run(), frame)).notes
-    assert "the baseline came out slower than itself (A/A) in scope: take no such verdict from this run" in notes
+    assert "the baseline came out slower than itself (A/A) in scope: do not trust such verdicts of this run" in notes
 
 
 def test_an_unequal_arm_has_no_figures(summary) -> None:
@@ -213,8 +213,8 @@ def test_an_unfinished_group_is_left_out_and_noted() -> None:
         ({"status": "interrupted", "message": "interrupted; 3 of 9"}, {}, "interrupted; 3 of 9"),
         ({"workload": {"clipped": 4, "requests": 9, "prompt_tokens": 1, "output_tokens": 1}}, {},
          "4 requests were clipped to the model's 2048 tokens"),
-        ({}, {"partial": ["0003.partial.parquet"]}, "cut short, kept but not counted: 0003.partial.parquet"),
-        ({}, {"unreadable": {"passes/0001.parquet": "torn"}}, "left out, it cannot be read: passes/0001"),
+        ({}, {"partial": ["0003.partial.parquet"]}, "cut short, so kept but not analysed: 0003.partial.parquet"),
+        ({}, {"unreadable": {"passes/0001.parquet": "torn"}}, "left out, since it cannot be read: passes/0001"),
     ],
 )  # fmt: skip
 def test_what_is_missing_is_said(run, records, note) -> None:

@@ -223,7 +223,7 @@ def test_a_recording_without_its_stacks_is_told_and_left_out(folder) -> None:
     (folder / "flamegraphs/array.folded").unlink()
     summary = write_reports(folder)
     assert list(summary.flames) == ["list"]
-    assert any("left out, it cannot be read: flamegraphs/array.folded" in note for note in summary.notes)
+    assert any("left out, since it cannot be read: flamegraphs/array.folded" in note for note in summary.notes)
     assert [file.name for file in flamegraph_files(summary)] == [
         "flamegraphs/list.svg",
         "flamegraphs/list.speedscope.json",

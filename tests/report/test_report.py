@@ -169,7 +169,7 @@ def test_shifts_in_many_launches_are_summed_up(summary) -> None:
         LevelShift("machine", launch, 3, 48, size, 50.0, withholds=False) for launch, size in ((1, 0.02), (4, -0.03))
     ]
     text = render_markdown(replace(summary, drift=drift, launches=6))
-    assert "The level shifted in 2 of 6 launches, by -3 to +2 %, in ways that withhold nothing" in text
+    assert "The level shifted in 2 of 6 launches, by -3 to +2 %. This does not withhold verdicts" in text
     assert "of launch 4" not in text
 
 

@@ -240,7 +240,7 @@ def test_withheld_verdicts_stand_in_the_sentences_place() -> None:
 
 def test_only_the_baseline_and_its_floor_come_with_their_table() -> None:
     summary = make_summary(["list"])
-    assert verdict_sentence(summary) == "Nothing was held against list but list itself (A/A)."
+    assert verdict_sentence(summary) == "Nothing was compared with list but list itself (A/A)."
     assert [column.title for column in build_screen_table(summary, 80).columns] == ["list", FLOOR]
 
 

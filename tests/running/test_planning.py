@@ -75,7 +75,7 @@ def test_a_machine_too_slow_for_the_time_is_told_what_it_gets(make_run_of_list, 
     records = read_run(run.folder.path)
     assert records.run["plan"] == {"groups": 5, "expected_s": 200.0, "asked_s": 45.0, "fit": 1}
     assert records.frame["group"].nunique() == 5
-    few = "only 5 groups were measured, the fewest that give an interval (45 s were enough for 1)"
+    few = "only 5 groups were measured, the fewest that give an interval (45 s had room for 1)"
     assert any(few in note for note in summarise(records).notes)
 
 
@@ -103,8 +103,8 @@ def test_arms_that_no_longer_fit_the_budget_are_not_counted_and_named(run_five_a
     assert records.run["not_counted"] == records.run["not_traced"] == ["array", "list_with_array"]
     assert set(records.counters["arm"]) == {"list", "numpy", "native"}
     notes = summarise(records).notes
-    assert "not counted, since counting the others took its share of the time: array, list_with_array" in notes
-    assert "not traced, since tracing the others took its share of the time: array, list_with_array" in notes
+    assert "not counted, since counting the other arms used up the time for it: array, list_with_array" in notes
+    assert "not traced, since tracing the other arms used up the time for it: array, list_with_array" in notes
 
 
 def test_what_is_remembered_comes_back_and_what_cannot_be_read_is_nothing(monkeypatch, tmp_path) -> None:

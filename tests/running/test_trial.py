@@ -73,7 +73,7 @@ def test_what_was_found_is_told_in_sentences() -> None:
         "a step": "4,210 us in the model runner, of which _prepare_inputs takes 388 us (9.2 %)",
         "the run": "will take about 6 min: the engine's start 18 s, checking, warming up and counting 9 s, "
         "measuring 44 s (11 groups), 5 times",
-        "resolves": "differences from about 3.1 us a step in _prepare_inputs (half of an interval of the report)",
+        "resolves": "differences from about 3.1 us a step in _prepare_inputs (half-width of an interval in the report)",
     }
     whole = describe(dataclasses.replace(found, resolves_step_us=41.0, launches=1), "_prepare_inputs")
     assert "and 41 us in the whole step" in whole["resolves"]
