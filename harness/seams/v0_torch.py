@@ -18,7 +18,7 @@ __all__ = ["torch_with"]
 
 
 def torch_with(torch: Any, tensor: Callable[..., Any]) -> types.ModuleType:
-    """A module that is `torch` with another `tensor`; whatever it has not got it takes from torch, once."""
+    """A module that is `torch` with another `tensor`; what it lacks it takes from torch, once."""
     stand_in = _Torch(torch.__name__)
     stand_in.__dict__.update(_torch=torch, tensor=tensor)
     return stand_in
