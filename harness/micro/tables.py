@@ -52,7 +52,7 @@ def build_micro_table(results: Results) -> Table:
     if results.benchmark == "operations":
         footnotes.append(
             "how many items the published init, pre-allocate, append, slice and to_torch are of is not known here, so "
-            "they cannot be held against ours"
+            "they cannot be compared with ours"
         )
     corner = CORNERS.get(results.benchmark, "N")
     return Table(unit, [row.label for row in results.rows], columns, footnotes, 0, corner)
