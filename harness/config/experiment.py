@@ -95,7 +95,7 @@ class Protocol(Strict):
             fixed before anything is measured.
         until: instead, until all intervals are narrow enough.
         launches: how often the engine is started, each time with another hash seed and environment size, and measured
-            for as long as the rest says; intervals then cover the spread between launches.
+            for as long as the other keys say; intervals then cover the spread between launches.
         warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
         grain: where arms change: between steps, or between passes.

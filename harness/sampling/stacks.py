@@ -103,7 +103,7 @@ def fold(stacks: Mapping[Stack, int]) -> str:
 
 
 def cut(stacks: Mapping[Stack, int], *functions: str) -> Stacks:
-    """Only what was seen inside one of these functions (with or without its class), from its outermost call in."""
+    """Only what was seen inside one of these functions (with or without its class), from its outermost call inwards."""
     inside: Counter[Stack] = Counter()
     for stack, count in stacks.items():
         start = next(

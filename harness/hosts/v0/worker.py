@@ -18,7 +18,7 @@ from harness.hosts.weights import fill
 __all__ = ["CpuExecutor", "CpuWorker"]
 
 SWAP_BLOCKS: Final = 16
-"""For sequences that are swapped out, which needs a group of several; a preempted single one is computed again."""
+"""Only groups of several sequences are swapped out; a single one that is preempted is computed again."""
 
 
 class CpuWorker(Worker):  # type: ignore[misc]  # vLLM is not followed by mypy
