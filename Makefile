@@ -2,7 +2,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV   := .venv
-# cpu or cuda; what is installed stays unless told otherwise.
+# cpu or cuda; what is installed is kept unless EXTRA says otherwise.
 EXTRA  ?= $(if $(wildcard $(VENV)/.ready-cuda),cuda,cpu)
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready-$(EXTRA)

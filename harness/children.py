@@ -1,7 +1,7 @@
 """Child processes: what each must have before it begins, whatever this process was started with.
 
 A script that runs `harness ... &`, and nohup, have SIGINT ignored; children inherit that, and would then not end at the
-SIGINT by which they are told to end (POSIX 2.11, "Signals and Error Handling"; execve(2)).
+SIGINT that is to end them (POSIX 2.11, "Signals and Error Handling"; execve(2)).
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def from_array(items: array[int]) -> torch.Tensor:
 def guarded_from_array(items: array[int]) -> torch.Tensor:
     """The same, and as long as the tensor lives, the array refuses to grow (BufferError).
 
-    torch.frombuffer lets go of the buffer at once and keeps only the object that it came from; a memoryview in between
-    is such an object, and holds the buffer.
+    torch.frombuffer releases the buffer at once and keeps only the object that it came from; a memoryview in between is
+    such an object, and holds the buffer.
     """
     if not items:
         return torch.empty(0, dtype=torch.int64)

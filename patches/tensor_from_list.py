@@ -10,7 +10,7 @@ import torch
 __all__ = ["List", "ListWithArray"]
 
 TYPECODES: Final = {torch.int32: "i", torch.int64: "q"}
-"""Of the array whose items are as long as the tensor's: `l` would be 8 bytes here and be read as 4."""
+"""Of the array whose items have the size of the tensor's; `l` would have 8 bytes here, and be read as 4."""
 
 
 class List:

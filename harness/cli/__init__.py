@@ -20,7 +20,7 @@ __all__ = ["cli", "main"]
 SUBCOMMANDS: Final = {
     "run": "Run a config and report on it.",
     "report": "Render a run's folder again.",
-    "compare": "Hold runs against each other.",
+    "compare": "Compare runs with each other.",
     "flame": "Sample a running vLLM with py-spy.",
     "list": "List seams, arms, probes and configs.",
     "selftest": "Plant known delays and see whether they are recovered.",

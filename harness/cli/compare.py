@@ -17,7 +17,7 @@ __all__ = ["command"]
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it there instead.")
 def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
-    """Hold runs against the first one: what differs between them, and each arm's figures side by side.
+    """Compare runs with the first one: what differs between them, and each arm's figures side by side.
 
     There is a verdict where each run has three launches or more (protocol.launches) and did the same work.
     """

@@ -20,11 +20,11 @@ MARKS = {"ok": ("ok", "green"), "warning": ("warn", "yellow"), "fault": ("FAULT"
 
 @click.command("doctor")
 @click.argument("config", type=click.Path(path_type=Path), default=Path("configs/slot_mapping.yaml"))
-@click.option("--try", "tried", is_flag=True, help="Also start the engine: what a step takes, and what the run will.")
+@click.option("--try", "tried", is_flag=True, help="Also start the engine: how long a step and the run take.")
 def command(config: Path, tried: bool) -> int:
-    """Check this machine, the installed vLLM and every target of CONFIG; each finding with its mend.
+    """Check this machine, the installed vLLM and every target of CONFIG; each finding with its fix.
 
-    Exit status: 1 if there is a fault; 2 if CONFIG itself needs mending.
+    Exit status: 1 if there is a fault; 2 if CONFIG itself must be corrected.
     """
     from harness.config.file import kind_of, load, load_micro
     from harness.hosts.vllm_v0 import go_where_it_is, is_set_up
@@ -53,7 +53,7 @@ def command(config: Path, tried: bool) -> int:
                 console.print(Text(f"{'':18}-> {finding.mend}", style="dim"))
         return faults > 0
 
-    with engine_output_to(Path("/dev/null")):  # importing vLLM talks; findings are gathered, then shown
+    with engine_output_to(Path("/dev/null")):  # importing vLLM prints; findings are gathered, then shown
         findings = list(_examine(config, loaded))
     faulty = show(findings)
     if tried and loaded is not None and not faulty:
@@ -62,7 +62,7 @@ def command(config: Path, tried: bool) -> int:
 
 
 def _try(loaded: Loaded) -> Iterator[Finding]:
-    """A few seconds of the config on its engine, in a folder that goes with them."""
+    """A few seconds of the config on its engine, in a temporary folder."""
     import tempfile
 
     from harness.cli.run import execute

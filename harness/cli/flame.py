@@ -32,7 +32,7 @@ def command(
 ) -> int:
     """Sample a running vLLM with py-spy: a flamegraph, the same for speedscope, and the folded stacks.
 
-    Of a server, the process below PID that runs the model is looked at. Ctrl-C ends it early.
+    Of a server, it samples the process below PID that runs the model. Ctrl-C ends it early.
     """
     from harness.config.experiment import Flamegraph
     from harness.errors import ProfilerError, RecordsError
@@ -56,7 +56,7 @@ def command(
     except OSError as error:
         raise RecordsError(f"{path}: the folder cannot be made: {error.strerror}") from error
     folder = RunFolder.existing(path)
-    # A polite kill, or a terminal that goes away, ends it as Ctrl-C does: with what was seen.
+    # SIGTERM, or a terminal that closes, ends it as Ctrl-C does: what was seen is kept.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)
     click.echo(f"sampling process {process.pid} for {seconds:g} s", err=True)
@@ -84,6 +84,6 @@ def command(
     behind = f", {found.behind_s:.1f} s behind: lower --rate" if found.behind_s else ""
     share = "" if whole else f", {found.scope_samples:,} of them in {scope}: {flame.scope_time:.3g} {flame.unit}"
     click.echo(f"{found.samples:,} samples in {found.seconds:.1f} s{share}; {found.errors:,} errors{behind}")
-    click.echo("How much it slowed the process is not known: nobody timed its steps.")
+    click.echo("How much it slowed the process is not known: its steps were not timed.")
     click.echo(f"\n{path}/flame.svg\n{path}/flame.speedscope.json (for speedscope.app)")
     return 0

@@ -21,7 +21,7 @@ PROBES = {
     "torch.from_numpy": "a tensor over a numpy array's own memory",
     "numpy.array": "a new numpy array from a list",
 }
-"""Worth naming; any other dotted name of a function or method does as well."""
+"""Useful ones; any other dotted name of a function or method works as well."""
 
 
 @click.command("list")

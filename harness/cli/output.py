@@ -21,12 +21,12 @@ __all__ = ["Terminal", "drawing", "engine_output_to"]
 
 
 UNKNOWN: Final = "some tens of seconds"
-"""What starting an engine takes where none like it was ever started."""
+"""How long an engine takes to start, where none like it has been started before."""
 
 
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
-    """Say why nothing happens for some seconds after the table; on a terminal it goes when the pictures are drawn."""
+    """Say why nothing happens for some seconds after the table; on a terminal the line disappears afterwards."""
     console = Console(stderr=True)
     if not console.is_terminal:
         console.print("drawing the report (some seconds)")
@@ -62,9 +62,9 @@ def engine_output_to(path: Path | None) -> Iterator[Console]:
 
 
 class Terminal:
-    """An observer that shows the stage, how many of its passes are done, and how long still.
+    """An observer that shows the stage, how many of its passes are done, and how long the rest takes.
 
-    It draws only when it is told something, which is between passes: a thread that redraws by itself would
+    It draws only when it is called, which is between passes: a thread that redraws by itself would
     run Python inside the very steps that are timed.
     """
 
@@ -100,7 +100,7 @@ class Terminal:
         self._console.print(text, highlight=False)
 
     def stage(self, name: str, passes: int, seconds: float | None = None) -> None:
-        """A stage of so many passes begins, and takes about so long, where that can be told."""
+        """A stage of so many passes begins; `seconds` is about how long it takes, where that is known."""
         self._done, self._passes, self._began = 0, passes, self._clock()
         left = UNKNOWN if seconds is None else f"about {duration(seconds)}"
         if self._plain:
@@ -117,7 +117,7 @@ class Terminal:
         self._progress.refresh()
 
     def advance(self) -> None:
-        """One pass of the stage has ended; without a terminal every quarter of a stage is told."""
+        """One pass of the stage has ended; without a terminal every quarter of a stage is reported."""
         self._done += 1
         each_s = (self._clock() - self._began) / self._done
         left = f"about {duration(each_s * (self._passes - self._done))} left" if self._done < self._passes else ""

@@ -50,8 +50,8 @@ def command(
 ) -> int:
     """Run CONFIG: check that all arms compute the same, measure them, print and write the table.
 
-    Exit status: 0; 1 if the run failed or an arm is not equal to native; 2 if the config needs mending;
-    130 after Ctrl-C. What was measured stays in the run's folder in any case.
+    Exit status: 0; 1 if the run failed or an arm is not equal to native; 2 if the config must be corrected;
+    130 after Ctrl-C. What was measured is kept in the run's folder in any case.
     """
     from harness.cli.micro import run_micro
     from harness.config.file import kind_of, load
@@ -68,7 +68,7 @@ def command(
     if arms is not None and not chosen:
         raise ConfigError("--arms: name at least one arm, as in --arms list,numpy")
     if (whole or native) and not flamegraph:
-        raise ConfigError(f"--{'whole' if whole else 'native'} is of flamegraphs: give --flamegraph as well")
+        raise ConfigError(f"--{'whole' if whole else 'native'} is for flamegraphs: give --flamegraph as well")
     asked = {"whole": whole, "native": native}
     overrides += ("protocol.nvtx=true",) if nvtx else ()
     overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
@@ -139,10 +139,10 @@ def execute(
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     kinds: dict[str, type[VllmHost | VllmV0Host]] = {"vllm": VllmHost, "vllm_v0": VllmV0Host}
     host = kinds[experiment.host.kind](experiment.host, engine)
-    # A polite kill ends a run as Ctrl-C does: with what was measured, and without leaving engine processes behind.
+    # SIGTERM ends a run as Ctrl-C does: what was measured is kept, and no engine process is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
-        reader = RunReader(folder.path)  # of which each look reads what is new
+        reader = RunReader(folder.path)  # each look reads from it what is new
         run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(reader.read()))
         run.trace_steps, run.flamegraphs = trace_steps, flamegraphs
         return run.execute()

@@ -29,7 +29,7 @@ __all__ = ["command"]
     "--usual-way",
     type=click.IntRange(min=2),
     metavar="PAIRS",
-    help="Then also plant 20 us in so many pairs of separate launches (some minutes a pair).",
+    help="Then also plant 20 us in PAIRS pairs of separate launches (some minutes a pair).",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 def command(
@@ -86,7 +86,7 @@ def command(
     console.print(f"selftest {'passed' if result.passed else 'FAILED'}", style="bold")
     if usual_way is not None:
         _print_usual_way(console, asked, overrides, folder.path, usual_way, seconds, result)
-        remember(result, engine, records.run["machine"]["cpu"])  # and not that on the benchmark's engine
+        remember(result, engine, records.run["machine"]["cpu"])  # and not the one on the benchmark's engine
     click.echo(f"\n{folder.path}")
     return 0 if result.passed else 1
 

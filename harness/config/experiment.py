@@ -48,7 +48,7 @@ class Host(Strict):
 
     @property
     def generation(self) -> str:
-        """Of the model runner, as seams tell them apart; where vLLM chooses, V1, which an install then holds true."""
+        """The model runner's, as in `Seam.places`; V1 where vLLM chooses, which the host checks when it has started."""
         if self.kind == "vllm_v0":
             return "v0"
         return "v1" if self.model_runner == "auto" else self.model_runner
@@ -75,10 +75,10 @@ class Arm(Strict):
 
 
 class Until(Strict):
-    """Measure until the intervals are narrow enough, at looks fixed before and with the error rate kept.
+    """Measure until the intervals are narrow enough, at looks that are fixed beforehand and share the error rate.
 
     Attributes:
-        half_width_us: of every difference in the scope, a step, as the report prints it.
+        half_width_us: of the interval of every difference in the scope, in us a step, as the report prints it.
         max_seconds: about how long to measure at most.
     """
 
@@ -90,20 +90,20 @@ class Protocol(Strict):
     """How it is measured.
 
     Attributes:
-        groups: how often every arm meets every step; the unit of resampling, so not fewer than 2.
+        groups: in each of them every step runs once under every arm; the unit of resampling, so at least 2.
         seconds: instead, about how long to measure; the number of groups is worked out from the warm-up, and so is
             fixed before anything is measured.
         until: instead, until all intervals are narrow enough.
         launches: how often the engine is started, each time with another hash seed and environment size, and measured
-            for as long as the rest says; intervals then cover the spread between launches.
+            for as long as the other keys say; intervals then cover the spread between launches.
         warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
         grain: where arms change: between steps, or between passes.
         seed: of the order.
         confidence: of all intervals of a report together.
-        margin: a difference within this share of the baseline's scope is as good as none.
+        margin: a difference within this share of the baseline's scope counts as equivalent.
         drift: which level must not shift by more than the margin during the run, or verdicts are withheld: of the
-            scope's share of the step (the machine's own wandering cancels in it), or of the scope itself.
+            scope's share of the step (in which changes of the machine's speed cancel), or of the scope itself.
         counters: also count what each arm makes PyTorch do, in a pass of its own for each.
         exposed: also plant delays behind the baseline, to see how much of the seam's time shows up in the step.
         sync: have each probed call wait for the device before its clock stops: the issue's own way of timing, which
@@ -167,12 +167,12 @@ class Flamegraph(Strict):
 
     @property
     def rate(self) -> int:
-        """Samples a second; the most of them where nothing is said."""
+        """Samples a second; the highest rate where the config gives none."""
         return self.rate_hz or (50 if self.native else 200)
 
 
 class Experiment(Strict):
-    """One config, whole.
+    """A whole config.
 
     `scope` names the runner's methods inside which time counts, joined by `+` where there are several (a list in YAML
     is joined); left out, it is where the seam is.
@@ -229,7 +229,7 @@ class Experiment(Strict):
                 )
         for names_of, label in ((names, "arms"), (self.probes, "probes")):
             if twice := sorted({name for name in names_of if names_of.count(name) > 1}):
-                raise ValueError(f"{label}: {', '.join(twice)} stands there twice")
+                raise ValueError(f"{label}: {', '.join(twice)} is named twice")
         if self.baseline not in names:
             raise ValueError(f"baseline: {self.baseline!r} is none of the arms ({', '.join(names)})")
         if "model" not in self.engine:
@@ -245,12 +245,12 @@ class Experiment(Strict):
 
 
 def place_of(experiment: dict[str, Any]) -> Place | None:
-    """Where the seam of a config is, as YAML or run.json has it; None where that does not say seam and host well."""
+    """Where the seam of a config is, as YAML or run.json has it; None where its seam or host is not valid."""
     seam, host = experiment.get("seam"), experiment.get("host", {})
     try:
         return SEAMS[str(seam)].places[Host.model_validate(host).generation]
     except (KeyError, ValidationError):
-        return None  # the error comes with the field
+        return None  # reported when that field is validated
 
 
 def _arm(entry: Any, place: Place | None) -> Any:

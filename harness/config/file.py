@@ -30,7 +30,7 @@ HOW_LONG: Final = ("protocol.groups", "protocol.seconds", "protocol.until")
 FORMER: Final = {"protocol.passes": "protocol.groups"}
 """Former names of keys, which are still understood."""
 TAGS: Final = ("synthetic", "trace", *get_args(Sizes.model_fields["benchmark"].annotation), "operations", "concat")
-"""Of unions of models: pydantic has them in a fault's place, and the user's file does not."""
+"""Tags of unions of models: pydantic has them in an error's location, and the user's file does not."""
 
 Model = typing.TypeVar("Model", bound=BaseModel)
 
@@ -48,13 +48,13 @@ class Loaded(typing.NamedTuple):
         return self.path.parent
 
     def whole(self, reference: str) -> str:
-        """An arm's reference with its file's path made whole; a module's stays as it is."""
+        """An arm's reference, with the path made absolute where it names a file."""
         where, _, name = reference.rpartition(":")
         return f"{(self.folder / where).resolve()}:{name}" if where.endswith(".py") else reference
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and without YAML's silence about a key that stands there twice."""
+    """Safe, and refuses a key that is given twice, which YAML's own loader accepts."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: dict[str, int] = {}
@@ -188,7 +188,7 @@ def _validate(
 
 
 def _files(experiment: Experiment) -> Iterator[tuple[list[str | int], Path, str]]:
-    """Every file that the config names, relative to its own folder: where it does, and what it wants of the file."""
+    """Every file that the config names: the key, the path from the config's folder, and the class wanted of it."""
     if isinstance(experiment.workload, TraceWorkload):
         yield ["workload", "file"], experiment.workload.file, ""
     for index, arm in enumerate(experiment.arms):
@@ -198,7 +198,7 @@ def _files(experiment: Experiment) -> Iterator[tuple[list[str | int], Path, str]
 
 
 def _missing(file: Path, name: str) -> str:
-    """Why a file cannot be what the config takes it for; empty if it can. A Python file is parsed and not run."""
+    """Why a file is not what the config needs; empty if it is. A Python file is parsed and not run."""
     if not file.is_file():
         return f"there is no file {file}"
     if not name:
@@ -212,7 +212,7 @@ def _missing(file: Path, name: str) -> str:
     classes = [node.name for node in nodes if isinstance(node, ast.ClassDef)]
     others = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     others |= {node.asname or node.name for node in nodes if isinstance(node, ast.alias)}
-    if name in (*classes, *others) or "*" in others:  # what a star brings, only running it would tell
+    if name in (*classes, *others) or "*" in others:  # what a star imports is known only when it runs
         return ""
     return f"{file} has no class {name}; it has {', '.join(classes) or 'none'}"
 
@@ -263,7 +263,7 @@ def _apply(raw: dict[str, Any], override: str, sources: dict[str, str], folder: 
         value = _from_here(str(value), folder)
     elif key == "arms" and isinstance(value, list):
         value = [_arm_from_here(entry, folder) for entry in value]
-    if key in HOW_LONG and value is not None:  # what was said of it before, in the file or by an option, is replaced
+    if key in HOW_LONG and value is not None:  # replaces what the file or an earlier option gave
         for other in HOW_LONG:
             place.pop(other.rpartition(".")[2], None)
             sources.pop(other, None)
@@ -290,7 +290,7 @@ def _name(entry: Any) -> str:
 def _describe(
     detail: ErrorDetails, path: Path, tree: yaml.Node | None, sources: dict[str, str], model: type[BaseModel]
 ) -> str:
-    """One line for one fault: where it stands, its key, what is wrong and how to mend it."""
+    """One line for one fault: where it stands, its key, what is wrong and how to fix it."""
     location = [part for part in detail["loc"] if part not in TAGS]
     message = detail["msg"].removeprefix("Value error, ")
     if not location and (key := message.partition(":")[0]).isidentifier():  # a check across keys names its own

@@ -79,7 +79,7 @@ class Host(Protocol):
     ) -> PassResult:
         """Serve all requests once, step i under arm `schedule[i]`, and in a mixed pass probed if `probed[i]`.
 
-        Raises whatever the engine raised; `partial` then tells what was measured up to there.
+        Raises whatever the engine raised; `partial` then gives what was measured up to there.
         """
         ...
 

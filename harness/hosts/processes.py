@@ -1,4 +1,4 @@
-"""The processes of an engine that does not live in this one: are they alive, and are they gone in the end.
+"""The processes of an engine that does not live in this one: whether they are alive, and ending them.
 
 vLLM's client waits without limit for an answer that a dead engine can no longer give (a call by
 `collective_rpc` after or while an engine process dies never returns), so calls are made in a thread, and the
@@ -82,7 +82,7 @@ class EngineProcesses:
         return value
 
     def end(self) -> None:
-        """Whatever still runs of the engine: ask it to end, then make it."""
+        """Terminate whatever still runs of the engine, and kill what does not end."""
         left = [process for process in self._processes if _runs(process)]
         for ending in ("terminate", "kill"):
             for process in left:

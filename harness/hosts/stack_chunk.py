@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["call_in_large_chunk"]
 
 SLOTS: Final = 70_000
-"""Of 8 bytes: a chunk is the power of two above, 1 MiB, of which some 460 KiB are then left: frames of 2,000 calls."""
+"""Of 8 bytes: the chunk is the next power of two, 1 MiB, and some 460 KiB of it are left for frames of 2,000 calls."""
 
 
 def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

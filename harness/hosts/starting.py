@@ -34,7 +34,7 @@ class Environment:
         os.environ.update(self._variables)
 
     def put_back(self) -> None:
-        """As it was; as often as one likes."""
+        """Put back what was there; may be called repeatedly."""
         for key, value in self._before.items():
             if value is None:
                 os.environ.pop(key, None)
@@ -44,10 +44,10 @@ class Environment:
 
 
 def check_arguments(given: Iterable[str], known: Iterable[str], version: str) -> None:
-    """Whether this vLLM has every engine argument.
+    """Check that this vLLM has every engine argument.
 
     Raises:
-        ConfigError: it has not; the message names the nearest one.
+        ConfigError: it does not; the message suggests a similar one.
     """
     names = set(known)
     for name in given:
@@ -72,7 +72,7 @@ def dtype_default(engine: Mapping[str, Any]) -> dict[str, str]:
 
     Args:
         engine: the config's engine arguments; `model` a folder. What type a hub's model has is not known before it
-            is loaded, so nothing is said of it here.
+            is loaded, so for such a model there is no default.
     """
     if "dtype" in engine or native_bfloat16():
         return {}

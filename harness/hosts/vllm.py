@@ -72,7 +72,7 @@ def _is_cpu_build() -> bool:
 
 
 def resolve_model(model: str, folder: Path) -> str:
-    """A model folder beside the config or under the working directory made whole; else it is a hub's name.
+    """The full path of a model folder beside the config or under the working directory; else a hub's name.
 
     Raises:
         ConfigError: the name begins like a folder that is there, but leads to none with a config.json.
@@ -181,9 +181,9 @@ class VllmHost:
         return PassResult(tokens=tokens, **records)
 
     def _generate_together(self, prompts: list[Any], params: list[Any]) -> list[Any]:
-        """Serve on an engine of its own process, which would begin with whatever has arrived.
+        """Serve on an engine in a process of its own, which would begin with whatever has arrived.
 
-        Paused, it gathers all requests first, so that step i is the same work in every pass.
+        While paused it gathers all requests, so that step i is the same work in every pass.
         """
         self._llm.sleep(level=0)
         self._llm.enqueue(prompts, params, use_tqdm=False)
@@ -235,7 +235,7 @@ class VllmHost:
 
 
 def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The records of a pass from those of all workers: the first one's columns, everybody's faults."""
+    """The records of a pass from those of all workers: the first one's columns, the faults of all."""
     first = answers[0]
     steps = [len(answer["columns"]["step"]) for answer in answers]
     if len(set(steps)) > 1:

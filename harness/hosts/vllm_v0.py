@@ -1,7 +1,7 @@
 """vLLM 0.5.4 as host, in this process: the engine whose prepare-input the issue measured, without a GPU.
 
 It lives in an environment of its own (`make historic-setup`), since no environment has two versions of vLLM; a run that
-asks for it goes over there by itself (`go_where_it_is`).
+asks for it changes to that environment by itself (`go_where_it_is`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["VERSION", "VllmV0Host", "go_where_it_is", "interpreter", "is_here", 
 VERSION: Final = "0.5.4"
 HOME: Final = ".venv-historic"
 READY: Final = ".ready-historic"
-"""Written when everything has been installed, so that a setup that broke off is none."""
+"""Written when everything has been installed, so that an interrupted setup does not count."""
 SETUP: Final = "make historic-setup"
 
 ENGINE_DEFAULTS: Final[dict[str, Any]] = {
@@ -78,7 +78,7 @@ def is_set_up() -> bool:
 
 
 def go_where_it_is() -> None:
-    """Become the same command in the environment that has vLLM 0.5.4; nothing, where that is this one.
+    """Restart this command in the environment that has vLLM 0.5.4; do nothing where that is this one.
 
     Raises:
         HostError: there is no such environment.
@@ -120,7 +120,7 @@ class VllmV0Host:
         self._served = 0
 
     def start(self) -> HostInfo:
-        """Import vLLM with what it needs a CUDA build for replaced, and start the engine.
+        """Import vLLM, with replacements for what needs a CUDA build, and start the engine.
 
         Raises:
             HostError: another vLLM is installed here, or the engine did not start.

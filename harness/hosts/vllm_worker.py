@@ -86,7 +86,7 @@ class WorkerExtension:
 
     @_answer
     def harness_admit_profiler(self) -> int:
-        """Let any process of this user trace this one; its id."""
+        """Let any process of this user trace this one; gives this one's id."""
         admit_tracers()
         return os.getpid()
 

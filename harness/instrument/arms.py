@@ -16,7 +16,7 @@ __all__ = ["load_arm", "load_object"]
 
 
 def load_arm(name: str, reference: str) -> Any:
-    """Load an arm's class and make one of it.
+    """Load an arm's class and make an instance of it.
 
     Raises:
         ConfigError: it cannot be loaded, is no class, or cannot be made without arguments.

@@ -24,7 +24,7 @@ class Bindings:
         setattr(owner, attribute, replacement)
 
     def restore(self) -> list[str]:
-        """Put everything back; the names of what could not be."""
+        """Put everything back; gives the names of what could not be put back."""
         unrestored = []
         for owner, attribute, original in reversed(self._bound):
             if original is not _ABSENT:

@@ -37,7 +37,7 @@ class Checker:
 
     Args:
         sites: the seam's sites.
-        arms: the implementations by name; None stands for the host's own, which all others are held against.
+        arms: the implementations by name; None stands for the host's own, which all others are compared with.
     """
 
     def __init__(self, sites: Sequence[Any], arms: Mapping[str, Any]) -> None:
@@ -59,12 +59,12 @@ class Checker:
             setattr(site.owner, site.attribute, compare)
 
     def take_mismatches(self) -> list[dict[str, Any]]:
-        """The first mismatch of each arm that has one, and forget them."""
+        """Give the first mismatch of each arm that has one, and forget them."""
         taken, self._mismatches = self._mismatches, {}
         return [asdict(mismatch) for mismatch in taken.values()]
 
     def take_calls(self) -> list[int]:
-        """How often the seam was called in each checked step, and forget it."""
+        """Give how often the seam was called in each checked step, and forget it."""
         taken, self._seam_calls = self._seam_calls, []
         return taken
 

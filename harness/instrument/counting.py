@@ -1,4 +1,4 @@
-"""The counting pass: what each arm makes PyTorch do in a step. Counts do not wobble as times do."""
+"""The counting pass: what each arm makes PyTorch do in a step. Counts do not vary as times do."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._steps.append(Counts())
 
     def take(self) -> dict[str, list[int]]:
-        """One list a counter, one entry a step; and forget them."""
+        """Give one list a counter, one entry a step, and forget them."""
         steps, self._steps = self._steps, []
         rows = [astuple(step) for step in steps]
         return {name: [row[index] for row in rows] for index, name in enumerate(COUNTERS)}
 
     def counted(self, function: Callable[..., Any], scope: bool = False) -> Callable[..., Any]:
-        """`function` with everything inside counted; with `scope` what it does is the scope's, too."""
+        """`function` with everything inside counted; with `scope` it is counted for the scope, too."""
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             if scope:

@@ -1,4 +1,4 @@
-"""What only a device needs: its own clock, a watch on synchronisations, NVTX ranges. Each takes CUDA as PyTorch has it.
+"""What only a device needs: its own clock, a watch on synchronisations, NVTX ranges. All use CUDA through PyTorch.
 
 None of it is on the timed path: events are recorded and synchronisations counted in passes of their own, and ranges
 are there only where they were asked for, in every arm alike.
@@ -49,8 +49,8 @@ def _cuda_event() -> Event:
 class DeviceClock:
     """When the device gets to the beginning and the end of each step and of the scope in it, by CUDA events.
 
-    An event takes the time at which all work before it on the stream is done and the host has recorded it, whichever is
-    later. So between two of them lies what the device did, or waited for the host.
+    An event notes the time at which all work before it on the stream is done and the host has recorded it, whichever is
+    later. So the time between two events is that in which the device worked, or waited for the host.
     """
 
     def __init__(self, event: Callable[[], Event] | None = None, wait: Callable[[], Any] | None = None) -> None:
@@ -85,11 +85,11 @@ class DeviceClock:
         return between
 
     def forget(self) -> None:
-        """Whatever a pass that was cut short has left."""
+        """Forget whatever a pass that was cut short has left."""
         self._steps = []
 
     def take(self) -> dict[str, list[int]]:
-        """One list a column of `DEVICE_COLUMNS`, one entry a step, in nanoseconds of the device; and forget them.
+        """Give one list a column of `DEVICE_COLUMNS`, one entry a step, in nanoseconds of the device, and forget them.
 
         `device_gap_ns` is from the end of the step before to the beginning of this one (0 for the first),
         `device_scope_ns` is within the scope, `device_step_ns` from this step's beginning to its end. A step that an
@@ -133,7 +133,7 @@ class Synchronisations:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Count what happens inside; other warnings go on their way."""
+        """Count what happens inside; other warnings are passed on."""
         mode = torch.cuda.get_sync_debug_mode()
         torch.cuda.set_sync_debug_mode("warn")
         try:
@@ -150,7 +150,7 @@ class Synchronisations:
 
 
 def synchronizer(runner: Any) -> Callable[[], Any]:
-    """What waits until the runner's device has done all that it was given.
+    """A function that waits until the runner's device has done all that it was given.
 
     Raises:
         ConfigError: there is no such device.

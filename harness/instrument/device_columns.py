@@ -1,4 +1,4 @@
-"""What is recorded of the device's clock, by name; apart, so that reports need no torch."""
+"""What is recorded of the device's clock, by name; in a module of its own, so that reports need no torch."""
 
 from __future__ import annotations
 

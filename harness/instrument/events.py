@@ -1,4 +1,4 @@
-"""What may disturb a step: garbage collections, page faults, involuntary context switches; counted, or kept small."""
+"""What may disturb a step: garbage collections, page faults, involuntary context switches; counted, or kept cheap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_events() -> tuple[int, int, int]:
 
 
 def freeze_heap() -> None:
-    """Keep what the engine made when it started out of collections, if vLLM did not do so itself.
+    """Keep garbage collections from scanning what the engine made at its start, unless vLLM has done so itself.
 
     Its GPU workers and its engine core freeze their heaps, its CPU workers in processes of their own do not (0.32.0):
     there the collection with which each pass begins went through all of torch's objects and took 0.4 s, five times as

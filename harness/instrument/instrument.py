@@ -39,8 +39,8 @@ __all__ = ["Instrument", "PassKind"]
 
 PassKind = Literal["probed", "bare", "mixed", "check", "count", "device", "trace"]
 """probed: scope and probes timed. bare: only the step timed. mixed: one or the other, step by step.
-check: every arm compared with native. count: PyTorch's work counted, times are worth nothing. device: a CUDA device's
-own clock read, the host's times are worth nothing. trace: probed, and when everything began and ended is given too."""
+check: every arm compared with native. count: PyTorch's work counted, times mean nothing. device: a CUDA device's own
+clock read, the host's times mean nothing. trace: as probed, and the pass also gives when everything began and ended."""
 
 
 class Instrument:
@@ -50,7 +50,7 @@ class Instrument:
         runner: vLLM's model runner (or anything with the same methods and state).
         instrumentation: what is swapped and timed.
         clock: gives nanoseconds.
-        loop: how the runner goes through a step; found by itself for vLLM's V1 and V2 runners.
+        loop: how the runner goes through a step; found automatically for vLLM's V1 and V2 runners.
     """
 
     def __init__(
@@ -121,9 +121,9 @@ class Instrument:
 
         Args:
             kind: what is timed.
-            schedule: step i runs arm `schedule[i]`; the last one holds after the end.
-            probed: of a mixed pass, whether step i is probed; likewise. A method probe stays on its class in the
-                bare steps of such a pass, where it passes calls straight on.
+            schedule: step i runs arm `schedule[i]`; further steps run the last one.
+            probed: in a mixed pass, whether step i is probed; further steps are as the last one. A method probe stays
+                on its class in the bare steps of such a pass, where it passes calls straight on.
         """
         if self._bindings:
             raise RuntimeError("a pass is under way; end it before the next one begins")

@@ -1,4 +1,4 @@
-"""What an engine is instrumented with: one record, made of the config and handed whole to whatever process runs it."""
+"""What an engine is instrumented with: one record, made from the config, passed whole to the process that runs it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Instrumentation:
 
     Attributes:
         seam: name of the seam, as in `harness.seams.SEAMS`.
-        arms: schedules name them by their place.
+        arms: schedules name them by their index.
         probes: dotted names, and the seam's own short name.
         scope: the runner's methods inside which time counts, joined by `+`.
         sync: wait for the device at the end of each probed call, before its clock stops.

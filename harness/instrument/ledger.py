@@ -38,12 +38,12 @@ class Account:
 class Ledger:
     """One tape for the probes of one scope, and the wrappers that write on it.
 
-    Calls count only while the scope is open. Calls from other threads are not told apart: while the scope
+    Calls count only while the scope is open. Calls from other threads are not distinguished: while the scope
     is open they count too (an engine's runner keeps Python threads out of its input preparation).
 
     Args:
         clock: gives nanoseconds.
-        synchronize: called at the end of each probed call, before its clock stops; nothing waits without it.
+        synchronize: called at the end of each probed call, before its clock stops; with None nothing waits.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Ledger:
     def scope(
         self, function: Callable[..., Any], bind: Callable[[], None], unbind: Callable[[], None]
     ) -> Callable[..., Any]:
-        """Wrap the scope's function: bind the probes around it, and count the time that this takes apart."""
+        """Wrap the scope's function: bind the probes around it, and count separately the time that this takes."""
         clock, tape, is_open = self._clock, self._tape, self._open
 
         def timed(*args: Any, **kwargs: Any) -> Any:

@@ -24,7 +24,7 @@ class Loop(Protocol):
         generation: of the runner, as in `harness.seams.Seam.places`.
         runner: the object whose methods are the scope, and which seams are found on.
         execute: (object, method) of the call that executes the model for one step.
-        sample: (object, method) of the call that ends the same step, where that is another one.
+        sample: (object, method) of the call that ends the same step, where that is another call.
     """
 
     generation: str
@@ -33,7 +33,7 @@ class Loop(Protocol):
     sample: tuple[Any, str] | None
 
     def is_step(self, work: Any) -> bool:
-        """Whether `execute`, called with `work` first, will run the model (it also comes to tell that requests end)."""
+        """Whether `execute(work, ..)` will run the model (vLLM also calls it only to report that requests ended)."""
         ...
 
     def batch(self, work: Any) -> Batch:
@@ -103,7 +103,7 @@ class V0Loop:
 
 
 def loop_of(runner: Any) -> Loop:
-    """The loop of a vLLM runner, told by what it keeps its requests in.
+    """The loop of a vLLM runner, recognised by where the runner keeps its requests.
 
     Raises:
         SeamError: neither a V1 nor a V2 runner.

@@ -30,7 +30,7 @@ class OutputChecker:
 
     Args:
         sites: the seam's sites.
-        arms: the implementations by name; None stands for the host's own, which all others are held against.
+        arms: the implementations by name; None stands for the host's own, which all others are compared with.
     """
 
     def __init__(self, sites: Sequence[Any], arms: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class OutputChecker:
         self._seam_calls.append(0)
 
     def around(self, scope: Callable[..., Any]) -> Callable[..., Any]:
-        """The scope's function, which gives what the host's own implementation made."""
+        """The scope's function, which compares all arms and returns what the host's own implementation made."""
 
         def compared(*args: Any, **kwargs: Any) -> Any:
             self._put([self._counted(site.native) for site in self._sites])
@@ -72,12 +72,12 @@ class OutputChecker:
         return compared
 
     def take_mismatches(self) -> list[dict[str, Any]]:
-        """The first mismatch of each arm that has one, and forget them."""
+        """Give the first mismatch of each arm that has one, and forget them."""
         taken, self._mismatches = self._mismatches, {}
         return [dataclasses.asdict(mismatch) for mismatch in taken.values()]
 
     def take_calls(self) -> list[int]:
-        """How often the seam was called in each checked step, and forget it."""
+        """Give how often the seam was called in each checked step, and forget it."""
         taken, self._seam_calls = self._seam_calls, []
         return taken
 
@@ -114,7 +114,7 @@ class OutputChecker:
 
 
 def leaves(result: Any, path: str = "", depth: int = DEPTH) -> Iterator[tuple[str, Any]]:
-    """Tensors and plain values in a result, each with the way to it; what is in cycles or deep inside is left out."""
+    """Tensors and plain values in a result, each with its path; what is in cycles or deep inside is left out."""
     if isinstance(result, PLAIN):
         yield path or "result", result
     elif depth:

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 __all__ = ["PLANT_BASE_NS", "plant"]
 
 PLANT_BASE_NS: Final = 2000
-"""What every planted delay waits besides, long against a cold round of the waiting loop."""
+"""What every planted delay waits in addition; long compared with a cold round of the waiting loop."""
 
 
 def plant(call: Callable[..., Any], delay_ns: int | None, clock: Callable[[], int]) -> Callable[..., Any]:
     """A busy wait behind each call, `PLANT_BASE_NS` + `delay_ns` long; None leaves the call as it is.
 
-    A delay of 0 is not None: it is what longer delays are to be held against. It waits as well, because a wait
-    takes in whatever its own first, cold round costs (0.3 us here), which a planted 0 without a wait would add:
-    every longer delay then came out too short by that.
+    A delay of 0 differs from None: it is the reference for longer delays. It waits as well. A wait absorbs the cost of
+    its own first, cold round (0.3 us here). A planted 0 without a wait would add that cost, and every longer delay
+    would come out too short by it.
     """
     if delay_ns is None:
         return call

@@ -12,7 +12,7 @@ __all__ = ["Spans"]
 
 
 class Spans:
-    """(step, name, start_ns, stop_ns) of steps, samplings and garbage collections; what the ledger has comes on top."""
+    """(step, name, start_ns, stop_ns) of steps, samplings and garbage collections; `add_calls` adds the ledger's."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -26,7 +26,7 @@ class Spans:
         gc.callbacks.append(self._on_collection)
 
     def close(self) -> None:
-        """Watch them no more; as often as one likes."""
+        """Stop watching them; may be called repeatedly."""
         if self._on_collection in gc.callbacks:
             gc.callbacks.remove(self._on_collection)
 
@@ -40,7 +40,7 @@ class Spans:
             self._spans += [(step, names[slot], start, stop) for slot, start, stop in of_step]
 
     def take(self) -> list[list[Any]]:
-        """Everything so far, and forget it."""
+        """Give everything so far, and forget it."""
         taken, self._spans = self._spans, []
         return [list(span) for span in taken]
 

@@ -22,7 +22,7 @@ FIRST_EVENT: Final = STEP_COLUMNS.index(EVENTS[0])
 
 
 class StepRows:
-    """The rows of one pass. All of it happens while the step's clock stands still."""
+    """The rows of one pass. All of it happens while the step's clock is stopped."""
 
     def __init__(self, loop: Loop, ledger: Ledger) -> None:
         self._loop, self._ledger = loop, ledger

@@ -18,7 +18,7 @@ __all__ = ["Swaps"]
 
 @dataclass
 class Failure:
-    """An arm that raised: where, and what it said."""
+    """An arm that raised: at which step, and its error."""
 
     arm: str
     step: int
@@ -32,7 +32,7 @@ class Swaps:
         sites: the seam's places on the runner.
         arms: (name, implementation or None for the host's own, planted delay in nanoseconds or None).
         clock: for planted delays.
-        around: puts around a function what every pass is to have there, given the arm's name.
+        around: wraps a function, given its arm's name, in what is to be around it in every pass.
         probe: times a function; None where the seam's function is not probed.
     """
 

@@ -70,7 +70,7 @@ class Target:
         self._saved, self._replaced = _ABSENT, False
 
     def restore_module_slots(self, wrappers: Collection[Any]) -> list[str]:
-        """Put the function back wherever one of `wrappers` was left; the keys under which something else is now."""
+        """Put the function back wherever one of `wrappers` was left; gives the keys that hold something else."""
         strange = []
         for namespace, key in self.module_slots:
             if any(namespace[key] is wrapper for wrapper in wrappers):
@@ -84,7 +84,7 @@ def resolve(name: str) -> Target:
     """Find a callable by dotted name: `torch.tensor`, `package.module.function`, `package.module.Class.method`.
 
     Raises:
-        ConfigError: no such module or attribute, or it cannot be called; the message names the nearest names.
+        ConfigError: no such module or attribute, or it cannot be called; the message suggests similar names.
     """
     path = name.replace(":", ".").split(".")
     module, rest = _import_longest(path, name)

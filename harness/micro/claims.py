@@ -1,4 +1,4 @@
-"""What the thread of issue #6879 says, held against what was measured here; and questions of our own.
+"""What the thread of issue #6879 says, compared with what was measured here; and questions of our own.
 
 A claim on speed holds where every round of every row bears it out, does not where every round contradicts it, and is
 not resolved otherwise. Within a twentieth, one is as fast as the other.

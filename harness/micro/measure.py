@@ -1,6 +1,6 @@
 """Timing rows by torch.utils.benchmark, which warms up, chooses how often to repeat, and waits for the device.
 
-The columns of a row take turns in rounds, in an order drawn anew for each, so that they share what the machine does.
+The columns of a row take turns in rounds, in an order drawn anew for each, so that all see the same machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FEWEST: Final = 5
 
 
 def measure_row(row: Row, seconds: float, rng: np.random.Generator) -> MeasuredRow:
-    """Check that all columns come to the same, and time each for about `seconds`."""
+    """Check that all columns give the same result, and time each for about `seconds`."""
     unequal = differences(row)
     columns = list(row.columns)
     timers = {

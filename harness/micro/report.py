@@ -82,7 +82,7 @@ def write_micro_reports(folder: Path) -> None:
 
 
 def print_micro(folder: Path, console: Console) -> None:
-    """Print every table with what holds of the thread's claims."""
+    """Print every table, and the verdict on each of the thread's claims."""
     run, results = read_micro(folder)
     console.print(Text(run["title"], style="bold"))
     for label, text in machine_facts(run).items():

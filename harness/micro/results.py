@@ -33,7 +33,7 @@ class Results:
 
     @property
     def columns(self) -> list[str]:
-        """The columns, in their order; the first is what the others are held against."""
+        """The columns, in their order; the first is what the others are compared with."""
         return list(self.rows[0].timings) if self.rows else []
 
     def row(self, beginning: str) -> MeasuredRow | None:

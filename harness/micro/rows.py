@@ -1,4 +1,4 @@
-"""Rows of micro-benchmarks: statements that come to the same, in columns, and what they work on."""
+"""Rows of micro-benchmarks: statements with the same result, in columns, and what they work on."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SHOWN = 4
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: a statement a column, to be timed, and checked to come to the same.
+    """One row of a table: a statement a column, to be timed, and checked to give the same result.
 
     Attributes:
         label: as printed.
-        columns: the statement of each column; the first is what the others are held against.
+        columns: the statement of each column; the first is what the others are compared with.
         names: what statements may name.
         setup: runs before each block of repeats, and before a check; what it assigns, statements may name.
-        outcome: an expression for what a column came to once its statement has run, by column; a column that is not
-            there comes to its statement's own value.
+        outcome: an expression for a column's result once its statement has run, by column; a column that is not there
+            has its statement's own value as result.
         size: of a sweep, the number of items.
-        repeats: so many in a block; None leaves that to the timer. For statements that change what they work on.
+        repeats: how many in a block; None leaves that to the timer. For statements that change what they work on.
         note: what must be said of the row.
     """
 
@@ -40,7 +40,7 @@ class Row:
     note: str = ""
 
     def comes_to(self, column: str) -> Any:
-        """Run a column's statement once, and give what it came to: a tensor, a container or a number."""
+        """Run a column's statement once, and give its result: a tensor, a container or a number."""
         # The statements are this package's own.
         namespace = dict(self.names)
         exec(self.setup, namespace)  # noqa: S102
@@ -51,7 +51,7 @@ class Row:
 
 
 def differences(row: Row) -> dict[str, str]:
-    """Columns that do not come to what the first one comes to, and in what they differ."""
+    """Columns whose result is not the first one's, and how it differs."""
     first, *others = row.columns
     expected = row.comes_to(first)
     found = {}
@@ -62,7 +62,7 @@ def differences(row: Row) -> dict[str, str]:
 
 
 def _difference(expected: Any, outcome: Any) -> str:
-    """In what one differs from the other; tensors in their type and place too, containers have none in common."""
+    """How one result differs from the other; tensors also in type and device, which containers do not have."""
     if isinstance(expected, torch.Tensor) and isinstance(outcome, torch.Tensor):
         for attribute in ("dtype", "device"):
             ours, theirs = getattr(outcome, attribute), getattr(expected, attribute)

@@ -1,4 +1,4 @@
-"""A micro run from start to end: row after row, each written at once; whatever happens, what was measured stays."""
+"""A micro run from start to end: row after row, each written at once; whatever happens, what was measured is kept."""
 
 from __future__ import annotations
 

@@ -51,8 +51,8 @@ def build_micro_table(results: Results) -> Table:
         footnotes.append("published figures are as printed in the issue, from another machine")
     if results.benchmark == "operations":
         footnotes.append(
-            "how many items the published init, pre-allocate, append, slice and to_torch are of is not known here, so "
-            "they cannot be held against ours"
+            "it is not known how many items the published init, pre-allocate, append, slice and to_torch handle, so "
+            "they cannot be compared with ours"
         )
     corner = CORNERS.get(results.benchmark, "N")
     return Table(unit, [row.label for row in results.rows], columns, footnotes, 0, corner)

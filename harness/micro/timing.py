@@ -31,7 +31,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """A row with its times; `unequal` says of columns that do not come to what the first does in what they differ."""
+    """A row with its times; `unequal` says how a column's result differs, where it is not the first one's."""
 
     label: str
     size: int | None

@@ -64,7 +64,7 @@ def sample_process(pid: int, settings: Flamegraph, scope: str) -> tuple[Flame, S
     """
     with Recorder(pid, settings.rate, settings.native, settings.nonblocking, settings.seconds + 60) as recorder:
         until = time.monotonic() + settings.seconds
-        with contextlib.suppress(KeyboardInterrupt):  # what has been seen by then is worth having
+        with contextlib.suppress(KeyboardInterrupt):  # what has been seen by then is kept
             while time.monotonic() < until and recorder.sampling:
                 time.sleep(POLL_S)
     stacks = parse(recorder.sampled.folded)

@@ -1,8 +1,8 @@
 """Passes of their own under py-spy, one recording an arm; never those whose times are reported.
 
-Just before and after its recording each arm serves some passes without py-spy: what they take tells how much sampling
-slows the engine. How often py-spy looks follows a short trial, unless the config says it: each look stops the engine,
-and for how long depends on the machine, so that a rate which is bearable here makes steps ten times as long there.
+Just before and after its recording each arm serves some passes without py-spy, which shows how much sampling slows the
+engine. The sampling rate is found by a short trial, unless the config gives it. Each sample stops the engine, for how
+long depends on the machine: a rate that is bearable on one machine makes steps ten times as long on another.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["BEARABLE", "PLAIN_SHARE", "bearable_rate", "record"]
 
 PLAIN_SHARE: Final = 0.2
-"""Of a recording's time: as long the arm is served without py-spy, half of it before and half after."""
+"""Time for which the arm is served without py-spy, as a share of the recording's; half of it before, half after."""
 BEARABLE: Final = 2.0
 """How many times as long a step may take under py-spy, at most."""
 TRIAL_S: Final = 2.0
-"""A trial of a rate lasts so long."""
+"""How long a trial of a rate lasts."""
 TRIALS: Final = 4
 SLOWEST_HZ: Final = 5
 """Below this nothing is gained: 15 s would give fewer samples than a picture needs."""
@@ -40,8 +40,8 @@ SLOWEST_HZ: Final = 5
 def bearable_rate(pid: int, settings: Flamegraph, serve: Callable[[], PassResult]) -> int:
     """The highest rate, up to that of the settings, at which a step takes at most `BEARABLE` times as long.
 
-    A step that takes s times as long is stopped for 1 - 1/s of the time, a share that goes with the rate; where py-spy
-    falls behind it goes with less than was asked for, so that one trial is not enough.
+    A step that takes s times as long is stopped for 1 - 1/s of the time, a share proportional to the rate. Where py-spy
+    falls behind, the true rate is lower than the one asked for, so one trial is not enough.
 
     Args:
         pid: the process that runs the model runner.
@@ -64,7 +64,7 @@ def bearable_rate(pid: int, settings: Flamegraph, serve: Callable[[], PassResult
 
 
 def _served(serve: Callable[[], PassResult], seconds: float, on: Callable[[], bool] = lambda: True) -> list[float]:
-    """Serve for about so long, once at least, and as long as `on` says so: what a step took in each pass, in us."""
+    """Serve for about `seconds`, at least once, and only while `on` says so; gives each pass's time a step, in us."""
     ends = time.monotonic() + seconds
     found: list[float] = []
     while not found or (time.monotonic() < ends and on()):
@@ -82,7 +82,7 @@ def record(pid: int, settings: Flamegraph, scope: str, serve: Callable[[], PassR
         serve: serves the workload once under the arm, in a bare pass.
 
     Returns:
-        What the recording was, and its stacks.
+        The recording's facts, and its stacks.
 
     Raises:
         ProfilerError: py-spy is missing, may not attach, or the process is gone.

@@ -1,9 +1,9 @@
-"""py-spy attached to a running process: start, stop, what it saw, and clear words where it may not.
+"""py-spy attached to a running process: start, stop, what it saw, and a clear error where it may not attach.
 
-py-spy stops the process for every sample unless told not to. Reading a process that runs on (`--nonblocking`) tears
-stacks: seen here were frames of one function under another that never called it, a third of all samples lost, and
-`_prepare_inputs` at 17 % of a step of which it takes 10 to 11 %, as it did with stops. So stops are the default, and
-what they cost is measured.
+py-spy stops the process for every sample, unless `--nonblocking` is given. Reading a process that runs on tears stacks:
+seen here were frames of one function under another that never called it, a third of all samples lost, and
+`_prepare_inputs` at 17 % of a step, of which it takes 10 to 11 % (and took that with stops). So stops are the default,
+and what they cost is measured.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Recorder:
                 # In a process group of its own: Ctrl-C is ours to hand on.
                 self._process: subprocess.Popen[Any] = subprocess.Popen(  # noqa: S603
                     [*command, *self._options], stdout=log, stderr=log, stdin=subprocess.DEVNULL, process_group=0,
-                    preexec_fn=begin_as_child,  # it stops another process for a living, so it must not outlive us
+                    preexec_fn=begin_as_child,  # it keeps stopping another process, so it must not outlive us
                 )  # fmt: skip
         except OSError as error:
             raise ProfilerError(f"{program} cannot be started: {error.strerror or error}") from error
@@ -133,7 +133,7 @@ class Recorder:
 
     @property
     def sampling(self) -> bool:
-        """Whether py-spy still looks; it stops by itself when the process ends."""
+        """Whether py-spy still samples; it stops by itself when the process ends."""
         return self._process.poll() is None
 
     def _wait_until_sampling(self) -> None:
@@ -170,7 +170,7 @@ class Recorder:
 
 
 def _why(said: str, pid: int) -> str:
-    """One line on why py-spy ended, and the mend."""
+    """One line on why py-spy ended, and how to fix it."""
     lowered = said.lower()
     if "permission denied" in lowered or "operation not permitted" in lowered:
         return f"py-spy may not attach to process {pid}: {PERMISSION}"

@@ -1,4 +1,4 @@
-"""What a flamegraph is made of: what a recording was, what it saw, and what a sample of it stands for."""
+"""What a flamegraph is made of: a recording, what it saw, and the time that a sample of it stands for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Flame", "Recording", "flame_of_arm", "flame_of_process"]
 
 @dataclass(frozen=True)
 class Recording:
-    """What one recording of an arm was, for run.json; its stacks are in a file of their own.
+    """The facts of one recording of an arm, for run.json; its stacks are in a file of their own.
 
     Attributes:
         rate_hz: looks a second that were asked for.
@@ -28,9 +28,9 @@ class Recording:
         scope_samples: how many stacks were inside the scope.
         whole: whether the stacks of all samples were kept, and not those inside the scope alone.
         step_samples: how many stacks were inside the model runner's step, as harness wraps it.
-        passes: how often the workload was served meanwhile; 0 for an engine that harness only looked at.
+        passes: how often the workload was served meanwhile; 0 for an engine that harness did not start.
         steps: how many steps that was.
-        step_us: of the model runner without py-spy, the median of passes before and after; 0 where nobody timed it.
+        step_us: of the model runner without py-spy, the median of passes before and after; 0 where it was not timed.
         sampled_step_us: the same while it sampled.
     """
 
@@ -73,7 +73,7 @@ class Recording:
 
     @property
     def slow_down(self) -> float | None:
-        """How many times as long a step took while it was sampled; None where nobody timed steps."""
+        """How many times as long a step took while it was sampled; None where steps were not timed."""
         return self.sampled_step_us / self.step_us if self.step_us else None
 
     def as_dict(self) -> dict[str, Any]:
@@ -114,14 +114,14 @@ class Flame:
 
 
 def flame_of_arm(recording: Recording, stacks: Stacks, step_us: float | None = None) -> Flame:
-    """An arm's flame: what its looks stand for, by the steps that went by, with what sampling slowed them taken out.
+    """An arm's flame, in us a step: sample counts times the sampling interval, corrected for sampling's slow-down.
 
-    `step_us` is given where the measured passes know the step better than the recording's own.
+    `step_us` is given where the measured passes know the step's time better than the recording's own.
     """
     undisturbed = (step_us or recording.step_us) / max(recording.sampled_step_us, 1e-9)
     return Flame(recording, stacks, recording.a_look_s * 1e6 / max(recording.steps, 1) * undisturbed, "us a step")
 
 
 def flame_of_process(recording: Recording, stacks: Stacks) -> Flame:
-    """The flame of a process of which only its stacks are known: busy time a second of the wall clock, all threads."""
+    """The flame of a process of which only the stacks are known: busy time a second of the wall clock, all threads."""
     return Flame(recording, stacks, recording.a_look_s * 1e3 / max(recording.seconds, 1e-9), "ms a second")

@@ -39,7 +39,7 @@ RUNNER: Final = ("timed_execute_model", "timed_sample_tokens")
 SEAMS_FOLDER: Final = "harness/seams/"
 PLANTING: Final = "harness/instrument/planting.py"
 ERROR: Final = 0.05
-"""How often any frame of two recordings of the same work may be taken for different."""
+"""The probability that any frame of two recordings of the same work is taken for different."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Frame:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What two frames share that are merged."""
+        """What frames must share to be merged."""
         return self.name, self.file
 
 
@@ -103,7 +103,7 @@ def fold(stacks: Mapping[Stack, int]) -> str:
 
 
 def cut(stacks: Mapping[Stack, int], *functions: str) -> Stacks:
-    """Only what was seen inside one of these functions (with or without its class), from its outermost call in."""
+    """Only what was seen inside one of these functions (with or without its class), from its outermost call inwards."""
     inside: Counter[Stack] = Counter()
     for stack, count in stacks.items():
         start = next(
@@ -115,7 +115,7 @@ def cut(stacks: Mapping[Stack, int], *functions: str) -> Stacks:
 
 
 def match(stacks: Mapping[Stack, int], function: str) -> Stacks:
-    """Bring the frames of different arms at a seam under the same names, so that they can be held against each other.
+    """Bring the frames of different arms at a seam under the same names, so that they can be compared.
 
     Args:
         stacks: of one arm.
@@ -159,8 +159,8 @@ class Node:
     """A function in a tree of merged stacks.
 
     Attributes:
-        frame: the function; `line` is worth nothing here.
-        counts: how often it was seen, in each of the things that are merged.
+        frame: the function; `line` means nothing here.
+        counts: how often it was seen, in each of the recordings that are merged.
         own: of these, how often it was itself the innermost.
         children: what it called, by key, in the order of their names.
     """
@@ -206,7 +206,7 @@ def change(counts: tuple[int, int], us_a_sample: tuple[float, float], frames: in
     """The difference of two sampled times.
 
     Counts of samples are taken as Poisson variables, so the variance of a count is the count itself. A difference is
-    resolved where it exceeds so many standard deviations that chance does that to no frame of the picture in 95 %.
+    resolved where it exceeds so many standard deviations that in 95 % of pictures chance takes no frame that far.
 
     Args:
         counts: how often the function was seen in each recording.

@@ -19,7 +19,7 @@ __all__ = ["AA", "NATIVE", "SEAMS", "Place", "Seam", "how_to_get"]
 NATIVE: Final = "native"
 """The arm that is the host's own implementation; it exists at every seam."""
 AA: Final = "A/A"
-"""The baseline once more, as an arm of its own: what it differs by from itself is the floor under every claim."""
+"""The baseline a second time, as an arm of its own: its difference from itself is the noise floor for every claim."""
 
 
 def how_to_get(generations: Iterable[str]) -> str:
@@ -65,7 +65,7 @@ class Seam:
         """Where runners of this generation have the seam; `runner` is for the error.
 
         Raises:
-            SeamError: nowhere.
+            SeamError: they do not have it.
         """
         if generation not in self.places:
             raise SeamError(

@@ -38,10 +38,10 @@ class DecodeSeqLensArm(Protocol):
 
 
 def check_arm(arm: Any) -> None:
-    """Whether an arm has what the contract names.
+    """Check that an arm has what the contract names.
 
     Raises:
-        SeamError: it has not.
+        SeamError: it does not.
     """
     made = arm.lengths() if callable(getattr(arm, "lengths", None)) else None
     if not hasattr(made, "append") or not hasattr(made, "__iter__"):
@@ -85,7 +85,7 @@ class Site:
     def implement(
         self, arm: DecodeSeqLensArm, on_error: Callable[[Exception], None], strict: bool = False
     ) -> Callable[[], Lengths]:
-        """What makes an arm's lengths; an arm that raises there is replaced by a list, and `on_error` is told."""
+        """A function that makes an arm's lengths; where the arm raises, it makes a list and calls `on_error`."""
         check_arm(arm)
 
         def lengths() -> Lengths:

@@ -55,7 +55,7 @@ def known_signature(
         told = " or ".join(f"({', '.join(signature)})" for signature in known)
         raise SeamError(
             f"seam slot_mapping: this vLLM has {name}({', '.join(found)}), harness knows {told}; "
-            f"nothing was patched. Use a vLLM that `harness doctor` accepts, or teach harness/seams/{module}.py"
+            f"nothing was patched. Use a vLLM that `harness doctor` accepts, or extend harness/seams/{module}.py"
         )
     return found
 
@@ -108,10 +108,10 @@ SlotMappingArm: TypeAlias = ListsArm | ArraysArm
 
 
 def check_arm(arm: Any) -> None:
-    """Whether an arm has what the contract names.
+    """Check that an arm has what the contract names.
 
     Raises:
-        SeamError: it has not.
+        SeamError: it does not.
     """
     takes = getattr(arm, "takes", None)
     if takes not in ("lists", "arrays") or not callable(getattr(arm, "slots", None)):
@@ -122,7 +122,7 @@ def check_arm(arm: Any) -> None:
 
 
 class _Guarded:
-    """An arm that works on copies, and is told when it changed them: they are the engine's own state."""
+    """An arm that works on copies, and raises where it changed them: they stand for the engine's own state."""
 
     def __init__(self, arm: SlotMappingArm) -> None:
         check_arm(arm)

@@ -28,7 +28,7 @@ DEVICE_SIGNATURE: Final = ("self", "num_reqs", "query_start_loc", "positions")
 NUMPY_SIGNATURE: Final = ("self", "req_indices", "positions")
 KNOWN_SIGNATURES: Final = {
     DEVICE_SIGNATURE: "vLLM from about 0.16 on: a kernel that writes the device buffer and pads it",
-    NUMPY_SIGNATURE: "vLLM up to about 0.15: numpy on the host; a later commit copies it to the device",
+    NUMPY_SIGNATURE: "vLLM up to about 0.15: numpy on the host; a later call copies it to the device",
 }
 
 
@@ -71,8 +71,8 @@ class Site:
     ) -> Callable[..., None]:
         """A function with the native one's signature that computes by `arm`.
 
-        Should the arm raise, `on_error` is told and the native implementation does the step instead.
-        `strict` also holds what the arm gives back against the contract, which takes time.
+        Should the arm raise, `on_error` is called and the native implementation does the step instead.
+        `strict` also checks the arm's result against the contract, which takes time.
         """
         native, write, table = self.native, self._writer(), self.owner
         computing: Any = arm
@@ -141,7 +141,7 @@ class Site:
         return self._table_np()[:num_reqs].tolist()  # type: ignore[no-any-return]
 
     def _writer(self) -> Callable[[torch.Tensor], None]:
-        """How slots get into vLLM's buffer: by now on a CPU, staged in pinned memory for a device."""
+        """How slots get into vLLM's buffer: copied at once on a CPU, staged in pinned memory for a device."""
         buffer = self.owner.slot_mapping
         if self._signature == NUMPY_SIGNATURE:
 
@@ -170,7 +170,7 @@ class Site:
 
 
 def _has_triton() -> bool:
-    """Whether vLLM computes slots by its Triton kernel; asked of what has been imported, since an engine has."""
+    """Whether vLLM computes slots by its Triton kernel; vLLM's module says so, which an engine has imported."""
     return bool(getattr(sys.modules.get("vllm.triton_utils"), "HAS_TRITON", False))
 
 

@@ -46,7 +46,7 @@ def check_signature(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 class Slots(list[int]):
-    """The builder's list. The host's own function fills it as any list; an arm leaves it to the padding.
+    """The builder's list. The host's own function fills it as any list; an arm uses it for the padding alone.
 
     Attributes:
         tensor: makes the arm's tensor, given how many padded slots come behind; None as long as no arm is at work.
@@ -83,8 +83,8 @@ class Site:
     def implement(self, arm: Any, on_error: Callable[[Exception], None], strict: bool = False) -> Callable[..., None]:
         """A function with the native one's signature that computes by `arm`.
 
-        Should the arm raise, `on_error` is told and the host's own function does the whole batch instead. `strict` is
-        of no consequence here: the arm's tensor is compared whole, type included (`instrument.output_checking`).
+        Should the arm raise, `on_error` is called and the host's own function does the whole batch instead. `strict`
+        changes nothing here: the arm's tensor is compared whole, type included (`instrument.output_checking`).
         """
         check_arm(arm)
         by_sequence = all(callable(getattr(arm, part, None)) for part in ("container", "append", "tensor"))

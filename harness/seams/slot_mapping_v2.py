@@ -2,7 +2,7 @@
 
 There (vllm/v1/worker/gpu/block_table.py) block tables live on the device alone, and a Triton kernel maps all KV-cache
 groups at once. A host arm needs them on the host, so while a pass is on this module keeps a copy, fed by the same
-`append_block_ids` that feeds the device's. That happens before the scope opens, whichever arm is in, and so is in no
+`append_block_ids` that feeds the device's. That happens before the scope opens, whichever arm is in, and so affects no
 difference; a host implementation would have to pay for it. What the batch holds is taken from the runner's
 `InputBatch`, whose numpy half was made for the host.
 """

@@ -31,10 +31,10 @@ class TensorFromListArm(Protocol):
 
 
 def check_arm(arm: Any) -> None:
-    """Whether an arm has what the contract names.
+    """Check that an arm has what the contract names.
 
     Raises:
-        SeamError: it has not.
+        SeamError: it does not.
     """
     if not callable(getattr(arm, "tensor", None)):
         raise SeamError(f"arm {type(arm).__name__}: an arm at tensor_from_list has a method `tensor(items, dtype)`")
@@ -77,7 +77,7 @@ class Site:
     def implement(
         self, arm: TensorFromListArm, on_error: Callable[[Exception], None], strict: bool = False
     ) -> Callable[..., torch.Tensor]:
-        """`torch.tensor` with lists left to the arm; where that raises, `on_error` is told and torch does it."""
+        """`torch.tensor` with lists left to the arm; where that raises, `on_error` is called and torch does it."""
         check_arm(arm)
         native, make = self.native, arm.tensor
 

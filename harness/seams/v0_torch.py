@@ -2,7 +2,7 @@
 
 The two modules that build a step's inputs call `torch.tensor(...)` by way of their own global name `torch`. For a pass
 that name holds a module of ours, whose names are torch's own but for `tensor`. It is there whichever arm is in, the
-host's own included, so that what it costs (a Python call for each tensor, outside the probe's clock) is in no
+host's own included, so that what it costs (a Python call for each tensor, outside the probe's clock) affects no
 difference.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["torch_with"]
 
 
 def torch_with(torch: Any, tensor: Callable[..., Any]) -> types.ModuleType:
-    """A module that is `torch` with another `tensor`; whatever it has not got it takes from torch, once."""
+    """A module that is `torch` with another `tensor`; what it lacks it takes from torch, once."""
     stand_in = _Torch(torch.__name__)
     stand_in.__dict__.update(_torch=torch, tensor=tensor)
     return stand_in

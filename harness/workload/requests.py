@@ -53,7 +53,7 @@ class Work:
 def build(workload: SyntheticWorkload | TraceWorkload, folder: Path, vocab_size: int, max_model_len: int) -> Work:
     """Make the requests of one pass.
 
-    A request that exceeds the model's length loses prompt first (one token of it stays), then output.
+    A request that exceeds the model's length loses prompt first (one token of it is kept), then output.
 
     Args:
         workload: the config's section.

@@ -109,7 +109,7 @@ def test_list_names_seams_arms_probes_and_configs() -> None:
         (["run", "configs/slot_mapping.yaml", "--set", "engine.model=models/tiny-lama"], "one-layer-llama, tiny-llama"),
         (["run", "configs/slot_mapping.yaml", "--set", "title=2020-13-45"], "the value is no valid YAML"),
         (["run", "configs/slot_mapping.yaml", "--set", "arms=[list, {native: 'x:Y'}]"], "give yours another name"),
-        (["run", "configs/slot_mapping.yaml", "--native"], "--native is of flamegraphs: give --flamegraph as well"),
+        (["run", "configs/slot_mapping.yaml", "--native"], "--native is for flamegraphs: give --flamegraph as well"),
         (["run", "configs/slot_mapping.yaml", "--set", "flamegraph.rate_hz=0"], "flamegraph.rate_hz"),
         (["report", "reports", "--full", "--format", "csv"], "--full: --format csv always holds everything"),
         (["flame"], "Missing option '--pid'"),

@@ -84,7 +84,7 @@ def test_every_config_of_the_project_is_valid_but_for_the_trace_that_the_user_br
         ("groups: 3", "{launches: 3, until: {half_width_us: 2, max_seconds: 9}}", 9, "until stops within one launch"),
         ("slot_mapping", "slot_maping", 7, "seam: there is no seam 'slot_maping'; there are slot_mapping"),
         ("[list, numpy]", "[list, nunpy]", 8, "arms: seam 'slot_mapping' has no arm 'nunpy'; it has native, list"),
-        ("[list, numpy]", "[list, list]", 8, "arms: list stands there twice"),
+        ("[list, numpy]", "[list, list]", 8, "arms: list is named twice"),
         ("[list, numpy]", "[]", 8, "arms: list should have at least 1 item"),
         ("[list, numpy]", "[list, gone.py:Arm]", 8, "arms.1: there is no file"),
         ("[list, numpy]", "[list, mine.py:Main]", 8, "mine.py has no class Main; it has Mine, Other"),

@@ -1,6 +1,6 @@
 """FlashAttention's two functions and the cache write, as vLLM 0.5.4 calls them, in plain PyTorch.
 
-They are right and slow, and lie outside everything that is measured: only the model's forward pass calls them.
+They are correct and slow, and lie outside everything that is measured: only the model's forward pass calls them.
 Scores and probabilities are in float32, as in FlashAttention (Dao et al. 2022).
 """
 
@@ -58,7 +58,7 @@ def flash_attn_varlen_func(
         softmax_scale: of the scores.
         causal: the last query sees all keys, each one before it one less.
         block_table: [sequences, blocks].
-        _limits: what is the same whatever is in it here: longest lengths, no window, no ALiBi slopes, no soft cap.
+        _limits: arguments that change nothing here: longest lengths, no window, no ALiBi slopes, no soft cap.
     """
     output = torch.empty_like(q)
     starts_q, starts_k = cu_seqlens_q.tolist(), cu_seqlens_k.tolist()

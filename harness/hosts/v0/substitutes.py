@@ -1,6 +1,6 @@
 """What of vLLM 0.5.4 needs a CUDA build, and what stands in its place.
 
-Left alone is all that lies between a request and the model's inputs: LLMEngine, Scheduler, block managers,
+Everything between a request and the model's inputs is left alone: LLMEngine, Scheduler, block managers,
 `Worker.prepare_worker_input`, `ModelRunner.prepare_model_input`, `FlashAttentionMetadataBuilder`, SamplingMetadata, and
 the sampler behind the model.
 """
@@ -30,8 +30,8 @@ SUBSTITUTED: Final = (
 """For the report: what is not vLLM's own here."""
 
 HIDDEN: Final = frozenset({"._core_C", "triton"})
-"""Modules that vLLM looks for and is not to find: an extension that wants another PyTorch, and a Triton that its
-kernels are too old for. Without them it takes its own Python."""
+"""Modules that are hidden from vLLM: an extension built for another PyTorch, and a Triton too new for its kernels.
+Without them it falls back to its own Python code."""
 
 ABSENT: Final = (
     "vllm.model_executor.guided_decoding",
@@ -57,7 +57,7 @@ def import_vllm() -> None:
 
 
 def _import_without_extensions() -> None:
-    """Import vLLM with some modules hidden from it, and FlashAttention's package played by `attention`."""
+    """Import vLLM with some modules hidden from it, and `attention` in the place of FlashAttention's package."""
     flash_attention: Any = types.ModuleType("vllm_flash_attn")
     flash_attention.__spec__ = importlib.machinery.ModuleSpec("vllm_flash_attn", loader=None)
     flash_attention.flash_attn_varlen_func = attention.flash_attn_varlen_func

@@ -1,6 +1,6 @@
 """vLLM 0.5.4's own worker and executor, started without a GPU; vLLM makes them by their names.
 
-Comes after `substitutes.import_vllm`.
+To be imported after `substitutes.import_vllm`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from harness.hosts.weights import fill
 __all__ = ["CpuExecutor", "CpuWorker"]
 
 SWAP_BLOCKS: Final = 16
-"""For sequences that are swapped out, which needs a group of several; a preempted single one is computed again."""
+"""Only groups of several sequences are swapped out; a single one that is preempted is computed again."""
 
 
 class CpuWorker(Worker):  # type: ignore[misc]  # vLLM is not followed by mypy
-    """Prepares inputs as vLLM's worker does; does without device, profiling and graphs."""
+    """Prepares inputs as vLLM's worker does, without a GPU, profiling or graphs."""
 
     def init_device(self) -> None:
-        """Take the device that the engine was told; set up a process group of one."""
+        """Take the device from the engine's arguments; set up a process group of one."""
         self.device = self.device_config.device
         init_distributed_environment(
             self.parallel_config.world_size, self.rank, self.distributed_init_method, self.local_rank, backend="gloo"
@@ -34,13 +34,13 @@ class CpuWorker(Worker):  # type: ignore[misc]  # vLLM is not followed by mypy
         set_random_seed(self.model_config.seed)
 
     def load_model(self) -> None:
-        """Load it with vLLM's dummy weights, and draw those anew."""
+        """Load it with vLLM's dummy weights, and draw these anew."""
         super().load_model()
         for name, parameter in self.model_runner.model.named_parameters():
             fill(name, parameter.data, self.model_config.seed)
 
     def determine_num_available_blocks(self) -> tuple[int, int]:
-        """As many blocks as the engine was told (`num_gpu_blocks_override`); the others are not used."""
+        """As many blocks as the engine's arguments say (`num_gpu_blocks_override`); the others are not used."""
         blocks = self.cache_config.num_gpu_blocks_override
         return int(blocks), SWAP_BLOCKS
 
