@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,15 +54,16 @@ def command(config: Path, tried: bool) -> int:
                 console.print(Text(f"{'':18}-> {finding.mend}", style="dim"))
         return faults > 0
 
+    began = time.monotonic()
     with engine_output_to(Path("/dev/null")):  # importing vLLM prints; findings are gathered, then shown
         findings = list(_examine(config, loaded))
     faulty = show(findings)
     if tried and loaded is not None and not faulty:
-        faulty = show(_try(loaded))
+        faulty = show(_try(loaded, imported_s=time.monotonic() - began))
     return 1 if faulty else 0
 
 
-def _try(loaded: Loaded) -> Iterator[Finding]:
+def _try(loaded: Loaded, imported_s: float) -> Iterator[Finding]:
     """A few seconds of the config on its engine, in a temporary folder."""
     import tempfile
 
@@ -78,9 +80,9 @@ def _try(loaded: Loaded) -> Iterator[Finding]:
             said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:] if log.exists() else []
             yield Finding("fault", "trial", " ".join([outcome.message, *said]), "harness run -v shows the engine's log")
             return
-        experiment = loaded.experiment
-        for subject, found in describe(forecast(experiment, read_run(folder.path)), experiment.scope).items():
-            yield Finding("ok", subject, found)
+        found = forecast(loaded.experiment, read_run(folder.path), imported_s)
+        for subject, sentence in describe(found, loaded.experiment.scope).items():
+            yield Finding("ok", subject, sentence)
 
 
 def _is_historic(loaded: Loaded) -> bool:

@@ -24,6 +24,7 @@ from harness.workload.requests import Work, build
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.config.experiment import Experiment
     from harness.config.file import Loaded
     from harness.hosts.base import Host, HostInfo, PassResult
     from harness.instrument.instrument import PassKind
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from harness.running.observer import Observer
     from harness.running.planning import Plan
 
-__all__ = ["Stages"]
+__all__ = ["Stages", "last_start_s"]
 
 TOOK: Final = "took"
 """The name under which is remembered how long engines took to start, and how long the check of a config took."""
@@ -120,14 +121,12 @@ class Stages:
 
     def _start(self) -> HostInfo:
         experiment = self.loaded.experiment
-        engine = f"{experiment.host.kind}, {experiment.host.process}, {experiment.engine['model']}"
-        self.observer.stage("starting the engine", 0, _took(engine))
+        self.observer.stage("starting the engine", 0, last_start_s(experiment))
         began, imported = time.monotonic(), "vllm" in sys.modules
         info = self.host.start()
         self.facts["start_s"] = time.monotonic() - began
         if not imported:  # with vLLM's import, which is most of it
-            remember(TOOK, {**recall(TOOK), engine: self.facts["start_s"]})
-        self.facts["start_s"] = max(self.facts["start_s"], _took(engine) or 0.0)
+            remember(TOOK, {**recall(TOOK), _engine(experiment): self.facts["start_s"]})
         self.facts["host"] = _host_facts(info)
         # The model as the config names it, without this machine's paths.
         self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
@@ -274,6 +273,15 @@ class Stages:
                 f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
                 "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
             )
+
+
+def last_start_s(experiment: Experiment) -> float | None:
+    """How many seconds an engine like the config's took to start the last time here, vLLM's import included."""
+    return _took(_engine(experiment))
+
+
+def _engine(experiment: Experiment) -> str:
+    return f"{experiment.host.kind}, {experiment.host.process}, {experiment.engine['model']}"
 
 
 def _took(what: str) -> float | None:

@@ -17,6 +17,7 @@ from harness.digits import duration, significant
 from harness.errors import RecordsError
 from harness.running.extras import COUNTING_SLOWS
 from harness.running.planning import beside_s, plan_groups
+from harness.running.stages import last_start_s
 from harness.seams import AA
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ def plan_trial(loaded: Loaded) -> Loaded:
     return Loaded(experiment.model_copy(update={"arms": baseline, "protocol": protocol}), loaded.path)
 
 
-def forecast(experiment: Experiment, records: Records) -> Forecast:
+def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) -> Forecast:
     """From the records of a trial to the run that `experiment` asks for.
+
+    `imported_s` is what this process had taken to import vLLM before the trial, which a run takes itself.
 
     An interval's width falls with the square root of the number of groups, and with Student's t for that number.
 
@@ -105,7 +108,7 @@ def forecast(experiment: Experiment, records: Records) -> Forecast:
     return Forecast(
         step_us=float(values[baseline][STEP].mean() / 1e3),
         scope_us=float(values[baseline][SCOPE].mean() / 1e3),
-        start_s=float(run["start_s"]),
+        start_s=last_start_s(experiment) or imported_s + float(run["start_s"]),
         before_s=pass_s * (1 + protocol.warmup * (arms + 1)) + counting_s,
         measure_s=plan.expected_s,
         launches=protocol.launches,

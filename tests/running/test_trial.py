@@ -46,14 +46,17 @@ def test_a_trial_measures_the_baseline_alone_and_tells_its_step(tried) -> None:
     assert (found.launches, found.groups) == (1, 12)
 
 
-def test_the_time_is_that_of_all_arms_probed_and_bare_and_of_all_launches(tried) -> None:
+def test_the_time_is_that_of_all_arms_probed_and_bare_and_of_all_launches(tried, monkeypatch) -> None:
     experiment, records = tried("protocol.seconds=45", "protocol.launches=3", "protocol.counters=true")
-    records = dataclasses.replace(records, run={**records.run, "pass_s": 0.5, "start_s": 20.0})
-    found = forecast(experiment, records)
+    records = dataclasses.replace(records, run={**records.run, "pass_s": 0.5, "start_s": 4.0})
+    monkeypatch.setattr("harness.running.trial.last_start_s", lambda experiment: None)
+    found = forecast(experiment, records, imported_s=16.0)
     assert found.groups == round(45 / (0.5 * 4 * 2))
     assert found.measure_s == found.groups * 4.0
     assert found.before_s == 0.5 * (1 + 5) + 3 * 0.5 * 2  # the check, five under each arm alone; three counted
     assert found.total_s == pytest.approx(3 * (20 + found.before_s + found.measure_s), abs=10)
+    monkeypatch.setattr("harness.running.trial.last_start_s", lambda experiment: 31.0)
+    assert forecast(experiment, records, imported_s=16.0).start_s == 31.0  # as it took whole the last time
 
 
 def test_more_groups_resolve_more_as_their_root_and_students_t_say(tried) -> None:
