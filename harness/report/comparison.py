@@ -78,17 +78,7 @@ def figures_tables(comparison: RunComparison) -> list[Table]:
         columns = [
             Column(first, "us a step", [f"{row.first_us:.2f}" for row in rows]),
             Column(name, "us a step", [f"{row.other_us:.2f}" for row in rows]),
-            Column(
-                "difference",
-                "us a step",
-                [
-                    f"{row.other_us - row.first_us:+.2f}"
-                    if row.difference_us is None
-                    else format_interval(row.difference_us)
-                    for row in rows
-                ],
-                difference=True,
-            ),
+            Column("difference", "us a step", [_difference(row) for row in rows], difference=True),
             Column(name, "is", [row.verdict for row in rows], difference=True),
         ]
         labels = [f"{row.arm}: {titles.get(row.metric, row.metric)}" for row in rows]
