@@ -15,6 +15,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 
 from harness.config.experiment import Experiment, TraceWorkload
 from harness.config.micro import Concat, Include, Micro, Operations, Sizes
+from harness.config.options import FORMER, apply_option, arm_from_here, choose_arms
 from harness.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Loaded", "kind_of", "load", "load_micro"]
 
 KINDS: Final = ("ablation", "micro")
-HOW_LONG: Final = ("protocol.groups", "protocol.seconds", "protocol.until")
-"""Each says how long to measure, so that one replaces the others."""
-FORMER: Final = {"protocol.passes": "protocol.groups"}
-"""Former names of keys, which are still understood."""
 TAGS: Final = ("synthetic", "trace", *get_args(Sizes.model_fields["benchmark"].annotation), "operations", "concat")
 """Tags of unions of models: pydantic has them in an error's location, and the user's file does not."""
 
@@ -82,7 +79,7 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
     raw, tree, sources = _read(path, overrides)
     notes = _renamed(tree, overrides)
     if arms:
-        _choose_arms(raw, [_arm_from_here(arm, path.parent) for arm in arms])
+        choose_arms(raw, [arm_from_here(arm, path.parent) for arm in arms])
         sources["arms"] = f"--arms {','.join(arms)}"
     if raw.get("kind") == "ablation":
         del raw["kind"]
@@ -145,7 +142,7 @@ def _read(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], yaml.No
     for former, key in FORMER.items():
         _rename(raw, former.split("."), key.rpartition(".")[2], path, tree)
     for override in overrides:
-        _apply(raw, override, sources, path.parent)
+        apply_option(raw, override, sources, path.parent)
     return raw, tree, sources
 
 
@@ -231,60 +228,6 @@ def _parse(text: str, path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}:1: a config is a mapping of keys (engine, workload, seam, arms, ...)")
     return tree, raw
-
-
-def _from_here(name: str, folder: Path) -> str:
-    """A file that was named on the command line, so from the working directory, as seen from the config's folder."""
-    return os.path.relpath(Path(name).absolute(), folder.absolute())
-
-
-def _arm_from_here(entry: Any, folder: Path) -> Any:
-    if isinstance(entry, dict):
-        return {name: _arm_from_here(reference, folder) for name, reference in entry.items()}
-    return _from_here(entry, folder) if isinstance(entry, str) and ".py:" in entry else entry
-
-
-def _apply(raw: dict[str, Any], override: str, sources: dict[str, str], folder: Path) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set {override}: write key.path=value, as in --set protocol.groups=40")
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise ConfigError(f"--set {override}: the value is no valid YAML") from error
-    key = FORMER.get(key, key)
-    *parents, last = key.split(".")
-    place: Any = raw
-    for part in parents:
-        place = place.setdefault(part, {}) if isinstance(place, dict) else None
-    if not isinstance(place, dict):
-        raise ConfigError(f"--set {override}: {'.'.join(parents)} is no mapping in the config")
-    if key == "workload.file":
-        value = _from_here(str(value), folder)
-    elif key == "arms" and isinstance(value, list):
-        value = [_arm_from_here(entry, folder) for entry in value]
-    if key in HOW_LONG and value is not None:  # replaces what the file or an earlier option gave
-        for other in HOW_LONG:
-            place.pop(other.rpartition(".")[2], None)
-            sources.pop(other, None)
-    place[last] = value
-    sources[key] = f"--set {override}"
-
-
-def _choose_arms(raw: dict[str, Any], chosen: Sequence[str]) -> None:
-    """Replace the arms; those that the config defines under a name keep their definition."""
-    given = raw.get("arms")
-    entries: list[Any] = given if isinstance(given, list) else []
-    defined = {_name(entry): entry for entry in entries}
-    baseline = raw.setdefault("baseline", next(iter(defined), None))
-    wanted = list(chosen) if baseline is None or baseline in chosen else [baseline, *chosen]
-    raw["arms"] = [defined.get(name, name) for name in wanted]
-
-
-def _name(entry: Any) -> str:
-    if isinstance(entry, dict):
-        return str(entry.get("name") or next(iter(entry), ""))
-    return str(entry).rpartition(":")[2]
 
 
 def _describe(
