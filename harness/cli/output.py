@@ -97,7 +97,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Something that the user should know now."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)  # in a log a sentence stays on its line
 
     def stage(self, name: str, passes: int, seconds: float | None = None) -> None:
         """A stage of so many passes begins; `seconds` is about how long it takes, where that is known."""

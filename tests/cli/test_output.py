@@ -39,6 +39,7 @@ def test_without_a_terminal_quarters_are_told_with_the_time_left() -> None:
     with Terminal(screen, clock=lambda: 3 * next(readings)) as terminal:
         terminal.stage("starting the engine", 0)
         terminal.stage("starting the engine", 0, 41.2)
+        terminal.note(f"a note {'of many words ' * 9}stays on one line")
         terminal.stage("checking", 1)
         terminal.stage("measuring", 40, 118)
         for _ in range(40):
@@ -46,6 +47,7 @@ def test_without_a_terminal_quarters_are_told_with_the_time_left() -> None:
     assert out.getvalue().splitlines() == [
         "starting the engine (some tens of seconds)",
         "starting the engine (about 41 s)",
+        f"a note {'of many words ' * 9}stays on one line",
         "checking (1 pass)",
         "measuring (40 passes, about 2 min)",
         "  10 of 40 passes, about 90 s left",
