@@ -2,7 +2,7 @@
 # Set up a virtual environment with the project, its tests and an engine: setup.sh PYTHON VENV cpu|cuda|historic
 #
 # uv, because pip cannot leave out a declared dependency (see cpu-overrides.txt). uv does not read pip's
-# configuration, so what pip was told of find-links and of its index is handed on.
+# configuration, so pip's find-links and index are passed on.
 set -eu
 python=$1 venv=$2 extra=$3
 
@@ -28,7 +28,7 @@ install() { "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "$@";
 install_with_cpu_torch() {
     if [ -z "$links" ] || ! UV_FIND_LINKS="$links" install "$@" 2>"$venv/.setup.log"; then
         install "$@" --torch-backend=cpu || {
-            [ ! -s "$venv/.setup.log" ] || { echo "setup: with find-links it had said:"; cat "$venv/.setup.log"; } >&2
+            [ ! -s "$venv/.setup.log" ] || { echo "setup: the output with find-links was:"; cat "$venv/.setup.log"; } >&2
             exit 1; }
     fi
 }
@@ -50,6 +50,6 @@ fi
 # Byte code, once: uv leaves none, and where writing it is switched off (PYTHONDONTWRITEBYTECODE, as on build machines)
 # every start of every process would compile torch and vLLM anew, which doubles an engine's start. Beside the packages,
 # where every Python finds it. Some packages bring files that are no valid Python, which says nothing about the rest.
-echo "setup: compiling byte code (about a minute, once)" >&2
+echo "setup: compiling byte code (one to three minutes, once)" >&2
 site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 "$venv/bin/python" -m compileall -qq -j 0 -x '/tests/' "$site" >/dev/null || true

@@ -56,6 +56,7 @@ def command(
     from harness.cli.run import execute
     from harness.digits import significant
     from harness.report.table import format_interval
+    from harness.running.planning import Plan
     from harness.selftest.planted import evaluate, plan, remember
 
     loaded, delays = plan(asked, seconds)
@@ -64,9 +65,9 @@ def command(
         click.echo(f"harness: {outcome.message}", err=True)
         return outcome.exit_status or 1
     records = read_run(folder.path)
-    planned = records.run["plan"]
+    planned = Plan(**records.run["plan"])
     # On a slow machine the fewest groups that give an interval take longer than was asked for.
-    measured_s = round(planned["expected_s"]) if planned["fit"] < planned["groups"] else seconds
+    measured_s = round(planned.expected_s) if planned.short else seconds
     result = evaluate(records, delays, measured_s)
     engine = f"{records.run['host']['engine']} {records.run['host']['version']}"
     remember(result, engine, records.run["machine"]["cpu"])

@@ -87,7 +87,7 @@ class RunFolder:
             self._whole[name] = table
 
     def join_passes(self) -> None:
-        """Put all whole passes into one file, which is read a hundred times as fast; to be called after the last pass.
+        """Put all whole passes into one file, which is read far faster; to be called after the last pass.
 
         Raises:
             RecordsError: it cannot be written; the passes stay as they are.

@@ -165,7 +165,7 @@ def render_difference(baseline: Flame, flame: Flame, names: tuple[str, str], sco
         share = found.us / largest if found.resolved and largest else 0.0
         label = titles.get(node.frame, node.frame.name)
         where = label if node.frame in titles else _where(node)
-        told = "" if found.resolved else " (not to be told from none by these samples)"
+        told = "" if found.resolved else " (not resolved by these samples)"
         first, second = us(node)
         return _Box(
             row, x, width, _blend(share), share < 0, f"{label} {_signed(found.us)} us" if found.resolved else label,

@@ -10,7 +10,7 @@ from harness.errors import HostError, ProfilerError
 from harness.instrument.counters import COUNTERS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.records.trace import chrome_trace
-from harness.running.planning import Budget
+from harness.running.planning import Budget, counting_s
 from harness.sampling.flames import PLAIN_SHARE, bearable_rate, record
 from harness.sampling.stacks import fold
 
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
 
-__all__ = ["COUNTING_SLOWS", "DEVICE_PASSES", "Extras"]
+__all__ = ["DEVICE_PASSES", "Extras"]
 
-COUNTING_SLOWS: Final = 2.0
-"""About how many times as long a pass takes while PyTorch's work is counted."""
 DEVICE_PASSES: Final = 6
 """Passes of each arm, one after the other; their spread gives the interval."""
 
@@ -63,8 +61,8 @@ class Extras:
 
     def count(self, arms: Sequence[str]) -> None:
         """What each arm makes PyTorch do; nothing is timed meanwhile."""
-        seconds = len(arms) * self.pass_s * COUNTING_SLOWS
-        self.observer.stage("counting what each arm makes PyTorch do", len(arms), min(seconds, self.budget_s))
+        seconds = counting_s(len(arms), self.pass_s, self.budget_s)
+        self.observer.stage("counting what each arm makes PyTorch do", len(arms), seconds)
         table: dict[str, list[Any]] = {}
         for name in self._within_budget("counted", arms):
             result = self.alone("count", name, f"the counting pass of arm {name!r}")
@@ -97,7 +95,8 @@ class Extras:
 
     def trace(self, arms: Sequence[str], steps: int) -> None:
         """The first steps of each arm as they went."""
-        self.observer.stage("tracing a few steps of each arm", len(arms), len(arms) * self.pass_s)
+        seconds = min(len(arms) * self.pass_s, self.budget_s)
+        self.observer.stage("tracing a few steps of each arm", len(arms), seconds)
         spans = {}
         for name in self._within_budget("traced", arms):
             spans[name] = self.alone("trace", name, f"the tracing pass of arm {name!r}").spans

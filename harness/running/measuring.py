@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.stopping import looks
 from harness.errors import HarnessError, RecordsError
-from harness.running.planning import MIN_GROUPS, plan_groups
+from harness.running.planning import MIN_GROUPS, plan_run
 from harness.running.schedule import complete_blocks
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ class Measuring:
 
     def plan(self, pass_s: float) -> Plan:
         """Fix the number of groups, by how long a pass took, before anything is measured."""
-        protocol = self.protocol
-        seconds = protocol.seconds if protocol.until is None else protocol.until.max_seconds
-        plan = plan_groups(pass_s * len(self._treatments), protocol.groups, seconds)
+        plan = plan_run(self.protocol, len(self.arms), pass_s)
         self.facts["plan"] = plan.as_dict()
         return plan
 

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BESIDE_S", "MIN_GROUPS", "Budget", "Plan", "beside_s", "plan_groups"]
+    from harness.config.experiment import Protocol
+
+__all__ = ["BESIDE_S", "MIN_GROUPS", "Budget", "Plan", "beside_s", "counting_s", "plan_groups", "plan_run"]
 
 MIN_GROUPS: Final = 5
-"""Fewer give hardly any interval at the confidence that a report of many rows needs: with three, Student's t at 99.9 %
-makes it seven times as wide as with five."""
+"""Fewer give hardly any interval at the confidence that a report of many rows needs: Student's t at 99.9 % is 32 with
+three groups and 8.6 with five."""
 BESIDE_S: Final = 30.0
 """What counting passes may take together, and tracing passes likewise; a quarter of the measuring time if longer."""
+
+COUNTING_SLOWS: Final = 2.0
+"""About how many times as long a pass takes while PyTorch's work is counted."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,20 @@ def plan_groups(group_s: float, groups: int, seconds: float | None) -> Plan:
     return Plan(groups, groups * group_s, seconds, fit)
 
 
+def plan_run(protocol: Protocol, arms: int, pass_s: float) -> Plan:
+    """Plan a launch of so many arms, A/A among them, as the protocol asks; `pass_s` is what a pass takes."""
+    seconds = protocol.seconds if protocol.until is None else protocol.until.max_seconds
+    return plan_groups(pass_s * arms * (1 + protocol.bare), protocol.groups, seconds)
+
+
 def beside_s(plan: Plan) -> float:
     """The budget of one kind of passes beside the measured ones."""
     return max(BESIDE_S, plan.expected_s / 4)
+
+
+def counting_s(arms: int, pass_s: float, budget_s: float) -> float:
+    """About how long counting takes: a slowed pass an arm, within its budget."""
+    return min(arms * pass_s * COUNTING_SLOWS, budget_s)
 
 
 class Budget:

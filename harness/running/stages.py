@@ -14,9 +14,9 @@ from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, Ste
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.records.agreement import signature, signature_difference, token_difference
 from harness.records.remembered import recall, remember
-from harness.running.extras import COUNTING_SLOWS, Extras
+from harness.running.extras import Extras
 from harness.running.measuring import Measuring
-from harness.running.planning import beside_s
+from harness.running.planning import beside_s, counting_s
 from harness.sampling.pyspy import Recorder
 from harness.seams import AA, NATIVE, SEAMS
 from harness.workload.requests import Work, build
@@ -126,7 +126,7 @@ class Stages:
         info = self.host.start()
         self.facts["start_s"] = time.monotonic() - began
         if not imported:  # with vLLM's import, which is most of it
-            remember(TOOK, {**recall(TOOK), _engine(experiment): self.facts["start_s"]})
+            _remember_took(_engine(experiment), self.facts["start_s"])
         self.facts["host"] = _host_facts(info)
         # The model as the config names it, without this machine's paths.
         self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
@@ -135,10 +135,11 @@ class Stages:
 
     def _tell(self, plan: Plan, counted: int) -> None:
         """Note how long measuring will take, as soon as that is known."""
-        counting_s = counted * self._pass_s * COUNTING_SLOWS if self.loaded.experiment.protocol.counters else 0.0
+        protocol = self.loaded.experiment.protocol
+        seconds = plan.expected_s + counting_s(counted if protocol.counters else 0, self._pass_s, beside_s(plan))
         self.observer.note(
-            f"a pass takes {significant(self._pass_s, 2)} s here: {plan.groups} groups of every arm, probed and bare, "
-            f"are measured in about {duration(plan.expected_s + min(counting_s, beside_s(plan)))}"
+            f"a pass takes {significant(self._pass_s, 2)} s here: {plan.groups} groups of every arm"
+            f"{', probed and bare,' if protocol.bare else ''} are measured in about {duration(seconds)}"
         )
         if plan.short:
             self.observer.note(
@@ -175,12 +176,12 @@ class Stages:
 
     def _check(self, work: Work) -> int:
         """Compare every arm with native on the same inputs at each step; gives the number of steps."""
-        check = f"check of {self.loaded.path.name}"
+        check = f"check of {self.loaded.path.name}, {len(self._installed)} arms"
         self.observer.stage("checking that all arms compute the same", 1, _took(check))
         began = time.monotonic()
         result = self.host.run_pass("check", [0], work.requests)
         self._pass_s = time.monotonic() - began
-        remember(TOOK, {**recall(TOOK), check: self._pass_s})
+        _remember_took(check, self._pass_s)
         self._check_failure(result, "the checking pass")
         self.observer.advance()
         probe = SEAMS[self.loaded.experiment.seam].probe
@@ -288,6 +289,10 @@ def _took(what: str) -> float | None:
     """How many seconds it took the last time on this machine; None where that is not remembered."""
     seconds = recall(TOOK).get(what)
     return float(seconds) if isinstance(seconds, int | float) else None
+
+
+def _remember_took(what: str, seconds: float) -> None:
+    remember(TOOK, {**recall(TOOK), what: seconds})
 
 
 def _host_facts(info: HostInfo) -> dict[str, Any]:

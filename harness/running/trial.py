@@ -15,8 +15,7 @@ from harness.analysis.statistics import joint_confidence, paired_difference
 from harness.config.file import Loaded
 from harness.digits import duration, significant
 from harness.errors import RecordsError
-from harness.running.extras import COUNTING_SLOWS
-from harness.running.planning import beside_s, plan_groups
+from harness.running.planning import beside_s, counting_s, plan_run
 from harness.running.stages import last_start_s
 from harness.seams import AA
 
@@ -77,8 +76,7 @@ def plan_trial(loaded: Loaded) -> Loaded:
 def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) -> Forecast:
     """From the records of a trial to the run that `experiment` asks for.
 
-    `imported_s` is what this process had taken to import vLLM before the trial, which a run takes itself.
-
+    `imported_s` is about what this process took to import vLLM before the trial; a run imports it while it starts.
     An interval's width falls with the square root of the number of groups, and with Student's t for that number.
 
     Raises:
@@ -91,9 +89,8 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
     run, protocol = records.run, experiment.protocol
     pass_s = float(run["pass_s"])
     arms = len(experiment.arms) + 1 + len(PLANTED_US) * protocol.exposed
-    seconds = protocol.seconds if protocol.until is None else protocol.until.max_seconds
-    plan = plan_groups(pass_s * arms * (1 + protocol.bare), protocol.groups, seconds)
-    counting_s = min(len(experiment.arms) * pass_s * COUNTING_SLOWS, beside_s(plan)) if protocol.counters else 0.0
+    plan = plan_run(protocol, arms, pass_s)
+    counted = len(experiment.arms) if protocol.counters else 0
     groups, steps = values[baseline][SCOPE].shape
     # Of every arm but the baseline, A/A among them: scope, sum, rest, each probe, and the step.
     rows = len(experiment.arms) * (3 + len(experiment.probes) + protocol.bare)
@@ -109,7 +106,7 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
         step_us=float(values[baseline][STEP].mean() / 1e3),
         scope_us=float(values[baseline][SCOPE].mean() / 1e3),
         start_s=last_start_s(experiment) or imported_s + float(run["start_s"]),
-        before_s=pass_s * (1 + protocol.warmup * (arms + 1)) + counting_s,
+        before_s=pass_s * (1 + protocol.warmup * (arms + 1)) + counting_s(counted, pass_s, beside_s(plan)),
         measure_s=plan.expected_s,
         launches=protocol.launches,
         groups=plan.groups,

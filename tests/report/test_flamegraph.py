@@ -144,7 +144,7 @@ def test_swapped_frames_are_under_one_seam_with_what_only_one_has_in_it() -> Non
     )
     found = boxes(svg)
     (seam,) = [box for box in found if box["label"].startswith("the seam")]
-    assert "list 50 us a step (100 samples), native 45 us (90): -5 us (not to be told" in seam["tooltip"]
+    assert "list 50 us a step (100 samples), native 45 us (90): -5 us (not resolved" in seam["tooltip"]
     below = {box["label"] for box in found if box["row"] == seam["row"] + 1}
     assert below == {"the arm: list -50 us", "diff +45 us"}
 
