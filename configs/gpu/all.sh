@@ -2,6 +2,7 @@
 # Every GPU run that docs/gpu.md names, one after the other, each into a folder of its own:
 #   configs/gpu/all.sh PYTHON OUT [NAME ...]      all of them, or only those named; TRACE=FILE adds the trace's
 # A run that fails is named at the end and does not stop the others. A run whose folder exists is not repeated.
+# SET="KEY=VALUE ..." changes every run that starts an engine, as SET=protocol.seconds=25 does.
 set -u
 python=$1 out=$2
 shift 2
@@ -14,6 +15,7 @@ go() {  # NAME CONFIG OVERRIDE ...
     case "$wanted" in "  " | *" $name "*) ;; *) return ;; esac
     [ ! -e "$out/$name" ] || { echo "== $name: $out/$name is there"; return; }
     echo "== $name"
+    case "$config" in micro/*) ;; *) set -- "$@" ${SET:-} ;; esac
     for override; do set -- "$@" --set "$override"; shift; done
     "$python" -m harness run "configs/$config.yaml" --out "$out/$name" "$@" || failed="$failed $name"
 }
@@ -32,6 +34,8 @@ for runner in v1 v2; do
     [ -z "${TRACE:-}" ] || go "gpu-$runner-trace" gpu/trace "host.model_runner=$runner" "workload.file=$TRACE"
 done
 go gpu-slot_mapping slot_mapping    # the main job as it stands: device auto takes the GPU
+go gpu-planted planted              # whether planted delays are recovered
 go gpu-micro micro/all
+go gpu-copies micro/copy_to_gpu
 
 [ -z "$failed" ] || { echo "failed:$failed" >&2; exit 1; }

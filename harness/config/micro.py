@@ -33,12 +33,12 @@ class Sizes(_Micro):
 
     Attributes:
         benchmark: `to_cpu`: a container to a CPU tensor; `to_gpu`: to a tensor on the device, synchronised;
-            `incremental`: a tensor after each append.
+            `copy_to_gpu`: a copy from host memory to a GPU, not waited for; `incremental`: a tensor after each append.
         sizes: numbers of items.
-        device: of `to_gpu`: auto takes a GPU where PyTorch has one, and the CPU otherwise.
+        device: of `to_gpu`: auto takes a GPU where PyTorch has one, and the CPU otherwise. `copy_to_gpu` needs a GPU.
     """
 
-    benchmark: Literal["to_cpu", "to_gpu", "incremental"]
+    benchmark: Literal["to_cpu", "to_gpu", "copy_to_gpu", "incremental"]
     sizes: Annotated[list[PositiveInt], Field(min_length=1)]
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

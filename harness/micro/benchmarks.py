@@ -1,4 +1,4 @@
-"""The issue's five micro-benchmarks as rows.
+"""The issue's five micro-benchmarks as rows, and one on how copies to a GPU are made today.
 
 Conversions to a CPU tensor are those of `patches.conversions`, which the arms use; those to a device are the thread's.
 """
@@ -20,7 +20,7 @@ from patches.conversions import INT64
 if TYPE_CHECKING:
     from harness.config.micro import Concat, Operations, Sizes
 
-__all__ = ["build_rows", "choose_device", "has_gpu"]
+__all__ = ["build_rows", "device_of", "has_gpu"]
 
 CONVERSIONS: dict[str, Any] = {name: getattr(conversions, name) for name in conversions.__all__}
 LARGE = 1_000_000
@@ -29,6 +29,10 @@ AFRESH = 20
 """Repeats before a container that grows is made afresh, so that it hardly changes meanwhile."""
 MANY = 100
 """How often an operation on one item stands in its statement: alone it would take no longer than the timing loop."""
+IN_FLIGHT = 20
+"""Copies between two waits for the GPU: about as many as two steps of a V2 runner make."""
+BUSY_CYCLES = 40_000_000
+"""Clock cycles for which the GPU is kept busy, some 20 ms: longer than the host takes to ask for `IN_FLIGHT` copies."""
 
 
 def has_gpu() -> bool:
@@ -36,21 +40,27 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def choose_device(wanted: str) -> str:
-    """The device of `to_gpu`.
+def device_of(benchmark: Sizes | Operations | Concat) -> str:
+    """Where a benchmark's tensors are made: `cpu` or `cuda`.
 
     Raises:
-        ConfigError: CUDA is asked for and PyTorch has none here.
+        ConfigError: it needs a GPU, or asks for one, and PyTorch has none here.
     """
-    if wanted == "cuda" and not has_gpu():
+    if benchmark.benchmark not in ("to_gpu", "copy_to_gpu"):
+        return "cpu"
+    if benchmark.benchmark == "copy_to_gpu" and (benchmark.device == "cpu" or not has_gpu()):
+        why = "device: cpu was asked for" if benchmark.device == "cpu" else "PyTorch has none here"
+        raise ConfigError(f"benchmark: copy_to_gpu needs a GPU, and {why}; run it on a machine with one")
+    if benchmark.device == "cuda" and not has_gpu():
         raise ConfigError("device: cuda was asked for, and PyTorch has none here; write auto, or cpu")
-    return "cpu" if wanted == "cpu" or not has_gpu() else "cuda"
+    return "cpu" if benchmark.device == "cpu" or not has_gpu() else "cuda"
 
 
 def build_rows(benchmark: Sizes | Operations | Concat) -> list[Row]:
     """All rows of a benchmark, in the table's order."""
     builders: dict[str, Any] = {
-        "to_cpu": _to_cpu, "to_gpu": _to_gpu, "operations": _operations, "concat": _concat, "incremental": _incremental,
+        "to_cpu": _to_cpu, "to_gpu": _to_gpu, "copy_to_gpu": _copy_to_gpu, "operations": _operations,
+        "concat": _concat, "incremental": _incremental,
     }  # fmt: skip
     rows: list[Row] = builders[benchmark.benchmark](benchmark)
     return rows
@@ -75,7 +85,7 @@ def _to_cpu(benchmark: Sizes) -> list[Row]:
 
 def _to_gpu(benchmark: Sizes) -> list[Row]:
     """List and array to a device tensor; `array('l') as int` is the thread's, whose items are 8 bytes and read as 4."""
-    device = choose_device(benchmark.device)
+    device = device_of(benchmark)
     # Each call waits for the device, as in the thread.
     wait = "; synchronize()" if device == "cuda" else ""
     rows = []
@@ -91,6 +101,35 @@ def _to_gpu(benchmark: Sizes) -> list[Row]:
             AS_PUBLISHED: f"tensor = torch.frombuffer(long_array, dtype=torch.int).to(device){wait}",
         }
         rows.append(Row(f"{size:,}", columns, names, outcome=dict.fromkeys(columns, "tensor"), size=size))
+    return rows
+
+
+def _copy_to_gpu(benchmark: Sizes) -> list[Row]:
+    """What it costs the host to ask for a copy to the GPU, from pageable memory or by way of pinned memory.
+
+    `pin_memory` is vLLM's `async_tensor_h2d` and `async_copy_to_gpu` (vllm/utils/torch_utils.py and
+    vllm/v1/worker/gpu/buffer_utils.py), `pageable` is the latter since pull request 37006, and `kept buffer` is the way
+    of its `CpuGpuBuffer`: pinned memory that is allocated once. None waits for the GPU. While that is busy, a copy that
+    has to wait for it shows the wait.
+    """
+    device = device_of(benchmark)
+    columns = {
+        "pageable": "tensor = torch.from_numpy(items).to(device, non_blocking=True)",
+        "pin_memory": "tensor = torch.from_numpy(items).pin_memory().to(device, non_blocking=True)",
+        "kept buffer": "buffer_numpy[:] = items; tensor = buffer.to(device, non_blocking=True)",
+    }
+    rows = []
+    for state, occupy in (("idle", ""), ("busy", "; occupy(BUSY_CYCLES)")):
+        for size in benchmark.sizes:
+            items = np.arange(size, dtype=np.int32)
+            buffer = torch.empty(size, dtype=torch.int32, pin_memory=True)
+            names = {
+                "torch": torch, "device": device, "items": items, "buffer": buffer, "buffer_numpy": buffer.numpy(),
+                "synchronize": torch.cuda.synchronize, "occupy": torch.cuda._sleep, "BUSY_CYCLES": BUSY_CYCLES,
+            }  # fmt: skip
+            label, setup = f"{size:,}, GPU {state}", f"synchronize(){occupy}"
+            outcome = dict.fromkeys(columns, "tensor")
+            rows.append(Row(label, columns, names, setup, outcome, size=size, repeats=IN_FLIGHT))
     return rows
 
 

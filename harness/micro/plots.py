@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from matplotlib.figure import Figure
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from harness.micro.timing import MeasuredRow
 
 __all__ = ["sweep_plot"]
+
+PANELS: Final = {"concat": (" of ", "pieces of {}"), "copy_to_gpu": (", ", "{}")}
+"""How the labels of a sweep in several panels are split, and the title of a panel."""
 
 
 def sweep_plot(results: Results) -> Plot | None:
@@ -35,13 +38,14 @@ def sweep_plot(results: Results) -> Plot | None:
 
 
 def _panels(results: Results) -> list[tuple[str, list[MeasuredRow]]]:
-    """One panel; of `concat` one a length of its pieces."""
-    if results.benchmark != "concat":
+    """One panel; of `concat` one a length of its pieces, of `copy_to_gpu` an idle GPU and a busy one."""
+    if results.benchmark not in PANELS:
         return [("", results.rows)]
-    lengths = dict.fromkeys(row.label.partition(" of ")[2] for row in results.rows)
+    separator, title = PANELS[results.benchmark]
+    parts = dict.fromkeys(row.label.partition(separator)[2] for row in results.rows)
     return [
-        (f"pieces of {length}", [row for row in results.rows if row.label.partition(" of ")[2] == length])
-        for length in lengths
+        (title.format(part), [row for row in results.rows if row.label.partition(separator)[2] == part])
+        for part in parts
     ]
 
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.config.micro import Sizes
 from harness.errors import HarnessError
-from harness.micro.benchmarks import build_rows, choose_device, has_gpu
+from harness.micro.benchmarks import build_rows, device_of, has_gpu
 from harness.micro.measure import measure_row
 from harness.micro.results import MICRO_SCHEMA, Results
 from harness.records import machine
@@ -19,7 +18,7 @@ from harness.running.run import INTERRUPTED, Outcome, facts_at_end, now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.config.micro import Concat, Operations
+    from harness.config.micro import Concat, Operations, Sizes
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
 
@@ -68,9 +67,7 @@ class MicroRun:
         return outcome
 
     def _measure(self, benchmark: Sizes | Operations | Concat) -> None:
-        device = choose_device(benchmark.device) if isinstance(benchmark, Sizes) else "cpu"
-        if isinstance(benchmark, Sizes) and benchmark.benchmark != "to_gpu":
-            device = "cpu"
+        device = device_of(benchmark)
         rows, rng = build_rows(benchmark), np.random.default_rng(benchmark.seed)
         title = benchmark.title or benchmark.benchmark
         self._done.append(Results(benchmark.benchmark, title, device, has_gpu(), len(rows), []))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["build_micro_table"]
 
 CORNERS: Final = {"operations": "op", "concat": "pieces"}
-UNITS: Final = {"operations": "ms for 1,000", "incremental": "ms in all", "concat": "us"}
+UNITS: Final = {"operations": "ms for 1,000", "incremental": "ms in all", "concat": "us", "copy_to_gpu": "us"}
 """What a figure is of, where it is not milliseconds a call."""
 SCALES: Final = {"ms": 1e3, "ms for 1,000": 1e6, "ms in all": 1e3, "us": 1e6}
 STRUCK: Final = "unequal"

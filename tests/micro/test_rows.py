@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.config.micro import Concat, Operations, Sizes
 from harness.errors import ConfigError
-from harness.micro.benchmarks import build_rows, choose_device
+from harness.micro.benchmarks import build_rows, device_of
 from harness.micro.claims import AS_PUBLISHED
 from harness.micro.measure import ROUNDS, measure_row
 from harness.micro.rows import Row, differences
@@ -26,6 +26,7 @@ SMALL = {
     "operations": Operations(kind="micro", benchmark="operations", items=50, added=7),
     "concat": Concat(kind="micro", benchmark="concat", pieces=[1, 3], lengths=[1, 4]),
 }
+COPIES = Sizes(kind="micro", benchmark="copy_to_gpu", sizes=[1, 300])
 
 
 # Conversions.
@@ -165,6 +166,26 @@ def test_index_takes_an_item_that_python_does_not_have_already() -> None:
 
 def test_cuda_is_refused_where_there_is_none(monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == "cpu"
+    assert device_of(SMALL["to_gpu"].model_copy(update={"device": "auto"})) == "cpu"
     with pytest.raises(ConfigError, match="write auto, or cpu"):
-        choose_device("cuda")
+        device_of(SMALL["to_gpu"].model_copy(update={"device": "cuda"}))
+    with pytest.raises(ConfigError, match="copy_to_gpu needs a GPU, and PyTorch has none here"):
+        device_of(COPIES)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert device_of(COPIES) == "cuda"
+    with pytest.raises(ConfigError, match="device: cpu was asked for"):
+        device_of(COPIES.model_copy(update={"device": "cpu"}))
+
+
+def test_copies_to_a_gpu_are_asked_for_while_it_is_idle_and_while_it_is_busy(monkeypatch) -> None:
+    """What a GPU would be given; `pin_memory` itself needs one."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    pageable = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda size, dtype, pin_memory: pageable(size, dtype=dtype))
+    rows = build_rows(COPIES)
+    assert [row.label for row in rows] == ["1, GPU idle", "300, GPU idle", "1, GPU busy", "300, GPU busy"]
+    for row in rows:
+        assert row.setup.startswith("synchronize()"), "copies of the block before are done"
+        assert ("occupy(" in row.setup) == row.label.endswith("busy")
+        assert not any("synchronize" in statement for statement in row.columns.values())
+        assert row.names["items"].nbytes == row.names["buffer"].nbytes
