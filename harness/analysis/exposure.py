@@ -1,40 +1,58 @@
-"""How much of a host function's time shows up in the step, and how much hides behind the device.
+"""How much of a host function's time shows up in the engine's loop, and how much hides behind the device.
 
-The baseline is run with delays planted at the seam: the slope of the (bare) step's time on the delay is the share
-of that host time that is exposed. On a CPU it is 1; on a GPU the host may be waiting anyway. After Curtsinger &
-Berger, "Coz: finding code that counts with causal profiling" (SOSP 2015).
+The baseline is run with delays planted at the seam. A turn of the loop lasts from the beginning of a step to that of
+the next one: the step, the scheduler and, on a GPU, the waiting for the device. The slope of the turns on the delay is
+the share of the host's time that is exposed. On a CPU it is 1. Where the host would wait for the device anyway it is 0,
+and only the loop can tell: the host's own time in the step grows by the delay there as well. After Curtsinger & Berger,
+"Coz: finding code that counts with causal profiling" (SOSP 2015).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from scipy import special
 
-from harness.analysis.metrics import STEP
-from harness.analysis.statistics import slope, total
+from harness.analysis.statistics import CLIP, Interval, total
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
-    from harness.analysis.statistics import Interval
+    from harness.records.folder import Columns
 
-__all__ = ["PLANTED_US", "Exposure", "exposure", "planted_name"]
+__all__ = ["Exposure", "exposure", "planted_delays_us", "planted_name"]
 
-PLANTED_US: Final = (0.0, 5.0, 20.0)
+DELAYS_US: Final = (5.0, 20.0)
+"""What is planted where a config asks for no delays of its own."""
+LAGS: Final = 3
+"""In how many turns a delay is looked for: its own and those after it. vLLM's asynchronous scheduling has two steps
+under way (`EngineCore.batch_queue`), so a turn that was longer can be made up for in the next one; one more to be sure.
+"""
+ROUNDS: Final = 5
+"""Of clipping; the fit hardly moves after the third."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """How much of the seam's time shows up in the step.
+    """How much of the seam's time shows up in the loop.
 
-    `slope` is in microseconds of step per microsecond planted; `share` of a step would be saved if the seam's
+    `slope` is in microseconds of the loop per microsecond planted; a turn would be shorter by `share` if the seam's
     function took no time (None where that function was not probed).
     """
 
     slope: Interval
     share: Interval | None
+
+
+def planted_delays_us(exposed: bool | Sequence[float]) -> tuple[float, ...]:
+    """The delays that `protocol.exposed` asks for, the reference of 0 first; none where it is false."""
+    if exposed is False:
+        return ()
+    return (0.0, *(DELAYS_US if exposed is True else exposed))
 
 
 def planted_name(delay_us: float) -> str:
@@ -43,34 +61,109 @@ def planted_name(delay_us: float) -> str:
 
 
 def exposure(
-    values: dict[str, dict[str, NDArray[np.float64]]],
-    baseline: str,
+    rows: Sequence[Columns],
+    protocol: Mapping[str, Any],
+    of_baseline: Mapping[str, NDArray[np.float64]],
     probe: str,
-    probe_ns: float,
+    probe_ns: tuple[float, float],
     confidence: float,
-    launches: NDArray[np.int64] | None = None,
 ) -> Exposure | None:
-    """The slope of the step on the planted delay, and what a step would gain if the seam's function took no time.
+    """The slope of the loop's turns on the planted delay, and what a turn would gain if the seam took no time.
 
     Args:
-        values: by arm and metric, shape [groups, steps], in nanoseconds.
-        baseline: the arm behind which the delays were planted.
+        rows: of each launch the rows of its complete groups.
+        protocol: the config's section.
+        of_baseline: the baseline's values by metric, shape [groups, steps], in nanoseconds.
         probe: the seam's probe; where it is not among the probes, only the slope is given.
-        probe_ns: cost of a probe call, which is subtracted from the function's total time.
+        probe_ns: cost of a probe call inside and outside its own time, which is subtracted from the function's time.
         confidence: of the intervals.
-        launches: the launch of each group, as in `paired_difference`.
 
     Returns:
-        None where the planted arms or bare steps were not measured.
+        None where no delays were planted, nothing says when a step began, or there is no second group.
     """
-    names = [planted_name(delay) for delay in PLANTED_US]
-    if any(STEP not in values.get(name, {}) for name in names):
+    delays_us = {planted_name(delay): delay for delay in planted_delays_us(protocol.get("exposed", False))}
+    if not delays_us or not rows or any("begin_ns" not in of_launch for of_launch in rows):
         return None
-    responses = np.stack([values[name][STEP] for name in names]) / 1e3
-    exposed = slope(np.array(PLANTED_US), responses, confidence, launches)
-    of_baseline = values[baseline]
+    if any(name not in of_launch["arm"] for name in delays_us for of_launch in rows):
+        return None
+    lags = LAGS if protocol["grain"] == "step" else 1  # else the turns before have the same delay
+    found = _distributed_lags(rows, delays_us, lags, confidence)
+    if found is None:
+        return None
+    slope, turn_ns = found
     if f"{probe}.total_ns" not in of_baseline:
-        return Exposure(exposed, None)
-    calls = of_baseline[f"{probe}.calls"] + of_baseline[f"{probe}.nested_calls"]
-    seam_ns = total(of_baseline[f"{probe}.total_ns"] - calls * probe_ns)
-    return Exposure(exposed, exposed.scaled(seam_ns / total(of_baseline[STEP])))
+        return Exposure(slope, None)
+    inside_ns, outside_ns = probe_ns
+    calls, nested = of_baseline[f"{probe}.calls"], of_baseline[f"{probe}.nested_calls"]
+    seam_ns = total(of_baseline[f"{probe}.total_ns"] - calls * inside_ns - nested * (inside_ns + outside_ns))
+    return Exposure(slope, slope.scaled(seam_ns / calls.shape[1] / turn_ns))
+
+
+def _distributed_lags(
+    rows: Sequence[Columns], delays_us: Mapping[str, float], lags: int, confidence: float
+) -> tuple[Interval, float] | None:
+    """Fit the turns to what ran in them and in the turns before; the delay's effect over all lags, and the mean turn.
+
+    A distributed-lag model: each step has its level, each (arm, probed or bare) its effect, the planted arms a common
+    one and a slope on the delay, all of these at each lag. Arms are drawn anew for every step, so lags are independent.
+    Residuals are clipped at `CLIP` robust standard deviations and the fit is repeated (Huber 1981, section 7.8). The
+    interval is from the sums of influences by group, or by launch where there are several (cluster-robust; Liang &
+    Zeger 1986), with Student's t for their number.
+    """
+    parts = [_turns(of_launch, delays_us, lags) for of_launch in rows]
+    design, turns_ns, groups = (np.concatenate(part) for part in zip(*parts, strict=True))
+    launches = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
+    _, members = np.unique(launches if len(rows) > 1 else groups, return_inverse=True)
+    count = int(members.max(initial=0)) + 1
+    if count < 2:
+        return None
+    # Each step's level, of each launch, is taken out of both sides, which is the same as fitting it (Frisch & Waugh).
+    design = _levelled(design, launches)
+    inverse = np.linalg.pinv(np.einsum("psk,psl->kl", design, design))
+    pseudo = turns_ns
+    for _ in range(ROUNDS):
+        around = _levelled(pseudo, launches)
+        fitted = pseudo - around + design @ (inverse @ np.einsum("psk,ps->k", design, around))
+        residuals = turns_ns - fitted
+        limit = CLIP * 1.4826 * np.median(np.abs(residuals))
+        inside = np.abs(residuals) <= limit
+        pseudo = fitted + np.clip(residuals, -limit, limit) / inside.mean()
+    around = _levelled(pseudo, launches)
+    coefficients = inverse @ np.einsum("psk,ps->k", design, around)
+    slope = float(coefficients[:lags].sum())
+    influence = (design @ inverse[:, :lags].sum(axis=1)) * (around - design @ coefficients)
+    error = float(np.sqrt(count / (count - 1) * np.sum(np.bincount(members, influence.sum(axis=1), count) ** 2)))
+    half = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
+    return Interval(slope, slope - half, slope + half), float(turns_ns.mean())
+
+
+def _levelled(values: NDArray[np.float64], launches: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Without the mean over the passes of each launch; the first axis is passes."""
+    levelled = np.empty(values.shape)
+    for launch in np.unique(launches):
+        levelled[launches == launch] = values[launches == launch] - values[launches == launch].mean(axis=0)
+    return levelled
+
+
+def _turns(
+    rows: Columns, delays_us: Mapping[str, float], lags: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Of one launch: the design [passes, turns, columns], the delay at each lag first; the turns; each pass's group."""
+    order = np.lexsort((rows["step"], rows["pass"]))
+    passes = len(np.unique(rows["pass"]))
+
+    def by_pass(column: NDArray[Any]) -> NDArray[Any]:
+        return column[order].reshape(passes, -1)  # type: ignore[no-any-return]
+
+    begins, groups = by_pass(rows["begin_ns"]).astype(np.float64), by_pass(rows["group"])[:, 0]
+    arms, probed = by_pass(rows["arm"]), by_pass(rows["probed"])
+    delays_ns = 1e3 * np.vectorize(lambda arm: delays_us.get(arm, 0.0), otypes=[float])(arms)
+    treatments = np.char.add(
+        np.where(np.isin(arms, list(delays_us)), "planted", arms).astype(str), np.where(probed, " probed", " bare")
+    )
+    turns_ns = begins[:, 1:] - begins[:, :-1]
+    first, end = lags - 1, begins.shape[1] - 1  # turns with as many before them, and a step after them
+    there = [slice(first - lag, end - lag) for lag in range(lags)]
+    columns = [delays_ns[:, place] for place in there]
+    columns += [treatments[:, place] == name for place in there for name in np.unique(treatments)[1:]]
+    return np.stack(columns, axis=2).astype(np.float64), turns_ns[:, first:end], groups

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from harness.analysis.exposure import PLANTED_US, planted_name
+from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.analysis.metrics import REST, SCOPE, STEP, SUM
 from harness.analysis.statistics import corrected_self
 from harness.seams import AA
@@ -116,7 +116,8 @@ def _values(run: dict[str, Any], rows: Columns | None) -> dict[str, Values]:
 
 
 def _measured_arms(run: dict[str, Any]) -> list[str]:
-    known = [*(arm["name"] for arm in run["config"]["arms"]), AA, *map(planted_name, PLANTED_US)]
+    planted = planted_delays_us(run["config"]["protocol"].get("exposed", False))
+    known = [*(arm["name"] for arm in run["config"]["arms"]), AA, *map(planted_name, planted)]
     return [name for name in run.get("arms_measured", []) if name in known]
 
 

@@ -14,7 +14,7 @@ from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.course import find_course
 from harness.analysis.device_times import device_times, waiting_notes
 from harness.analysis.drift import find_drift, levels
-from harness.analysis.exposure import PLANTED_US, exposure, planted_name
+from harness.analysis.exposure import exposure, planted_delays_us, planted_name
 from harness.analysis.measured import launch_values
 from harness.analysis.metrics import REST, SCOPE, STEP, SUM
 from harness.analysis.outliers import find_outliers
@@ -55,7 +55,7 @@ def summarise(records: Records) -> Summary:
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
     values, launches, rows = launch_values(records, notes)
-    planted = {name: values.pop(name) for name in map(planted_name, PLANTED_US) if name in values}
+    values = {name: found for name, found in values.items() if name not in _planted_names(run)}
     for name, found in values.items():
         arms[name] = _arm_summary(arms[name], found, probes)
     counters = _counters(records)
@@ -92,8 +92,7 @@ def summarise(records: Records) -> Summary:
         for name, found in values.items()
         if STEP in found
     ]
-    probe_ns = run["calibration"]["inside_ns"] + run["calibration"]["outside_ns"]
-    everything = {**values, **planted}
+    probe_ns = run["calibration"]["inside_ns"], run["calibration"]["outside_ns"]
     of_passes = [None if of_launch is None else levels(of_launch) for of_launch in rows]
     drift, drift_tested, outliers = _disturbances(rows, of_passes, protocol)
     summary = replace(
@@ -103,7 +102,14 @@ def summarise(records: Records) -> Summary:
         margin_us=margin_us,
         own_costs=own_costs,
         shapes=_by_shape(run, values, baseline, base_confidence, launches),
-        exposure=exposure(everything, baseline, SEAMS[config["seam"]].probe, probe_ns, base_confidence, launches),
+        exposure=exposure(
+            [of_launch for of_launch in rows if of_launch is not None],
+            protocol,
+            values[baseline],
+            SEAMS[config["seam"]].probe,
+            probe_ns,
+            base_confidence,
+        ),
         throughput=_throughput(run, arms, comparisons),
         drift=drift,
         drift_tested=drift_tested,
@@ -117,7 +123,7 @@ def scope_half_width_us(records: Records) -> float:
     """The widest half-width of the scope's differences, a step, as the report would print them now."""
     values, launches, _ = launch_values(records, [])
     baseline, probes = records.run["config"]["baseline"], list(records.run["config"]["probes"])
-    values = {name: found for name, found in values.items() if name not in map(planted_name, PLANTED_US)}
+    values = {name: found for name, found in values.items() if name not in _planted_names(records.run)}
     if baseline not in values:
         return float("inf")
     pairs = _pairs(values, baseline, probes)
@@ -129,6 +135,10 @@ def scope_half_width_us(records: Records) -> float:
         if name != baseline
     ]
     return float(max((difference.high - difference.low) / 2e3 / steps for difference in differences))
+
+
+def _planted_names(run: dict[str, Any]) -> list[str]:
+    return [planted_name(delay) for delay in planted_delays_us(run["config"]["protocol"].get("exposed", False))]
 
 
 def _base_confidence(run: dict[str, Any]) -> float:

@@ -21,10 +21,12 @@ SHAPES = {"markdown": "report.md", "html": "report.html", "json": "micro.json"}
 def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
     """Run a config of kind `micro`; the exit status."""
     from harness.config.file import load_micro
-    from harness.micro.benchmarks import device_of
     from harness.records.folder import RunFolder
 
     title, benchmarks = load_micro(config, overrides)
+
+    from harness.micro.benchmarks import device_of
+
     for benchmark in benchmarks:
         device_of(benchmark)  # refused before anything is started
     folder = RunFolder(path, passes=False)

@@ -105,7 +105,9 @@ class Protocol(Strict):
         drift: which level must not shift by more than the margin during the run, or verdicts are withheld: of the
             scope's share of the step (in which changes of the machine's speed cancel), or of the scope itself.
         counters: also count what each arm makes PyTorch do, in a pass of its own for each.
-        exposed: also plant delays behind the baseline, to see how much of the seam's time shows up in the step.
+        exposed: also plant delays behind the baseline, to see how much of the seam's time shows up in the engine's
+            loop: true for 5 and 20 us, or the delays in microseconds, ascending. They must stand out from the loop's
+            noise, so on a GPU they are a good part of a step.
         sync: have each probed call wait for the device before its clock stops: the issue's own way of timing, which
             adds the device's time and changes what is measured. Without it no timer ever waits for a device.
         nvtx: put NVTX ranges around the scope and each arm's function, for Nsight; their cost is in every arm alike.
@@ -125,7 +127,7 @@ class Protocol(Strict):
     bare: bool = True
     drift: Literal["share", "level"] = "share"
     counters: bool = True
-    exposed: bool = False
+    exposed: bool | Annotated[list[PositiveFloat], Field(min_length=1)] = False
     sync: bool = False
     nvtx: bool = False
 
@@ -133,6 +135,8 @@ class Protocol(Strict):
     def _consistent(self) -> Protocol:
         if self.exposed and not self.bare:
             raise ValueError("exposed needs bare steps: leave bare at true")
+        if isinstance(self.exposed, list) and sorted(set(self.exposed)) != self.exposed:
+            raise ValueError("exposed: write each delay once, from the shortest to the longest")
         if "groups" in self.model_fields_set and not (self.until is None and self.seconds is None):
             other = "until" if self.seconds is None else "seconds"
             raise ValueError(f"groups and {other} both say how long to measure: leave one out")

@@ -233,7 +233,7 @@ class Instrument:
             start = clock()
             result = execute_model(work, *args, **kwargs)
             stop = clock()
-            self._steps.executed(self._arm, self._probing_now, work, stop - start)
+            self._steps.executed(self._arm, self._probing_now, work, start, stop)
             if self._kind == "trace":
                 self._spans.add("execute_model", start, stop)
             return result

@@ -14,7 +14,7 @@ __all__ = ["STEP_COLUMNS", "StepRows"]
 
 STEP_COLUMNS: Final = (
     "arm", "probed", "num_reqs", "num_tokens", "num_prefills",
-    "execute_ns", "sample_ns", "bookkeeping_ns", *EVENTS,
+    "begin_ns", "execute_ns", "sample_ns", "bookkeeping_ns", *EVENTS,
 )  # fmt: skip
 """What every pass records of every step; a probed one adds `PROBE.calls` and the like, a counting one counters."""
 SAMPLE: Final = STEP_COLUMNS.index("sample_ns")
@@ -28,6 +28,7 @@ class StepRows:
         self._loop, self._ledger = loop, ledger
         self.rows: list[list[int]] = []
         self._marks: list[int] = []
+        self._first_ns = 0
         self.about_to_begin()
 
     @property
@@ -39,15 +40,18 @@ class StepRows:
         """A step is about to begin: what happens from now on happens in it."""
         self._events_before = read_events()
 
-    def executed(self, arm: int, probed: bool, work: Any, elapsed_ns: int) -> None:
-        """The model was executed for a step; `elapsed_ns` as timed, the instrument's own work included."""
+    def executed(self, arm: int, probed: bool, work: Any, start_ns: int, stop_ns: int) -> None:
+        """The model was executed for a step, between two readings of the clock, the instrument's own work included."""
         mark, bookkeeping_ns = self._ledger.mark()
+        if not self.rows:
+            self._first_ns = start_ns
         self._marks.append(mark)
         row = [
             arm,
             int(probed),
             *self._loop.batch(work),
-            elapsed_ns - bookkeeping_ns,
+            start_ns - self._first_ns,
+            stop_ns - start_ns - bookkeeping_ns,
             0,
             bookkeeping_ns,
             *(0 for _ in EVENTS),

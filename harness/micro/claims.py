@@ -50,7 +50,7 @@ def claims(results: Results) -> list[Claim]:
     """The claims on a benchmark; none of those whose rows were not measured."""
     found: dict[str, Callable[[Results], Iterable[Claim | None]]] = {
         "to_gpu": _to_gpu, "to_cpu": _to_cpu, "operations": _operations, "concat": _concat,
-        "incremental": _incremental,
+        "incremental": _incremental, "copy_to_gpu": _copy_to_gpu,
     }  # fmt: skip
     return [claim for claim in found[results.benchmark](results) if claim is not None] if results.rows else []
 
@@ -77,6 +77,15 @@ def _to_cpu(results: Results) -> Iterable[Claim | None]:
             "holds" if max(rounds) < STEADY * min(rounds) else "does not hold",
             f"{min(rounds):.2g} to {max(rounds):.2g} us",
         )
+
+
+def _copy_to_gpu(results: Results) -> Iterable[Claim | None]:
+    for state in ("idle", "busy"):
+        rows = [row for row in results.rows if row.label.endswith(state)]
+        said = f"a copy by way of pin_memory costs the host more than one from pageable memory, GPU {state}"
+        yield _speed(said, "slower", rows, "pin_memory", ours=True)
+        said = f"a copy from a kept pinned buffer costs the host less than one from pageable memory, GPU {state}"
+        yield _speed(said, "faster", rows, "kept buffer", ours=True)
 
 
 def _operations(results: Results) -> Iterable[Claim | None]:

@@ -128,18 +128,20 @@ def own_cost(summary: Summary) -> str:
 
 
 def exposed(summary: Summary) -> str:
-    """One line: how much of the seam's time shows up in the step; empty where that was not asked for."""
+    """One line: how much of the seam's time shows up in the loop; empty where that was not asked for."""
     found = summary.exposure
     if found is None:
         return ""
-    line = (
-        f"A microsecond planted at {summary.run['config']['seam']} made a step {format_interval(found.slope)} us longer"
-    )
+    seam, told = summary.run["config"]["seam"], format_interval(found.slope)
+    line = f"A microsecond planted at {seam} made a turn of the engine's loop {told} us longer"
+    if found.slope.low <= 0:
+        hidden = f"at most {found.slope.high * 100:.2g} % of it" if 0 < found.slope.high < 1 else "how much of it"
+        return f"{line}: {hidden} shows, and whether any does is not resolved."
     if found.share is None:
         return f"{line}."
-    share, probe = found.share.scaled(100), SEAMS[summary.run["config"]["seam"]].probe
+    share, probe = found.share.scaled(100), SEAMS[seam].probe
     return (
-        f"{line}: if {probe} took no time under {summary.baseline}, a step would be {share.estimate:.2g} % shorter "
+        f"{line}: if {probe} took no time under {summary.baseline}, a turn would be {share.estimate:.2g} % shorter "
         f"(from {share.low:.2g} to {share.high:.2g})."
     )
 

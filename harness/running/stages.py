@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.analysis.exposure import PLANTED_US, planted_name
+from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
@@ -111,10 +111,9 @@ class Stages:
             arms[arm.name] = ArmSpec(arm.name, self.loaded.whole(arm.reference), delay_ns)
         baseline = arms[experiment.baseline]
         arms[AA] = baseline._replace(name=AA)
-        if protocol.exposed:
-            for delay_us in PLANTED_US:
-                name = planted_name(delay_us)
-                arms[name] = ArmSpec(name, baseline.reference, round(delay_us * 1000))
+        for delay_us in planted_delays_us(protocol.exposed):
+            name = planted_name(delay_us)
+            arms[name] = ArmSpec(name, baseline.reference, round(delay_us * 1000))
         return Instrumentation(
             experiment.seam, list(arms.values()), experiment.probes, experiment.scope, protocol.sync, protocol.nvtx
         )
@@ -159,7 +158,7 @@ class Stages:
 
     def _measurable(self) -> list[str]:
         """The config's arms in its order, the baseline once more, and the planted ones."""
-        planted = PLANTED_US if self.loaded.experiment.protocol.exposed else ()
+        planted = planted_delays_us(self.loaded.experiment.protocol.exposed)
         return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
 
     def _strike(self, arm: str, reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import special
 
-from harness.analysis.exposure import PLANTED_US
+from harness.analysis.exposure import planted_delays_us
 from harness.analysis.measured import arm_values
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.statistics import joint_confidence, paired_difference
@@ -88,7 +88,7 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
         raise RecordsError("the trial measured nothing, so the run cannot be forecast")
     run, protocol = records.run, experiment.protocol
     pass_s = float(run["pass_s"])
-    arms = len(experiment.arms) + 1 + len(PLANTED_US) * protocol.exposed
+    arms = len(experiment.arms) + 1 + len(planted_delays_us(protocol.exposed))
     plan = plan_run(protocol, arms, pass_s)
     counted = len(experiment.arms) if protocol.counters else 0
     groups, steps = values[baseline][SCOPE].shape

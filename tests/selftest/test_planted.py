@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from harness.running.run import Run
 from harness.selftest.planted import DELAYS_US, describe, evaluate, last_result, plan, remember
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 from tests.running.test_run import CONFIG
+
+if TYPE_CHECKING:
+    from harness.analysis.summary import Summary
 
 NOW = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 
@@ -100,22 +104,47 @@ def test_the_last_result_is_remembered_for_its_machine_and_quoted_with_its_age(
     assert "did NOT recover" in describe({**last, "passed": False}, when)
 
 
-def test_the_exposed_share_is_the_slope_of_the_step(tmp_path) -> None:
-    """Without a device behind which time could hide, all of it shows."""
+class Device:
+    """Works on each step for a while, and has two steps under way: the host waits for the one before the last."""
+
+    def __init__(self, clock: VirtualClock, step_ns: int) -> None:
+        self.clock, self.step_ns = clock, step_ns
+        self.done_ns: list[int] = []
+
+    def __call__(self) -> None:
+        begin_ns = max([self.clock.now_ns, *self.done_ns[-1:]])
+        self.done_ns.append(begin_ns + self.step_ns)
+        if len(self.done_ns) > 2:
+            self.clock.now_ns = max(self.clock.now_ns, self.done_ns[-3])
+
+
+def exposed_run(tmp_path, forward=lambda clock: lambda: None, *settings: str) -> Summary:
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG)
-    loaded = load(path, ["protocol.exposed=true", "protocol.bare=true", "arms=[list, numpy]"])
+    loaded = load(path, ["protocol.exposed=true", "protocol.bare=true", "arms=[list, numpy]", *settings])
     clock = VirtualClock(reading_ns=20)
-    host = FakeHost(clock=clock, runner=Runner(work=lambda: clock.advance(10_000)))
+    host = FakeHost(clock=clock, runner=Runner(work=lambda: clock.advance(10_000), forward=forward(clock)))
     run = Run(loaded, host, RunFolder(tmp_path / "run"), Silent())
     assert run.execute().exit_status == 0
-    summary = write_reports(run.folder.path)
+    return write_reports(run.folder.path)
+
+
+@pytest.mark.parametrize("grain", ["step", "pass"])
+def test_without_a_device_all_of_the_time_is_exposed(tmp_path, grain) -> None:
+    summary = exposed_run(tmp_path, lambda clock: lambda: None, f"protocol.grain={grain}")
     assert summary.exposure.slope.estimate == pytest.approx(1, abs=0.01)
     assert 0 < summary.exposure.share.estimate < 1
     assert set(summary.arms) == {"list", "numpy", "A/A"}  # the planted ones are no arms of the table
-    text = (run.folder.path / "report.md").read_text()
-    assert "A microsecond planted at slot_mapping made a step" in text
-    assert "a step would be" in text
+    text = (tmp_path / "run" / "report.md").read_text()
+    assert "A microsecond planted at slot_mapping made a turn of the engine's loop" in text
+    assert "a turn would be" in text
+
+
+@pytest.mark.parametrize(("device_ns", "share"), [(5_000, 1.0), (90_000, 0.0)])
+def test_what_hides_behind_the_device_is_not_exposed(tmp_path, device_ns, share) -> None:
+    """Beside a host of 10 us a step a device of 5 us is never waited for; one of 90 us hides all delays."""
+    summary = exposed_run(tmp_path, lambda clock: Device(clock, device_ns), "protocol.exposed=[30, 60]")
+    assert summary.exposure.slope.estimate == pytest.approx(share, abs=0.02)
 
 
 def test_exposure_without_bare_steps_is_refused(tmp_path) -> None:
@@ -123,6 +152,9 @@ def test_exposure_without_bare_steps_is_refused(tmp_path) -> None:
     path.write_text(CONFIG)
     with pytest.raises(ConfigError, match="exposed needs bare steps"):
         load(path, ["protocol.exposed=true"])
+    for wrong in ("[20, 5]", "[5, 5]", "[]", "[-1]"):
+        with pytest.raises(ConfigError, match="exposed"):
+            load(path, [f"protocol.exposed={wrong}", "protocol.bare=true"])
 
 
 def test_seconds_fix_the_number_of_passes_before_measuring(run_selftest) -> None:
