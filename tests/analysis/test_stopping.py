@@ -33,10 +33,13 @@ def misses(planned: list[int], confidence: float, half_width: float, runs: int =
 
 
 def test_the_error_rate_is_kept_though_the_run_stops_where_the_spread_looks_small() -> None:
-    """It is not without the correction: that is what the rule is for."""
+    """It is not without the correction: that is what the rule is for.
+
+    At a true rate of 5 %, 7 % and more of 400 runs come by chance once in 20 times.
+    """
     planned = looks(20)
     assert misses(planned, 0.95, half_width=2.0) > 0.07
-    assert misses(planned, per_look(0.95, len(planned)), half_width=2.0) <= 0.05
+    assert misses(planned, per_look(0.95, len(planned)), half_width=2.0) <= 0.07
 
 
 LATE = 2 + 2 + 6 + 1 + 6
@@ -58,7 +61,7 @@ class Ticking:
 @pytest.mark.parametrize(
     ("half_width_us", "late", "narrow", "said"),
     [
-        (2, np.inf, True, "until all intervals of the scope were within +-2 us a step"),
+        (1.3, np.inf, True, "until all intervals of the scope were within +-1.3 us a step"),
         (0.001, np.inf, False, "us a step was reached, +-0.001 us a step was asked for"),
         (0.001, LATE, False, "us a step was reached, +-0.001 us a step was asked for"),
     ],
@@ -79,7 +82,7 @@ def test_a_run_stops_at_the_first_look_that_is_narrow_enough_or_when_the_time_is
     planned, stopped = facts["looks"], facts["stopped"]
     assert planned == [5, 8, 12, 18, 25]  # a second is a hundred passes
     assert stopped["narrow_enough"] is narrow
-    assert stopped["groups"] == {(2, np.inf): 12, (0.001, np.inf): 25, (0.001, LATE): 7}[half_width_us, late]
+    assert stopped["groups"] == {(1.3, np.inf): 12, (0.001, np.inf): 25, (0.001, LATE): 7}[half_width_us, late]
     assert facts["passes_done"] == stopped["groups"] * 4
     assert (stopped["half_width_us"] <= half_width_us) is narrow
     summary = write_reports(run.folder.path)
