@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from harness.records.folder import Columns
 
-__all__ = ["CAUSES", "FAR", "Cause", "Outliers", "find_outliers"]
+__all__ = ["CAUSES", "FAR", "Cause", "Outliers", "find_outliers", "find_outlying"]
 
 FAR: Final = 5.0
 """Robust standard deviations above what is usual. A normal distribution has one value in three million there."""
@@ -73,8 +73,10 @@ class Outliers:
         )
 
 
-def find_outliers(rows: Columns) -> Outliers | None:
-    """Steps that took far longer than the same step usually takes under the same arm.
+def find_outlying(
+    rows: Columns,
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]] | None:
+    """Which steps took far longer than the same step usually takes under the same arm; and of all, taken and usual ns.
 
     What is compared is log(step / its median over passes), less the median of its pass: a period in which the machine
     is slow is drift and no outlier. The spread is 1.4826 times the median absolute deviation over all steps.
@@ -85,14 +87,24 @@ def find_outliers(rows: Columns) -> Outliers | None:
     step_ns = (rows["execute_ns"] + rows["sample_ns"]).astype(np.float64)
     if not (step_ns > 0).all():
         return None
-    same = Groups(rows["arm"], rows["probed"], rows["step"])
-    usual_ns = same.usual(step_ns)
+    usual_ns = Groups(rows["arm"], rows["probed"], rows["step"]).usual(step_ns)
     residual = np.log(step_ns / usual_ns)
     residual -= Groups(rows["pass"]).usual(residual)
     spread = 1.4826 * float(np.median(np.abs(residual)))
-    outlying = residual > FAR * spread
-    if spread == 0:
+    return None if spread == 0 else (residual > FAR * spread, step_ns, usual_ns)
+
+
+def find_outliers(rows: Columns) -> Outliers | None:
+    """The outlying steps of all arms together, and what happened in them.
+
+    Args:
+        rows: one row a (pass, step), as `Records.columns`.
+    """
+    found = find_outlying(rows)
+    if found is None:
         return None
+    outlying, step_ns, usual_ns = found
+    same = Groups(rows["arm"], rows["probed"], rows["step"])
     waiting = outlying.copy()
     causes = []
     for column, meaning in CAUSES.items():

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.metrics import STEP
+from harness.digits import significant
+
 if TYPE_CHECKING:
+    from harness.analysis.statistics import Interval
+    from harness.analysis.summary import Summary
     from harness.records.folder import Records
 
-__all__ = ["run_notes"]
+__all__ = ["rare_notes", "run_notes"]
 
 HOST_TABLES: Final = (
     "a V2 runner keeps block tables on the device alone; host arms take them from a copy that harness keeps. The cost "
@@ -62,3 +67,25 @@ def run_notes(records: Records) -> list[str]:
         notes.append(f"cut short, so kept but not analysed: {', '.join(records.partial)}")
     notes += [f"left out, since it cannot be read: {name} ({why})" for name, why in records.unreadable.items()]
     return notes
+
+
+def rare_notes(summary: Summary) -> list[str]:
+    """Where accumulated time says something else than the usual step, and which arms have more outlying steps."""
+    scope = summary.run["config"]["scope"]
+    notes = [
+        f"{c.arm}: in the usual step {'the whole step' if c.metric == STEP else scope} is {c.verdict}, in accumulated "
+        f"time {c.means_verdict}: the difference of means is {_told(c.means_us)} us a step, and comes rarely"
+        for c in summary.comparisons
+        if c.means_us is not None and c.means_verdict in ("faster", "slower") and c.means_verdict != c.verdict
+    ]
+    rates = {found.arm: f"{significant(found.outlying / found.steps * 100, 2)} %" for found in summary.rare}
+    return notes + [
+        f"{found.arm} has outlying steps {found.verdict} than {summary.baseline}: {rates[found.arm]} against "
+        f"{rates[summary.baseline]} of its steps, with {significant(found.excess_us, 2)} us a step above the usual"
+        for found in summary.rare
+        if found.verdict in ("more often", "less often")
+    ]
+
+
+def _told(interval: Interval) -> str:
+    return f"{interval.estimate:+.3g} [{interval.low:.3g}, {interval.high:.3g}]"

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLIP",
+    "Grain",
     "Influences",
     "Interval",
     "Verdict",
     "corrected_self",
+    "detectable",
     "influences",
     "joint_confidence",
     "paired_difference",
@@ -187,12 +189,10 @@ def _contrast(
         each = influences(differences, clip)
         estimate, enough = float(weights @ each.estimate), differences.shape[1] >= 3
         if enough:
-            pseudo: NDArray[np.float64] = np.tensordot(weights, each.pseudo, axes=1)
-            spread = np.asarray(
-                np.median(np.abs(arms - np.median(arms, axis=1, keepdims=True)), axis=(0, 1)), np.float64
-            )
+            pseudo = np.tensordot(weights, each.pseudo, axes=1)
+            own = np.abs(arms - np.median(arms, axis=1, keepdims=True))
             of_one = _of_independent_steps if grain == "step" else _of_whole_passes
-            error2, freedom = of_one(pseudo, np.mean(each.inside, axis=0, dtype=np.float64), spread**2)
+            error2, freedom = of_one(pseudo, np.mean(each.inside, axis=0), np.median(own, axis=(0, 1)) ** 2)
     if not enough:
         return Interval(estimate, -np.inf, np.inf)
     half = float(special.stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(error2)) if error2 else 0.0
@@ -200,7 +200,7 @@ def _contrast(
 
 
 def _of_independent_steps(
-    pseudo: NDArray[np.float64], inside: NDArray[np.float64], spread: NDArray[np.float64]
+    pseudo: NDArray[np.floating], inside: NDArray[np.floating], spread: NDArray[np.floating]
 ) -> tuple[float, float]:
     """Squared error and degrees of freedom of a sum over steps that are independent."""
     groups = len(pseudo)
@@ -213,7 +213,7 @@ def _of_independent_steps(
 
 
 def _of_whole_passes(
-    pseudo: NDArray[np.float64], inside: NDArray[np.float64], _: NDArray[np.float64]
+    pseudo: NDArray[np.floating], inside: NDArray[np.floating], _: NDArray[np.floating]
 ) -> tuple[float, float]:
     """Squared error and degrees of freedom where all steps of a group have the same label."""
     groups = len(pseudo)
@@ -243,6 +243,14 @@ def welch(values: NDArray[np.float64], baseline: NDArray[np.float64], confidence
 def joint_confidence(confidence: float, intervals: int) -> float:
     """The confidence that each of several intervals needs, so that all of them hold together (Bonferroni)."""
     return 1 - (1 - confidence) / max(intervals, 1)
+
+
+def detectable(half_width: float, confidence: float, power: float = 0.9) -> float:
+    """The difference that is resolved with this power where intervals have this half-width, in the same unit.
+
+    A difference as large as the half-width itself is resolved every other time.
+    """
+    return half_width * (1 + float(special.ndtri(power) / special.ndtri((1 + confidence) / 2)))
 
 
 def verdict(interval: Interval, margin: float) -> Verdict:

@@ -6,30 +6,30 @@ Pure: takes what `read_run` gives, measures nothing and writes nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.course import find_course
 from harness.analysis.device_times import device_times, waiting_notes
+from harness.analysis.differences import Differences, family_size, pairs_of
 from harness.analysis.drift import find_drift, levels
 from harness.analysis.exposure import exposure, planted_delays_us, planted_name
 from harness.analysis.measured import launch_values
-from harness.analysis.metrics import REST, SCOPE, STEP, SUM
+from harness.analysis.metrics import REST, SCOPE, STEP
 from harness.analysis.outliers import find_outliers
-from harness.analysis.run_notes import run_notes
+from harness.analysis.rare import find_rare
+from harness.analysis.run_notes import rare_notes, run_notes
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import joint_confidence, paired_difference, total, verdict
+from harness.analysis.statistics import joint_confidence, paired_difference, total
 from harness.analysis.stopping import per_look
-from harness.analysis.summary import ArmSummary, Comparison, OwnCost, ProbeTotals, ShapeComparison, Summary, Throughput
+from harness.analysis.summary import ArmSummary, Comparison, ProbeTotals, Summary, Throughput
 from harness.sampling.sampled import Recording, flame_of_arm
 from harness.sampling.stacks import parse
 from harness.seams import AA, SEAMS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from harness.analysis.drift import Levels, LevelShift
     from harness.analysis.measured import Values
     from harness.analysis.outliers import Outliers
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["scope_half_width_us", "summarise"]
 
 WITHHELD = "withheld"
+FEWEST_LAUNCHES: Final = 3
+"""Of a run of several launches: fewer that measured something say nothing of the spread between launches."""
 
 
 def summarise(records: Records) -> Summary:
@@ -55,13 +57,16 @@ def summarise(records: Records) -> Summary:
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
     values, launches, rows = launch_values(records, notes)
+    if (asked := len(records.launches)) > (there := len(np.unique(launches))):
+        too_few = ", too few for an interval" if there < FEWEST_LAUNCHES else ""
+        notes.append(f"{there} of {asked} launches measured something{too_few}")
     values = {name: found for name, found in values.items() if name not in _planted_names(run)}
     for name, found in values.items():
         arms[name] = _arm_summary(arms[name], found, probes)
     counters = _counters(records)
     notes += waiting_notes(counters)
     summary = Summary(
-        run, arms, [], probes, notes, counters=counters, launches=max(len(records.launches), 1),
+        run, arms, [], probes, notes, counters=counters, launches=max(len(np.unique(launches)), 1),
         flames=_flames(records, arms), device=device_times(_each(records)[0].device),
     )  # fmt: skip
     baseline = config["baseline"]
@@ -70,67 +75,55 @@ def summarise(records: Records) -> Summary:
             notes.append(f"the baseline {baseline!r} was not measured, so there are no differences")
         return summary
 
-    base_confidence = _base_confidence(run)
-    pairs = _pairs(values, baseline, probes)
-    confidence = joint_confidence(base_confidence, len(pairs))
+    confidence = joint_confidence(_base_confidence(run), family_size(run, values, baseline))
     steps = arms[baseline].steps
     margin_us = protocol["margin"] * arms[baseline].corrected_scope_ns / steps / 1e3
-    comparisons = []
-    for name, metric in pairs:
-        difference = paired_difference(values[name][metric], values[baseline][metric], confidence, launches)
-        per_step = difference.scaled(1e-3 / steps)
-        comparisons.append(
-            Comparison(name, baseline, metric, per_step, difference.scaled(1e-6), verdict(per_step, margin_us))
-        )
+    enough = not records.launches or summary.launches >= FEWEST_LAUNCHES
+    compared = Differences(values, baseline, confidence, launches, protocol["grain"], margin_us, enough)
+    comparisons = [compared.in_metric(name, metric) for name, metric in pairs_of(values, baseline, probes)]
     notes += [
         f"the baseline came out {c.verdict} than itself (A/A) in {c.metric}: do not trust such verdicts of this run"
         for c in comparisons
         if c.arm == AA and c.metric in (SCOPE, STEP) and c.verdict in ("faster", "slower")
     ]
-    own_costs = [
-        _own_cost(name, found, joint_confidence(base_confidence, len(values)), launches)
-        for name, found in values.items()
-        if STEP in found
-    ]
+    own_costs = [compared.own_cost(name) for name, found in values.items() if STEP in found]
     probe_ns = run["calibration"]["inside_ns"], run["calibration"]["outside_ns"]
     of_passes = [None if of_launch is None else levels(of_launch) for of_launch in rows]
     drift, drift_tested, outliers = _disturbances(rows, of_passes, protocol)
+    measured = [of_launch for of_launch in rows if of_launch is not None]
+    rare = find_rare(measured, values, baseline, confidence)
     summary = replace(
         summary,
         comparisons=comparisons,
         confidence_each=confidence,
         margin_us=margin_us,
         own_costs=own_costs,
-        shapes=_by_shape(run, values, baseline, base_confidence, launches),
-        exposure=exposure(
-            [of_launch for of_launch in rows if of_launch is not None],
-            protocol,
-            values[baseline],
-            SEAMS[config["seam"]].probe,
-            probe_ns,
-            base_confidence,
-        ),
+        shapes=compared.by_shape(steps_by_shape(run["steps"]), protocol["margin"]),
+        exposure=exposure(measured, protocol, values[baseline], SEAMS[config["seam"]].probe, probe_ns, confidence),
         throughput=_throughput(run, arms, comparisons),
         drift=drift,
         drift_tested=drift_tested,
         outliers=outliers,
+        rare=rare,
         course=find_course(values, baseline, [of_pass for of_pass in of_passes if of_pass is not None]),
     )
-    return _without_verdicts(summary) if summary.withheld else summary
+    if summary.withheld:
+        return _without_verdicts(summary)
+    return replace(summary, notes=[*rare_notes(summary), *notes])
 
 
 def scope_half_width_us(records: Records) -> float:
     """The widest half-width of the scope's differences, a step, as the report would print them now."""
     values, launches, _ = launch_values(records, [])
-    baseline, probes = records.run["config"]["baseline"], list(records.run["config"]["probes"])
+    baseline = records.run["config"]["baseline"]
     values = {name: found for name, found in values.items() if name not in _planted_names(records.run)}
     if baseline not in values:
         return float("inf")
-    pairs = _pairs(values, baseline, probes)
-    confidence = joint_confidence(_base_confidence(records.run), len(pairs))
+    confidence = joint_confidence(_base_confidence(records.run), family_size(records.run, values, baseline))
+    grain = records.run["config"]["protocol"]["grain"]
     steps = values[baseline][SCOPE].shape[1]
     differences = [
-        paired_difference(values[name][SCOPE], values[baseline][SCOPE], confidence, launches)
+        paired_difference(values[name][SCOPE], values[baseline][SCOPE], confidence, launches, grain)
         for name in values
         if name != baseline
     ]
@@ -144,37 +137,6 @@ def _planted_names(run: dict[str, Any]) -> list[str]:
 def _base_confidence(run: dict[str, Any]) -> float:
     """The confidence at which a report's intervals hold together, raised where the run was looked at more than once."""
     return per_look(float(run["config"]["protocol"]["confidence"]), len(run.get("looks", [])))
-
-
-def _pairs(values: dict[str, Values], baseline: str, probes: list[str]) -> list[tuple[str, str]]:
-    """(arm, metric) of every difference that the report prints."""
-    return [
-        (name, metric)
-        for name in values
-        if name != baseline
-        for metric in (SCOPE, *probes, SUM, REST, STEP)
-        if metric in values[name] and (values[name][metric].any() or values[baseline][metric].any())
-    ]
-
-
-def _by_shape(
-    run: dict[str, Any], values: dict[str, Values], baseline: str, together: float, launches: NDArray[np.int64]
-) -> list[ShapeComparison]:
-    """The scope's differences by batch shape; none where all steps have the same shape."""
-    shapes = steps_by_shape(run["steps"])
-    others = [name for name in values if name != baseline]
-    if len(shapes) < 2:
-        return []
-    confidence = joint_confidence(together, len(shapes) * len(others))
-    found = []
-    for shape, steps in shapes.items():
-        of_baseline = values[baseline][SCOPE][:, steps]
-        margin_us = run["config"]["protocol"]["margin"] * total(of_baseline) / len(steps) / 1e3
-        for name in others:
-            difference = paired_difference(values[name][SCOPE][:, steps], of_baseline, confidence, launches)
-            per_step = difference.scaled(1e-3 / len(steps))
-            found.append(ShapeComparison(shape, len(steps), name, per_step, verdict(per_step, margin_us)))
-    return found
 
 
 def _throughput(run: dict[str, Any], arms: dict[str, ArmSummary], comparisons: list[Comparison]) -> list[Throughput]:
@@ -215,8 +177,12 @@ def _without_verdicts(summary: Summary) -> Summary:
     """The same figures, and no verdict on them."""
     return replace(
         summary,
-        comparisons=[replace(comparison, verdict=WITHHELD) for comparison in summary.comparisons],
+        comparisons=[
+            replace(found, verdict=WITHHELD, means_verdict=WITHHELD if found.means_us else "")
+            for found in summary.comparisons
+        ],
         shapes=[replace(found, verdict=WITHHELD) for found in summary.shapes],
+        rare=[replace(found, verdict=WITHHELD if found.verdict else "") for found in summary.rare],
     )
 
 
@@ -267,9 +233,3 @@ def _arm_summary(arm: ArmSummary, values: Values, probes: list[str]) -> ArmSumma
             for probe in probes
         },
     )
-
-
-def _own_cost(arm: str, values: Values, confidence: float, launches: NDArray[np.int64]) -> OwnCost:
-    steps = values[STEP].shape[1]
-    cost = paired_difference(values["probed_step_ns"], values[STEP], confidence, launches).scaled(1e-3 / steps)
-    return OwnCost(arm, cost, cost.estimate / (total(values[STEP]) / steps / 1e3))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.analysis.drift import LevelShift
     from harness.analysis.exposure import Exposure
     from harness.analysis.outliers import Outliers
+    from harness.analysis.rare import RareCosts
     from harness.analysis.statistics import Interval
     from harness.sampling.sampled import Flame
 
@@ -28,7 +29,7 @@ __all__ = [
     "Throughput",
 ]
 
-SUMMARY_SCHEMA: Final = 4
+SUMMARY_SCHEMA: Final = 5
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Comparison:
 
     `metric` is `scope`, a probe's name, `step` (the whole step, from bare passes), `sum` (of all probes) or `rest` (of
     the scope). The arm `A/A` is the baseline once more: its intervals are the noise floor.
+
+    `per_step_us` and `verdict` are of the usual step, `means_us` and `means_verdict` of accumulated time: the
+    difference of means, a step, in which rare costs count. The latter are given for scope and step alone.
     """
 
     arm: str
@@ -86,6 +90,8 @@ class Comparison:
     per_step_us: Interval
     per_pass_ms: Interval
     verdict: str
+    means_us: Interval | None = None
+    means_verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,10 +127,10 @@ class OwnCost:
 class Summary:
     """All that a report shows.
 
-    `confidence_each` is the confidence of each interval that makes all of them hold together; differences within
-    `margin_us` a step are equivalent. `counters` gives each arm's counts a step, by the names of `instrument.counters`,
-    `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few passes to test for a
-    level shift.
+    `confidence_each` is the confidence of each interval and test that makes all of the report's hold together;
+    differences within `margin_us` a step are equivalent. `counters` gives each arm's counts a step, by the names of
+    `instrument.counters`, `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few
+    passes to test for a level shift. `launches` counts those that measured something.
     """
 
     run: dict[str, Any]
@@ -141,6 +147,7 @@ class Summary:
     drift: list[LevelShift] = field(default_factory=list)
     drift_tested: bool = False
     outliers: Outliers | None = None
+    rare: list[RareCosts] = field(default_factory=list)
     counters: dict[str, dict[str, float]] = field(default_factory=dict)
     device: dict[str, DeviceTimes] = field(default_factory=dict)
     launches: int = 1
@@ -181,6 +188,7 @@ class Summary:
             "drift": [asdict(shift) for shift in self.drift],
             "drift_tested": self.drift_tested,
             "outliers": None if self.outliers is None else asdict(self.outliers),
+            "rare": [asdict(found) for found in self.rare],
             "counters": self.counters,
             "device": {name: asdict(times) for name, times in self.device.items()},
             "flamegraphs": {name: flame.as_json() for name, flame in self.flames.items()},

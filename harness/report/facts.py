@@ -253,8 +253,9 @@ def how_sure(summary: Summary) -> str:
     looks = f", {len(planned)} looks taken into account" if planned else ""
     differing = "" if summary.launches == 1 else ", each with another hash seed and environment size"
     return (
-        f"Differences are paired within each step; their intervals hold together at {confidence:g} % "
-        f"({summary.confidence_each * 100:.4g} % each{looks}), {reach(summary)}{differing}. Equivalent means within "
+        f"Differences are paired within each step and say what the usual step does. All intervals and tests of this "
+        f"report hold together at {confidence:g} % ({summary.confidence_each * 100:.4g} % each{looks}), "
+        f"{reach(summary)}{differing}. Equivalent means within "
         f"{summary.margin_us:.3g} us a step, {summary.run['config']['protocol']['margin'] * 100:g} % of the scope."
     )
 

@@ -1,0 +1,103 @@
+"""Every difference of a report between arms, and how many of them there are: they hold together.
+
+The usual step and accumulated time are two questions, and both are answered: by a robust difference, and by the
+difference of means, as wide as its interval is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from harness.analysis.metrics import REST, SCOPE, STEP, SUM
+from harness.analysis.shapes import steps_by_shape
+from harness.analysis.statistics import CLIP, Interval, paired_difference, total, verdict
+from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from harness.analysis.measured import Values
+    from harness.analysis.statistics import Grain
+
+__all__ = ["Differences", "family_size", "pairs_of"]
+
+
+def pairs_of(values: dict[str, Values], baseline: str, probes: list[str]) -> list[tuple[str, str]]:
+    """(arm, metric) of every difference that the report prints."""
+    return [
+        (name, metric)
+        for name in values
+        if name != baseline
+        for metric in (SCOPE, *probes, SUM, REST, STEP)
+        if metric in values[name] and (values[name][metric].any() or values[baseline][metric].any())
+    ]
+
+
+def family_size(run: dict[str, Any], values: dict[str, Values], baseline: str) -> int:
+    """How many intervals and tests of a report can carry a claim; together they hold at the confidence asked for."""
+    with_bare = STEP in values[baseline]
+    others = len(values) - 1
+    shapes = len(steps_by_shape(run["steps"]))
+    return (
+        len(pairs_of(values, baseline, list(run["config"]["probes"])))
+        + others * (1 + with_bare)  # the differences of means
+        + others * (shapes if shapes > 1 else 0)
+        + others  # outlying steps
+        + len(values) * with_bare  # own costs
+        + bool(run["config"]["protocol"].get("exposed"))
+    )
+
+
+class Differences(NamedTuple):
+    """What arms are compared by; times are nanoseconds of a pass. Without `enough` launches no interval has limits."""
+
+    values: dict[str, Values]
+    baseline: str
+    confidence: float
+    launches: NDArray[np.int64]
+    grain: Grain
+    margin_us: float
+    enough: bool = True
+
+    def in_metric(self, name: str, metric: str) -> Comparison:
+        """One arm with the baseline, in the usual step; in scope and step also in accumulated time."""
+        difference = self._difference(name, metric)
+        steps = self.values[name][metric].shape[1]
+        per_step = difference.scaled(1e-3 / steps)
+        found = Comparison(
+            name, self.baseline, metric, per_step, difference.scaled(1e-6), verdict(per_step, self.margin_us)
+        )
+        if metric not in (SCOPE, STEP):
+            return found
+        means_us = self._difference(name, metric, clip=np.inf).scaled(1e-3 / steps)
+        return replace(found, means_us=means_us, means_verdict=verdict(means_us, self.margin_us))
+
+    def by_shape(self, shapes: dict[str, NDArray[np.int64]], margin: float) -> list[ShapeComparison]:
+        """The scope's differences by batch shape; none where all steps have the same shape."""
+        found = []
+        for shape, steps in shapes.items() if len(shapes) > 1 else ():
+            margin_us = margin * total(self.values[self.baseline][SCOPE][:, steps]) / len(steps) / 1e3
+            for name in self.values:
+                if name != self.baseline:
+                    per_step = self._difference(name, SCOPE, steps).scaled(1e-3 / len(steps))
+                    found.append(ShapeComparison(shape, len(steps), name, per_step, verdict(per_step, margin_us)))
+        return found
+
+    def own_cost(self, name: str) -> OwnCost:
+        """What the instrument costs a step of one arm: its probed steps against its bare ones."""
+        probed, bare = self.values[name]["probed_step_ns"], self.values[name][STEP]
+        cost = self._paired(probed, bare)
+        return OwnCost(name, cost.scaled(1e-3 / bare.shape[1]), cost.estimate / total(bare))
+
+    def _difference(
+        self, name: str, metric: str, steps: NDArray[np.int64] | slice = slice(None), clip: float = CLIP
+    ) -> Interval:
+        arm, baseline = (self.values[each][metric][:, steps] for each in (name, self.baseline))
+        return self._paired(arm, baseline, clip)
+
+    def _paired(self, arm: NDArray[np.float64], baseline: NDArray[np.float64], clip: float = CLIP) -> Interval:
+        found = paired_difference(arm, baseline, self.confidence, self.launches, self.grain, clip)
+        return found if self.enough else Interval(found.estimate, -np.inf, np.inf)
