@@ -9,7 +9,7 @@ from harness.digits import significant
 
 if TYPE_CHECKING:
     from harness.analysis.statistics import Interval
-    from harness.analysis.summary import Summary
+    from harness.analysis.summary import Comparison, Summary
     from harness.records.folder import Records
 
 __all__ = ["rare_notes", "run_notes"]
@@ -73,10 +73,11 @@ def rare_notes(summary: Summary) -> list[str]:
     """Where accumulated time says something else than the usual step, and which arms have more outlying steps."""
     scope = summary.run["config"]["scope"]
     notes = [
-        f"{c.arm}: in the usual step {'the whole step' if c.metric == STEP else scope} is {c.verdict}, in accumulated "
-        f"time {c.means_verdict}: the difference of means is {_told(c.means_us)} us a step, and comes rarely"
+        f"{c.arm}, {'the whole step' if c.metric == STEP else scope}: {c.verdict} in the usual step "
+        f"({_told(c.per_step_us)} us), {c.means_verdict} in accumulated time ({_told(c.means_us)} us a step): "
+        "much of the difference comes rarely"
         for c in summary.comparisons
-        if c.means_us is not None and c.means_verdict in ("faster", "slower") and c.means_verdict != c.verdict
+        if c.means_us is not None and _disagree(c, c.means_us)
     ]
     rates = {found.arm: f"{significant(found.outlying / found.steps * 100, 2)} %" for found in summary.rare}
     return notes + [
@@ -85,6 +86,12 @@ def rare_notes(summary: Summary) -> list[str]:
         for found in summary.rare
         if found.verdict in ("more often", "less often")
     ]
+
+
+def _disagree(found: Comparison, means_us: Interval) -> bool:
+    """Whether accumulated time is resolved, and the usual step says something else or is elsewhere."""
+    apart = means_us.low > found.per_step_us.high or means_us.high < found.per_step_us.low
+    return found.means_verdict in ("faster", "slower") and (apart or found.means_verdict != found.verdict)
 
 
 def _told(interval: Interval) -> str:

@@ -59,14 +59,17 @@ def differences_of(noise: Noise, steps: slice) -> Draw:
     return draw
 
 
-def missed(draw: Draw, groups: int, runs: int, rng: np.random.Generator) -> tuple[list[float], list[float]]:
-    """Per cent of intervals that miss a true 0, of the former kind and of today's, at both confidences."""
+def missed(
+    draw: Draw, groups: int, runs: int, rng: np.random.Generator, former: bool = True
+) -> tuple[list[float], list[float]]:
+    """Per cent of intervals that miss a true 0, of the former kind (or zeros) and of today's, at both confidences."""
     before, after = np.zeros(2), np.zeros(2)
     for _ in range(runs):
         arm, baseline = draw(groups, rng)
         for place, confidence in enumerate(CONFIDENCES):
-            estimate, half = jackknife(arm - baseline, confidence)
-            before[place] += abs(estimate) > half
+            if former:
+                estimate, half = jackknife(arm - baseline, confidence)
+                before[place] += abs(estimate) > half
             found = paired_difference(arm, baseline, confidence)
             after[place] += not found.low <= 0 <= found.high
     return (before / runs * 100).tolist(), (after / runs * 100).tolist()

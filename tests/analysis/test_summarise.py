@@ -169,9 +169,16 @@ def test_the_instruments_own_cost_is_probed_minus_bare(summary) -> None:
 
 
 def test_intervals_are_adjusted_for_their_number(summary) -> None:
-    """Two arms in six metrics each, but for A/A that never calls torch.cat: eleven intervals."""
+    """One family of all that carries a claim.
+
+    Two arms in six metrics each, but for A/A that never calls torch.cat: 11. The means of scope and step: 4. Two batch
+    shapes: 4. Outlying steps: 2. Own costs of three arms: 3.
+    """
     assert len(summary.comparisons) == 11
-    assert summary.confidence_each == pytest.approx(1 - 0.05 / 11)
+    assert len(summary.shapes) == 4
+    assert summary.confidence_each == pytest.approx(1 - 0.05 / 24)
+    for found in (*summary.shapes, *summary.own_costs):
+        assert found.per_step_us.low <= found.per_step_us.estimate <= found.per_step_us.high
 
 
 def test_without_bare_steps_there_is_no_end_to_end_figure() -> None:
