@@ -245,12 +245,14 @@ def joint_confidence(confidence: float, intervals: int) -> float:
     return 1 - (1 - confidence) / max(intervals, 1)
 
 
-def detectable(half_width: float, confidence: float, power: float = 0.9) -> float:
+def detectable(half_width: float, confidence: float, groups: int, power: float = 0.9) -> float:
     """The difference that is resolved with this power where intervals have this half-width, in the same unit.
 
-    A difference as large as the half-width itself is resolved every other time.
+    A difference as large as the half-width itself is resolved every other time. By the noncentral t distribution, with
+    the degrees of freedom of a row in which one step carries all; of others somewhat less is enough.
     """
-    return half_width * (1 + float(special.ndtri(power) / special.ndtri((1 + confidence) / 2)))
+    critical = special.stdtrit(groups - 1, (1 + confidence) / 2)
+    return half_width * float(special.nctdtrinc(groups - 1, 1 - power, critical) / critical)
 
 
 def verdict(interval: Interval, margin: float) -> Verdict:

@@ -120,8 +120,14 @@ def test_one_steps_tiny_deviation_does_not_clip_it() -> None:
 
 
 def test_what_is_found_nine_times_in_ten_is_more_than_the_half_width() -> None:
-    """By hand: z of 95 % is 1.960, of the power 1.282."""
-    assert detectable(1.96, 0.95) == pytest.approx(1.96 + 1.2816, abs=1e-3)
+    """By hand, where there are many groups: z of 95 % is 1.960, of the power 1.282; and in a trial with few."""
+    assert detectable(1.96, 0.95, 100_000) == pytest.approx(1.96 + 1.2816, abs=1e-3)
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((4000, 8, 1))
+    halves = [(found.high - found.low) / 2 for found in (paired_difference(v, 0 * v, 0.95) for v in values)]
+    planted = detectable(float(np.median(halves)), 0.95, 8)
+    found = np.mean([paired_difference(v + planted, 0 * v, 0.95).low > 0 for v in values])
+    assert found == pytest.approx(0.9, abs=0.05)
 
 
 @pytest.mark.parametrize("planted_us", [0, 2, 5, 20])
