@@ -40,12 +40,13 @@ ROUNDS: Final = 5
 class Exposure:
     """How much of the seam's time shows up in the loop.
 
-    `slope` is in microseconds of the loop per microsecond planted; a turn would be shorter by `share` if the seam's
-    function took no time (None where that function was not probed).
+    `slope` is in microseconds of the loop per microsecond planted. A turn takes `turn_us` in the mean, and would be
+    shorter by `share` if the seam's function took no time (None where that function was not probed).
     """
 
     slope: Interval
     share: Interval | None
+    turn_us: float
 
 
 def planted_delays_us(exposed: bool | Sequence[float]) -> tuple[float, ...]:
@@ -92,11 +93,11 @@ def exposure(
         return None
     slope, turn_ns = found
     if f"{probe}.total_ns" not in of_baseline:
-        return Exposure(slope, None)
+        return Exposure(slope, None, turn_ns / 1e3)
     inside_ns, outside_ns = probe_ns
     calls, nested = of_baseline[f"{probe}.calls"], of_baseline[f"{probe}.nested_calls"]
     seam_ns = total(of_baseline[f"{probe}.total_ns"] - calls * inside_ns - nested * (inside_ns + outside_ns))
-    return Exposure(slope, slope.scaled(seam_ns / calls.shape[1] / turn_ns))
+    return Exposure(slope, slope.scaled(seam_ns / calls.shape[1] / turn_ns), turn_ns / 1e3)
 
 
 def _distributed_lags(

@@ -133,7 +133,8 @@ def exposed(summary: Summary) -> str:
     if found is None:
         return ""
     seam, told = summary.run["config"]["seam"], format_interval(found.slope)
-    line = f"A microsecond planted at {seam} made a turn of the engine's loop {told} us longer"
+    turn = significant(found.turn_us, 4)
+    line = f"A microsecond planted at {seam} made a turn of the engine's loop ({turn} us) {told} us longer"
     if found.slope.low <= 0:
         hidden = f"at most {found.slope.high * 100:.2g} % of it" if 0 < found.slope.high < 1 else "how much of it"
         return f"{line}: {hidden} shows, and whether any does is not resolved."

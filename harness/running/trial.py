@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import special
 
 from harness.analysis.exposure import planted_delays_us
 from harness.analysis.measured import arm_values
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.statistics import joint_confidence, paired_difference
+from harness.analysis.shapes import steps_by_shape
+from harness.analysis.statistics import detectable, joint_confidence, paired_difference
 from harness.config.file import Loaded
 from harness.digits import duration, significant
 from harness.errors import RecordsError
@@ -45,6 +45,7 @@ class Forecast:
         groups: how often every step will run under every arm in a launch.
         resolves_scope_us: half of the interval that the report will give an arm's difference in the scope, a step.
         resolves_step_us: the same of the whole step; None without bare passes.
+        finds_scope_us: the difference in the scope, a step, that nine of ten such reports resolve.
     """
 
     step_us: float
@@ -56,6 +57,7 @@ class Forecast:
     groups: int
     resolves_scope_us: float
     resolves_step_us: float | None
+    finds_scope_us: float
 
     @property
     def total_s(self) -> float:
@@ -77,7 +79,8 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
     """From the records of a trial to the run that `experiment` asks for.
 
     `imported_s` is about what this process took to import vLLM before the trial; a run imports it while it starts.
-    An interval's width falls with the square root of the number of groups, and with Student's t for that number.
+    An interval's width falls with the square root of the number of groups. Student's t is that of the trial, which has
+    few, so that the run's intervals will rather be narrower.
 
     Raises:
         RecordsError: the trial measured nothing.
@@ -92,15 +95,16 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
     plan = plan_run(protocol, arms, pass_s)
     counted = len(experiment.arms) if protocol.counters else 0
     groups, steps = values[baseline][SCOPE].shape
-    # Of every arm but the baseline, A/A among them: scope, sum, rest, each probe, and the step.
-    rows = len(experiment.arms) * (3 + len(experiment.probes) + protocol.bare)
+    # Of every arm but the baseline, A/A among them: scope, sum, rest, each probe and the step, the means of scope and
+    # step, the batch shapes and outlying steps; and of every arm the own cost, as `analysis.differences.family_size`.
+    shapes = len(steps_by_shape(run["steps"]))
+    rows = len(experiment.arms) * (5 + len(experiment.probes) + 2 * protocol.bare + (shapes if shapes > 1 else 0))
+    rows += (len(experiment.arms) + 1) * protocol.bare + bool(protocol.exposed)
     joint = joint_confidence(protocol.confidence, rows)
 
     def half_width_us(metric: str) -> float:
-        found = paired_difference(values[AA][metric], values[baseline][metric], 0.95)
-        of_trial, of_run = special.stdtrit([groups - 1, plan.groups - 1], [0.975, (1 + joint) / 2])
-        scale = np.sqrt(groups / plan.groups) * of_run / of_trial
-        return float((found.high - found.low) / 2 * scale / steps / 1e3)
+        found = paired_difference(values[AA][metric], values[baseline][metric], joint, grain=protocol.grain)
+        return float((found.high - found.low) / 2 * np.sqrt(groups / plan.groups) / steps / 1e3)
 
     return Forecast(
         step_us=float(values[baseline][STEP].mean() / 1e3),
@@ -112,6 +116,7 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
         groups=plan.groups,
         resolves_scope_us=half_width_us(SCOPE),
         resolves_step_us=half_width_us(STEP) if protocol.bare else None,
+        finds_scope_us=detectable(half_width_us(SCOPE), joint, plan.groups),
     )
 
 
@@ -130,5 +135,6 @@ def describe(found: Forecast, scope: str) -> dict[str, str]:
         f"{significant(found.scope_us, 3)} us ({share} %)",
         "the run": f"will take about {duration(found.total_s)}: {times}{several}",
         "resolves": f"differences from about {significant(found.resolves_scope_us, 2)} us a step in {scope}{step} "
-        "(half-width of an interval in the report)",
+        f"(half-width of an interval in the report; a difference of {significant(found.finds_scope_us, 2)} us in "
+        f"{scope} is found about nine times in ten)",
     }

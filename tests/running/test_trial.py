@@ -59,24 +59,25 @@ def test_the_time_is_that_of_all_arms_probed_and_bare_and_of_all_launches(tried,
     assert forecast(experiment, records, imported_s=16.0).start_s == 31.0  # as it took whole the last time
 
 
-def test_more_groups_resolve_more_as_their_root_and_students_t_say(tried) -> None:
+def test_more_groups_resolve_more_as_their_root_says(tried) -> None:
     experiment, records = tried("protocol.groups=5")
     few = forecast(experiment, records)
     assert few.groups == MIN_GROUPS  # as many as the trial had: its own half-width
     protocol = experiment.protocol.model_copy(update={"groups": 500})
     many = forecast(experiment.model_copy(update={"protocol": protocol}), records)
-    # 3 arms besides the baseline, in 5 rows each, hold together at 95 %: each at 1 - 0.05 / 15, with 4 and 499 degrees.
-    assert few.resolves_scope_us / many.resolves_scope_us == pytest.approx(10 * 6.2541 / 2.9494, rel=1e-3)
+    assert few.resolves_scope_us / many.resolves_scope_us == pytest.approx(10, rel=1e-3)
+    assert few.finds_scope_us > 1.3 * few.resolves_scope_us
     assert 0.1 < few.resolves_scope_us < 20  # of values that spread by 1 us
 
 
 def test_what_was_found_is_told_in_sentences() -> None:
-    found = Forecast(4210.0, 388.0, 18.2, 9.0, 44.0, 5, 11, 3.14, None)
+    found = Forecast(4210.0, 388.0, 18.2, 9.0, 44.0, 5, 11, 3.14, None, 4.3)
     assert describe(found, "_prepare_inputs") == {
         "a step": "4,210 us in the model runner, of which _prepare_inputs takes 388 us (9.2 %)",
         "the run": "will take about 6 min: the engine's start 18 s, checking, warming up and counting 9 s, "
         "measuring 44 s (11 groups), 5 times",
-        "resolves": "differences from about 3.1 us a step in _prepare_inputs (half-width of an interval in the report)",
+        "resolves": "differences from about 3.1 us a step in _prepare_inputs (half-width of an interval in the report; "
+        "a difference of 4.3 us in _prepare_inputs is found about nine times in ten)",
     }
     whole = describe(dataclasses.replace(found, resolves_step_us=41.0, launches=1), "_prepare_inputs")
     assert "and 41 us in the whole step" in whole["resolves"]
