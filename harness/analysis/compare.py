@@ -33,6 +33,9 @@ __all__ = ["Difference", "Row", "RunComparison", "compare_runs"]
 MIN_LAUNCHES: Final = 3
 IGNORED: Final = frozenset({"load_average"})
 """What differs between any two runs, and explains nothing."""
+TIMED_BY: Final = ("seam", "scope", "probes", "sync", "nvtx", "grain")
+"""Keys of the config and its protocol that decide what a self time is of. The whole step, from bare passes, is free of
+them."""
 CONTROLS: Final = ("groups", "passes", "seconds", "until", "launches", "seed")
 """Keys of the protocol that set how long and in which order is measured, but not what."""
 
@@ -105,6 +108,7 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
         for metric in (SCOPE, *runs[0]["config"]["probes"], STEP)
         if metric in figures[0][arm] and metric in figures[index][arm]
         and (figures[0][arm][metric].any() or figures[index][arm][metric].any())
+        and (metric == STEP or not _timed_otherwise(runs[0], runs[index]))
     ]  # fmt: skip
     protocol = runs[0]["config"]["protocol"]
     confidence = joint_confidence(protocol["confidence"], len(pairs))
@@ -118,6 +122,16 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
             judged = verdict(interval, protocol["margin"] * float(figures[0][arm][SCOPE].mean()))
         rows.append(Row(names[index], arm, metric, float(first.mean()), float(other.mean()), interval, judged))
     return RunComparison(names, launches, differences, refusals, rows, confidence, protocol["margin"])
+
+
+def _timed_otherwise(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """What makes self times of two runs times of other things; empty where they can be compared."""
+
+    def of(run: dict[str, Any], key: str) -> Any:
+        config = run["config"]
+        return config.get(key, config["protocol"].get(key) or False)
+
+    return [key for key in TIMED_BY if of(first, key) != of(other, key)]
 
 
 def _figures(records: Records) -> dict[str, dict[str, np.ndarray[Any, np.dtype[np.float64]]]]:
@@ -151,6 +165,7 @@ def _differences(runs: list[dict[str, Any]]) -> list[Difference]:
             for run in runs
         ],
         "workload": [{**run["config"].get("workload", {}), **run.get("workload", {})} for run in runs],
+        "arms": [_arms(run) for run in runs],
         "measured": [{k: run["config"].get(k) for k in ("seam", "scope", "probes", "baseline")} for run in runs],
         "protocol": [run["config"]["protocol"] for run in runs],
     }  # fmt: skip
@@ -160,6 +175,17 @@ def _differences(runs: list[dict[str, Any]]) -> list[Difference]:
             shown = [_shown(value.get(key)) for value in values]
             if len(set(shown)) > 1:
                 found.append(Difference(category, key, shown))
+    return found
+
+
+def _arms(run: dict[str, Any]) -> dict[str, str]:
+    """What each arm is: where it is written, which text that has, and what is planted behind it."""
+    digests = run.get("arm_sources", {})
+    found = {}
+    for arm in run["config"]["arms"]:
+        delay = f" +{arm['delay_us']:g} us" if arm.get("delay_us") is not None else ""
+        text = f" ({digests[arm['name']]})" if digests.get(arm["name"]) else ""
+        found[arm["name"]] = f"{arm.get('reference', '')}{delay}{text}"
     return found
 
 
@@ -174,6 +200,11 @@ def _refusals(
     for name, run in zip(names[1:], runs[1:], strict=True):
         if any(run.get("steps", {}).get(key) != runs[0].get("steps", {}).get(key) for key in SIGNATURE):
             said.append(f"{name} did other work than {names[0]} (its steps have other batches), so it is not compared")
+        if otherwise := _timed_otherwise(runs[0], run):
+            said.append(
+                f"self times of {name} and {names[0]} are of other things ({', '.join(otherwise)} differ): only the "
+                "whole step is compared"
+            )
     if few := [name for name, count in zip(names, launches, strict=True) if count < MIN_LAUNCHES]:
         said.append(
             f"no verdict with fewer than {MIN_LAUNCHES} launches a run ({', '.join(few)}): what differs between "
@@ -184,7 +215,7 @@ def _refusals(
         for name, summary in zip(names, summaries, strict=True)
         if summary.withheld
     ]
-    causes = {each.category for each in differences} - {"workload"}
+    causes = {each.category for each in differences} - {"workload", "measured"}
     causes -= {"protocol"} if all(d.key in CONTROLS for d in differences if d.category == "protocol") else set()
     if len(causes) > 1:
         said.append(f"{', '.join(sorted(causes))} differ at once: a difference cannot be attributed to one of them")

@@ -60,6 +60,11 @@ def run_notes(records: Records) -> list[str]:
         for done, noun in LEFT_OUT.items()
         if run.get(f"not_{done}")
     ]
+    if calls := run.get("other_threads"):
+        notes.append(
+            f"{calls:,} calls of probes came from other threads while the scope was open; they are in no figure of a "
+            "probe, and the scope waited for some of them"
+        )
     if missing := run.get("flamegraphs_missing"):
         got = ", ".join(run.get("flamegraphs", {}))
         notes.append(f"{f'flamegraphs of {got} only' if got else 'no flamegraphs'}: {missing}")

@@ -46,6 +46,7 @@ class PassResult:
         seam_calls: calls of the seam in each step (checking passes).
         unrestored: what could not be put back after the pass; empty unless something else patched it meanwhile.
         spans: (step, name, start_ns, stop_ns) of the first worker (tracing passes).
+        other_threads: calls of probes by other threads while the scope was open, which are left out, of all workers.
     """
 
     columns: dict[str, list[Any]]
@@ -55,6 +56,7 @@ class PassResult:
     seam_calls: list[int]
     unrestored: list[str]
     spans: list[list[Any]] = field(default_factory=list)
+    other_threads: int = 0
 
 
 class Host(Protocol):

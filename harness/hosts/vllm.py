@@ -21,14 +21,14 @@ from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dt
 from harness.instrument.calibration import Calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from harness.config.experiment import Host as HostConfig
     from harness.instrument.instrument import PassKind
     from harness.instrument.instrumentation import Instrumentation
     from harness.workload.requests import Request
 
-__all__ = ["VllmHost", "engine_environment", "merge_workers", "resolve_model"]
+__all__ = ["VllmHost", "as_far_as_all", "engine_environment", "merge_workers", "resolve_model"]
 
 EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
 
@@ -200,7 +200,7 @@ class VllmHost:
         if self._llm is None:
             return None
         try:
-            answers = [answer for answer in self._rpc("harness_end") if answer is not None]
+            answers = as_far_as_all(answer for answer in self._rpc("harness_end") if answer is not None)
         except Exception:  # noqa: BLE001 (the engine may be gone in any way; the caller has the first error)
             return None
         return PassResult(tokens=None, **merge_workers(answers)) if answers else None
@@ -234,6 +234,15 @@ class VllmHost:
         return values
 
 
+def as_far_as_all(answers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records of a pass that was cut short, as far as every worker has them: one may be a step ahead."""
+    kept = list(answers)
+    steps = min((len(answer["columns"]["step"]) for answer in kept), default=0)
+    return [
+        {**answer, "columns": {name: values[:steps] for name, values in answer["columns"].items()}} for answer in kept
+    ]
+
+
 def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The records of a pass from those of all workers: the first one's columns, the faults of all."""
     first = answers[0]
@@ -249,4 +258,5 @@ def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "seam_calls": [min(calls) for calls in zip(*(answer["seam_calls"] for answer in answers), strict=True)],
         "unrestored": [name for answer in answers for name in answer["unrestored"]],
         "spans": first["spans"],
+        "other_threads": sum(answer["other_threads"] for answer in answers),
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.errors import ConfigError
 
-__all__ = ["load_arm", "load_object"]
+__all__ = ["load_arm", "load_object", "source_digest"]
 
 
 def load_arm(name: str, reference: str) -> Any:
@@ -50,6 +50,17 @@ def load_object(reference: str) -> Any:
         return getattr(module, name)
     except AttributeError:
         raise ConfigError(f"arm {reference!r}: {where} has no {name!r}") from None
+
+
+def source_digest(reference: str) -> str:
+    """The beginning of the SHA-256 of the file in which an arm is written; empty where there is none to be read."""
+    where = reference.rpartition(":")[0]
+    try:
+        spec = None if where.endswith(".py") else importlib.util.find_spec(where)
+        path = Path(where) if spec is None else Path(spec.origin or "")
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except (OSError, ImportError, ValueError):
+        return ""
 
 
 def _load_file(path: Path) -> Any:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 import gc
 import importlib
+import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.errors import ConfigError
 from harness.instrument.arms import load_arm
 from harness.instrument.bindings import Bindings
 from harness.instrument.calibration import Calibration, calibrate
@@ -100,14 +102,15 @@ class Instrument:
         seam_slot = 0
         native = getattr(self._sites[0].native, "__func__", self._sites[0].native)
         for slot, name in enumerate(self.probe_names, start=1):
-            if name == seam_probe:
+            target = None if name == seam_probe else resolve(name)
+            if target is None or target.function is native:  # the seam's own function, also by its full name
+                same = self.probe_names[seam_slot - 1] if seam_slot else ""
                 seam_slot = slot
-                continue
-            target = resolve(name)
-            if target.function is native:
-                seam_slot = slot  # the same function by its full name
             else:
+                same = next((known.name for _, known in self._targets if known.is_same(target)), "")
                 self._targets.append((slot, target))
+            if same:
+                raise ConfigError(f"probes: {same} and {name} are the same function; name it once")
         return seam_slot
 
     def calibrate(self) -> Calibration:
@@ -177,7 +180,7 @@ class Instrument:
 
     def end(self) -> dict[str, Any]:
         """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
-        unrestored = self._restore()
+        unrestored, foreign_calls = self._restore(), self._ledger.foreign_calls
         columns, marks = self._steps.columns(), self._steps.marks
         if any(self._probing):
             names = ["scope", *self.probe_names]
@@ -199,6 +202,7 @@ class Instrument:
             "seam_calls": self._checker.take_calls(),
             "unrestored": unrestored,
             "spans": self._spans.take(),
+            "other_threads": foreign_calls,
         }
 
     @property
@@ -210,15 +214,19 @@ class Instrument:
         self._step = -1
         self._steps = StepRows(self._loop, self._ledger)
         self._wrappers: list[Any] = []
+        self._modules = len(sys.modules)
         self._counter.take()
         self._device.forget()
 
     def _restore(self) -> list[str]:
         self._spans.close()
         unrestored = self._bindings.restore()
+        imported = len(sys.modules) != self._modules
         for _, target in self._targets:
             target.restore_attribute()
             unrestored += target.restore_module_slots(self._wrappers)
+            if imported:
+                target.restore_late_imports(self._wrappers)
         return unrestored
 
     # The step: arms are swapped before its clock starts, its signature is read after the clock stopped.

@@ -1,6 +1,6 @@
 """Timers with the smallest footprint that Python allows, and the arithmetic that turns them into self times.
 
-The hot path of a probe is two clock reads and three appends to a list (the *tape*). Nothing is looked up,
+The hot path of a probe is two clock reads and one append to a list (the *tape*). Nothing is looked up,
 summed or nested there: that happens after the scope has closed, from the order in which calls ended.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from array import array
 from dataclasses import dataclass
+from itertools import chain
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ __all__ = ["SCOPE", "Account", "Ledger", "settle"]
 
 SCOPE: Final = 0
 """Slot of the scope itself; the probes follow from 1."""
+CLOSED: Final = 0
+"""Stands for the thread where no scope is open; no thread has it as its number."""
 
 
 @dataclass(slots=True)
@@ -38,8 +42,8 @@ class Account:
 class Ledger:
     """One tape for the probes of one scope, and the wrappers that write on it.
 
-    Calls count only while the scope is open. Calls from other threads are not distinguished: while the scope
-    is open they count too (an engine's runner keeps Python threads out of its input preparation).
+    Calls count only while the scope is open, and only those of the thread that opened it: those of others overlap with
+    it, so that no self time could be told from them. They are counted in `foreign_calls`, and left out.
 
     Args:
         clock: gives nanoseconds.
@@ -50,27 +54,28 @@ class Ledger:
         self, clock: Callable[[], int] = time.perf_counter_ns, synchronize: Callable[[], Any] | None = None
     ) -> None:
         self._clock, self._synchronize = clock, synchronize
-        self._tape: list[int] = []
-        self._open = [False]  # a cell that wrappers can read without an attribute look-up
+        self._tape: list[tuple[int, int, int]] = []
+        self._open = [CLOSED]  # the thread that opened the scope, in a cell that wrappers read without a look-up
+        self.foreign_calls = 0
         self._pass = array("q")  # the tapes of all steps so far, one after the other
         self._bookkeeping_ns = 0
 
     def probe(self, slot: int, function: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap `function` so that its calls are timed under `slot` while the scope is open."""
-        clock, push, is_open = self._clock, self._tape.append, self._open
+        clock, push, opened_by = self._clock, self._tape.append, self._open
         called = function if self._synchronize is None else _finished(function, self._synchronize)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
-            if not is_open[0]:
+            if opened_by[0] != get_ident():
+                if opened_by[0]:
+                    self.foreign_calls += 1
                 return function(*args, **kwargs)
             start = clock()
             try:
                 return called(*args, **kwargs)
             finally:
                 stop = clock()
-                push(slot)
-                push(start)
-                push(stop)
+                push((slot, start, stop))  # one append, which no other thread can come between
 
         timed.__wrapped__ = function  # type: ignore[attr-defined]
         return timed
@@ -79,23 +84,23 @@ class Ledger:
         self, function: Callable[..., Any], bind: Callable[[], None], unbind: Callable[[], None]
     ) -> Callable[..., Any]:
         """Wrap the scope's function: bind the probes around it, and count separately the time that this takes."""
-        clock, tape, is_open = self._clock, self._tape, self._open
+        clock, tape, opened_by = self._clock, self._tape, self._open
 
         def timed(*args: Any, **kwargs: Any) -> Any:
-            if is_open[0]:  # the scope called itself
+            if opened_by[0]:  # the scope called itself
                 return function(*args, **kwargs)
             entered = start = clock()
             try:
                 bind()
-                is_open[0] = True
+                opened_by[0] = get_ident()
                 start = clock()
                 return function(*args, **kwargs)
             finally:
                 stop = clock()
-                is_open[0] = False
+                opened_by[0] = CLOSED
                 unbind()
-                tape.extend((SCOPE, start, stop))
-                self._pass.extend(array("q", tape))
+                tape.append((SCOPE, start, stop))
+                self._pass.extend(array("q", chain.from_iterable(tape)))
                 tape.clear()
                 self._bookkeeping_ns += clock() - stop + start - entered
 
@@ -109,7 +114,8 @@ class Ledger:
 
     def reset(self) -> None:
         """Forget everything, also what an interrupt left half done."""
-        self._open[0] = False
+        self._open[0] = CLOSED
+        self.foreign_calls = 0
         self._tape.clear()
         self._pass = array("q")
         self._bookkeeping_ns = 0

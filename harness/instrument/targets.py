@@ -50,6 +50,10 @@ class Target:
     _saved: Any = _ABSENT
     _replaced: bool = False
 
+    def is_same(self, other: Target) -> bool:
+        """Whether both are one function in the same places, under two names."""
+        return self.function is other.function and self.owner is other.owner
+
     def replace_attribute(self, replacement: Any) -> None:
         """Put `replacement` on the owner (kept as staticmethod or classmethod where the original was one)."""
         own = vars(self.owner)
@@ -73,11 +77,19 @@ class Target:
         """Put the function back wherever one of `wrappers` was left; gives the keys that hold something else."""
         strange = []
         for namespace, key in self.module_slots:
-            if any(namespace[key] is wrapper for wrapper in wrappers):
-                namespace[key] = self.function
-            if namespace[key] is not self.function:
+            held = namespace.get(key, _ABSENT)
+            if any(held is wrapper for wrapper in wrappers):
+                namespace[key] = held = self.function
+            if held is not self.function:
                 strange.append(key)
         return strange
+
+    def restore_late_imports(self, wrappers: Collection[Any]) -> None:
+        """Put the function back in modules that were imported while the scope was open, and so took a wrapper."""
+        for wrapper in wrappers:
+            if getattr(wrapper, "__wrapped__", None) is self.function:
+                for namespace, key in _holders(wrapper):
+                    namespace[key] = self.function
 
 
 def resolve(name: str) -> Target:
@@ -100,6 +112,11 @@ def resolve(name: str) -> Target:
         found = getattr(found, part)
     if not callable(found) or inspect.isclass(found):
         raise ConfigError(f"probe {name!r} is {type(found).__name__} and no function; name a function or a method")
+    if lazy := _lazy(found):
+        raise ConfigError(
+            f"probe {name!r} is {lazy}: calling it does none of its work, so there is nothing to time; name the "
+            "function that it calls"
+        )
     if inspect.isclass(owner):
         if not owner.__flags__ & _HEAP_TYPE or owner.__flags__ & _IMMUTABLE_TYPE:
             raise ConfigError(f"probe {name!r}: methods of {owner.__name__} cannot be replaced, it is built in")
@@ -110,6 +127,17 @@ def resolve(name: str) -> Target:
     if not slots:
         raise ConfigError(f"probe {name!r} is a method of an object; name its class: package.module.Class.method")
     return Target(name, found, module_slots=slots)
+
+
+def _lazy(function: Callable[..., Any]) -> str:
+    """What a function is whose call only makes an object that works later; empty for any other."""
+    plain = inspect.unwrap(function)
+    kinds = {
+        "a generator": inspect.isgeneratorfunction,
+        "a coroutine function": inspect.iscoroutinefunction,
+        "an asynchronous generator": inspect.isasyncgenfunction,
+    }
+    return next((name for name, is_one in kinds.items() if is_one(plain)), "")
 
 
 def _import_longest(path: list[str], name: str) -> tuple[Any, list[str]]:

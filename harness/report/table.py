@@ -191,13 +191,13 @@ def format_estimate(interval: Interval) -> str:
 def _supported_decimals(half_width: float) -> int:
     """Decimals by the Particle Data Group's rule: two digits of an uncertainty up to 354, one from 355 on.
 
-    Review of Particle Physics (2024), section 5.3. No more than four, and two where nothing varies.
+    Review of Particle Physics (2024), section 5.3. Two where nothing varies.
     """
     if half_width == 0:
         return 2
     exponent = math.floor(math.log10(half_width))
     digits = 2 if half_width / 10**exponent < 3.55 else 1
-    return min(max(digits - 1 - exponent, 0), 4)
+    return max(digits - 1 - exponent, 0)
 
 
 def _cell(summary: Summary, name: str, metric: str, size: float) -> str:

@@ -106,6 +106,7 @@ class Measuring:
             self._write(index, result, complete=False)  # kept as evidence
             raise
         self._write(index, result, complete=True)
+        self.facts["other_threads"] = self.facts.get("other_threads", 0) + result.other_threads
         self._under_way = None
         self.facts["passes_done"] = index + 1
         self.observer.advance()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
+from harness.instrument.arms import source_digest
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.records.agreement import signature, signature_difference, token_difference
 from harness.records.remembered import recall, remember
@@ -68,6 +69,9 @@ class Stages:
 
         instrumentation = self._instrumentation()
         self._installed = [arm.name for arm in instrumentation.arms]
+        self.facts["arm_sources"] = {
+            arm.name: source_digest(arm.reference) for arm in instrumentation.arms if arm.reference
+        }
         calibration = self.host.install(instrumentation)
         self.facts["calibration"] = calibration.as_dict()
         if self.flamegraphs:

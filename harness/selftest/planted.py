@@ -142,11 +142,17 @@ def evaluate(records: Records, delays: Mapping[str, float], seconds: float) -> S
 # The last result on this machine is remembered, so that doctor and every report can quote it.
 
 MEMORY: Final = "selftest"
+KEPT: Final = dt.timedelta(days=7)
+"""For how long a result stands against one that measured for a shorter time."""
 
 
 def remember(result: SelftestResult, engine: str, cpu: str) -> None:
-    """Keep the result for this machine and engine."""
-    when = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    """Keep the result for this machine; a quick try does not replace a longer one, unless that is old."""
+    now, last = dt.datetime.now(dt.UTC), last_result(cpu)
+    longer = last is not None and last["passed"] and result.seconds < last["seconds"]
+    if last is not None and longer and result.passed and now - dt.datetime.fromisoformat(last["when"]) < KEPT:
+        return
+    when = now.isoformat(timespec="seconds")
     remembered.remember(
         MEMORY,
         {"when": when, "harness": __version__, "engine": engine, "cpu": cpu, "passed": result.passed, **asdict(result)},

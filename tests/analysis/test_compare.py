@@ -80,6 +80,43 @@ def test_several_launches_a_run_give_a_verdict(make) -> None:
     assert same.differences == []
 
 
+def test_the_margin_is_a_share_and_no_percentage(tmp_path) -> None:
+    """Launches 3 % apart: the interval holds zero, and is wider than the margin of 1 %."""
+    for name in ("before", "after"):
+        folder = RunFolder(tmp_path / name)
+        folder.write_run(make_run())
+        for number, slower in enumerate((0.97, 1.0, 1.03), start=1):
+            write(folder.launch(number), make_run(), slower)
+    found = compare_runs([tmp_path / "before", tmp_path / "after"])
+    assert {row.verdict for row in found.rows if row.metric == "scope"} == {"not resolved"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("probes", ["compute_slot_mapping"]), ("scope", "execute_model"), ("sync", True), ("grain", "pass")],
+)
+def test_self_times_that_are_not_the_same_thing_are_refused_by_name(make, key, value) -> None:
+    config = make_run()["config"]
+    changed = {**config, key: value} if key in config else {**config, "protocol": {**config["protocol"], key: value}}
+    found = compare_runs([make("before", 3), make("after", 3, config=changed)])
+    assert {row.metric for row in found.rows} == {"step"}
+    assert f"self times of after and before are of other things ({key} differ)" in found.refusals[0]
+
+
+def test_an_arm_is_what_is_written_in_its_file_and_planted_behind_it(make) -> None:
+    config = make_run()["config"]
+    arms = [{"name": "list", "reference": "m:List"}, {"name": "array", "reference": "m:Array", "delay_us": 5.0}]
+    before = {"config": {**config, "arms": arms}, "arm_sources": {"list": "aaaa", "array": "aaaa"}}
+    after = {"config": {**config, "arms": arms}, "arm_sources": {"list": "bbbb", "array": "aaaa"}}
+    found = compare_runs([make("before", **before), make("after", **after)])
+    (difference,) = found.differences
+    assert (difference.category, difference.key) == ("arms", "list")
+    assert difference.values == ["m:List (aaaa)", "m:List (bbbb)"]
+    longer = [arms[0], {**arms[1], "delay_us": 7.0}]
+    found = compare_runs([make("b", **before), make("a", **{**before, "config": {**config, "arms": longer}})])
+    assert [each.values for each in found.differences] == [["m:Array +5 us (aaaa)", "m:Array +7 us (aaaa)"]]
+
+
 def test_runs_that_did_other_work_are_not_compared(make) -> None:
     steps = {**make_run()["steps"], "num_tokens": [99, 3, 3, 3, 3]}
     found = compare_runs([make("before", 3), make("after", 3, steps=steps)])

@@ -105,3 +105,11 @@ def test_a_run_with_a_shift_planted_half_way_is_withheld(make_run_of_list, shift
     assert (verdicts == {"withheld"}) is withheld
     assert ("Verdicts are withheld. From pass 2" in report) is withheld
     assert ("No shift of the level" in report) is not withheld
+
+
+@pytest.mark.parametrize("follows", [0.5, 1.0])
+def test_a_scope_that_follows_the_machine_by_half_or_wholly_has_no_shift_of_its_own(follows) -> None:
+    """How closely it follows is not known; with one of the two alone, the other would withhold verdicts."""
+    found = find_drift(make_levels(scope=1.1**follows, rest=1.1), 0.01, "share")
+    assert "machine" in {shift.of for shift in found}
+    assert "share" not in {shift.of for shift in found}

@@ -13,7 +13,7 @@ import pytest
 from harness import errors
 from harness.config.experiment import Host as HostConfig
 from harness.hosts.starting import dtype_default
-from harness.hosts.vllm import VllmHost, engine_environment, merge_workers, resolve_model
+from harness.hosts.vllm import VllmHost, as_far_as_all, engine_environment, merge_workers, resolve_model
 from harness.records import machine
 
 
@@ -178,21 +178,29 @@ def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
 
 def worker(steps=2, **changes):
     found = {"columns": {"step": list(range(steps))}, "failure": None, "mismatches": [], "seam_calls": [1] * steps}
-    return {**found, "unrestored": [], "spans": [], **changes}
+    return {**found, "unrestored": [], "spans": [], "other_threads": 0, **changes}
 
 
 def test_faults_of_every_worker_count() -> None:
     failure = {"arm": "x", "step": 1, "error": "E"}
     mismatch = {"arm": "x", "reason": "expected 1"}
-    second = worker(failure=failure, mismatches=[mismatch], seam_calls=[1, 0], unrestored=["cat"])
+    second = worker(failure=failure, mismatches=[mismatch], seam_calls=[1, 0], unrestored=["cat"], other_threads=2)
     merged = merge_workers([worker(spans=[[0, "of the first", 1, 2]]), second])
     assert merged["failure"] == failure
     assert merged["mismatches"] == [{"arm": "x", "reason": "worker 1: expected 1"}]
     assert merged["seam_calls"] == [1, 0]
     assert merged["unrestored"] == ["cat"]
+    assert merged["other_threads"] == 2
     assert merged["spans"] == [[0, "of the first", 1, 2]]
     with pytest.raises(errors.StepMismatchError, match=r"disagree on the number of steps: \[2, 3\]"):
         merge_workers([worker(), worker(steps=3)])
+
+
+def test_of_a_pass_that_was_cut_short_all_is_kept_that_every_worker_has() -> None:
+    """Ctrl-C finds one worker a step ahead of the other."""
+    merged = merge_workers(as_far_as_all([worker(steps=3, seam_calls=[]), worker(seam_calls=[])]))
+    assert merged["columns"]["step"] == [0, 1]
+    assert as_far_as_all([]) == []
 
 
 @pytest.mark.parametrize("package", ["harness", "patches"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,3 +75,9 @@ def test_page_faults_are_read() -> None:
     assert len(before) == len(EVENTS)
     assert after[EVENTS.index("page_faults")] - before[EVENTS.index("page_faults")] >= 1
     assert after[EVENTS.index("involuntary_switches")] >= before[EVENTS.index("involuntary_switches")]
+
+
+def test_involuntary_switches_and_both_kinds_of_page_faults_are_those_of_the_system(monkeypatch) -> None:
+    usage = SimpleNamespace(ru_minflt=5, ru_majflt=2, ru_nivcsw=11)
+    monkeypatch.setattr("harness.instrument.events.resource.getrusage", lambda who: usage)
+    assert read_events()[1:] == (7, 11)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from harness.errors import ConfigError
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
+from harness.instrument.steps import StepRows
 from harness.seams import SEAMS
 from patches.slot_mapping import List, Numpy
 from tests.fakes import Runner, VirtualClock
@@ -379,3 +382,59 @@ def test_two_passes_at_once_are_refused() -> None:
 def test_an_unknown_scope_is_refused_with_the_likely_ones() -> None:
     with pytest.raises(ConfigError, match=r"no such method; it has \['_prepare_inputs'\]"):
         instrument(Runner(), scope="_prepare_outputs")
+
+
+@pytest.mark.parametrize(
+    "probes",
+    [
+        ["torch.tensor", "torch:tensor"],
+        ["compute_slot_mapping", "tests.fakes.BlockTable.compute_slot_mapping"],
+        ["tests.fakes.BlockTable.compute_slot_mapping", "compute_slot_mapping"],
+    ],
+)
+def test_one_function_under_two_names_is_refused(probes) -> None:
+    with pytest.raises(ConfigError, match="are the same function; name it once"):
+        instrument(Runner(), probes=probes)
+
+
+def test_calls_of_other_threads_are_told() -> None:
+    def from_another_thread() -> None:
+        thread = threading.Thread(target=lambda: torch.cat([torch.zeros(1)]))
+        thread.start()
+        thread.join()
+
+    under_test = instrument(runner := Runner(work=from_another_thread))
+    under_test.begin("probed", [0])
+    runner.serve(LENGTHS)
+    result = under_test.end()
+    assert result["other_threads"] == len(result["columns"]["step"])
+    assert set(result["columns"]["torch.cat.calls"]) == {0}
+
+
+def test_every_pass_begins_with_a_collection_and_the_heap_is_frozen_before(monkeypatch) -> None:
+    """Else what one pass leaves behind is collected in the next, in whichever arm's step that falls."""
+    done = []
+    monkeypatch.setattr("harness.instrument.instrument.freeze_heap", lambda: done.append("freeze"))
+    under_test = instrument(Runner())
+    assert done == ["freeze"]
+    monkeypatch.setattr(gc, "collect", lambda: done.append("collect"))
+    for _ in range(2):
+        under_test.begin("bare", [0])
+        under_test.end()
+    assert done == ["freeze", "collect", "collect"]
+
+
+def test_the_instruments_own_time_is_taken_out_of_a_step() -> None:
+    """By hand: 5000 ns as timed, of which 1200 went into binding the probes."""
+    ledger = SimpleNamespace(mark=lambda: (3, 1200))
+    loop = SimpleNamespace(batch=lambda work: (1, 2, 0))
+    rows = StepRows(loop, ledger)
+    rows.executed(0, True, None, 10_000, 15_000)
+    rows.sampled(700)
+    rows.about_to_begin()
+    rows.executed(0, True, None, 18_000, 21_000)
+    columns = rows.columns()
+    assert columns["execute_ns"] == [3800, 1800]
+    assert columns["bookkeeping_ns"] == [1200, 1200]
+    assert columns["sample_ns"] == [700, 0]
+    assert columns["begin_ns"] == [0, 8000]

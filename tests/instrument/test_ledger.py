@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +128,45 @@ def test_calls_outside_the_scope_do_not_count(clock: VirtualClock) -> None:
     assert accounts[1].calls == 0
 
 
+def test_calls_of_another_thread_are_counted_and_left_out(clock: VirtualClock) -> None:
+    """They overlap with those of the thread that opened the scope: no self time could be told from them."""
+    ledger = Ledger(clock)
+    inner = ledger.probe(2, lambda: clock.advance(7))
+    outer = ledger.probe(1, lambda: (clock.advance(5), run_in_thread(inner), inner()))
+    accounts = run_scope(ledger, outer)
+    assert ledger.foreign_calls == 1
+    assert (accounts[1].calls, accounts[2].calls) == (1, 1)
+    assert accounts[1].self_ns == 5 + 7  # the other thread's work is a wait of this one
+    assert accounts[2].self_ns == 7
+    run_in_thread(inner)  # while no scope is open
+    assert ledger.foreign_calls == 1
+    ledger.reset()
+    assert ledger.foreign_calls == 0
+
+
+def test_threads_that_call_at_once_corrupt_nothing() -> None:
+    ledger = Ledger()
+    probed = ledger.probe(1, lambda: None)
+    stop = threading.Event()
+
+    def call_on() -> None:
+        while not stop.is_set():
+            probed()
+
+    others = [threading.Thread(target=call_on) for _ in range(3)]
+    for other in others:
+        other.start()
+    try:
+        accounts = run_scope(ledger, lambda: [probed() for _ in range(20_000)])
+    finally:
+        stop.set()
+        for other in others:
+            other.join()
+    assert accounts[1].calls == 20_000
+    assert accounts[1].self_ns >= 0
+    assert accounts[SCOPE].self_ns >= 0
+
+
 def test_a_scope_that_calls_itself_opens_once(clock: VirtualClock) -> None:
     ledger, opened = Ledger(clock), []
 
@@ -140,6 +181,12 @@ def test_a_scope_that_calls_itself_opens_once(clock: VirtualClock) -> None:
     (accounts,) = ledger.accounts([end], slots=1)
     assert accounts[SCOPE].total_ns == 9
     assert opened == [1]
+
+
+def run_in_thread(function) -> None:
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
 
 
 def test_binding_time_is_bookkeeping_and_not_scope(clock: VirtualClock) -> None:

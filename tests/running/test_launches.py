@@ -12,6 +12,8 @@ import pytest
 
 from harness.children import begin_as_child
 from harness.config.file import load
+from harness.instrument.calibration import Calibration
+from harness.instrument.instrument import Instrument
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.running.launches import PADDING, Launches, draw
@@ -110,6 +112,21 @@ def test_each_launch_has_another_hash_seed_and_environment_size_and_its_own_fold
     records = read_run(folder)
     assert (len(records.launches), records.run["status"]) == (4, "complete")
     assert all(not run.launches for run in records.launches)
+
+
+def test_the_cost_of_a_probe_is_the_mean_of_the_launches(launch, monkeypatch) -> None:
+    costs = iter([100.0, 200.0, 300.0, 400.0])
+    monkeypatch.setattr(
+        FakeHost, "install", lambda self, instrumentation: installed(self, instrumentation, next(costs))
+    )
+    launches, _ = launch()
+    launches.execute()
+    assert launches.facts["calibration"] == {"inside_ns": 250.0, "outside_ns": 25.0, "spread_ns": 0.0}
+
+
+def installed(host: FakeHost, instrumentation: Any, inside_ns: float) -> Calibration:
+    host.instrument = Instrument(host.runner, instrumentation, host.clock)
+    return Calibration(inside_ns=inside_ns, outside_ns=inside_ns / 10, spread_ns=0.0)
 
 
 def test_only_the_first_launch_is_sampled_and_the_whole_report_says_so(launch) -> None:

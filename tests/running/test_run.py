@@ -110,6 +110,23 @@ def test_an_arm_that_generates_other_tokens_is_struck(make, monkeypatch) -> None
     assert "arm 'wrong' generates other tokens: request 2 from its token 0 on" in outcome.message
 
 
+def test_a_measured_pass_that_generates_other_tokens_fails_the_run(make) -> None:
+    """A mixed pass, in which no arm is to blame, is checked like any other."""
+
+    class OtherTokens(FakeHost):
+        def run_pass(self, kind, schedule, requests, probed=()):
+            result = super().run_pass(kind, schedule, requests, probed)
+            if self.passes.count("mixed") == 4 and kind == "mixed":
+                result.tokens[2][1] += 1
+            return result
+
+    run = make(OtherTokens())
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status) == ("failed", 1)
+    assert "pass 3 generated other tokens than native alone: request 2 from its token 1 on" in outcome.message
+    assert read_run(run.folder.path).partial == ["0003.partial.parquet"]
+
+
 def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
         OnDemand.step = 0 if index == 1 + 4 + 3 else None

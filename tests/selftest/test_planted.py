@@ -37,6 +37,19 @@ def run_selftest(tmp_path):
     return run
 
 
+def test_a_quick_try_does_not_replace_a_longer_result(run_selftest, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
+    long, quick = (evaluate(records, delays, seconds) for seconds in (60.0, 1.0))
+    remember(quick, "vllm 1.0", "a processor")
+    remember(long, "vllm 1.0", "a processor")
+    remember(quick, "vllm 1.0", "a processor")
+    assert last_result("a processor")["seconds"] == 60
+    monkeypatch.setattr("harness.selftest.planted.KEPT", dt.timedelta(0))  # it is old
+    remember(quick, "vllm 1.0", "a processor")
+    assert last_result("a processor")["seconds"] == 1
+
+
 def test_the_letters_do_not_tell_the_delays_and_the_seed_decides_them(tmp_path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(CONFIG)
