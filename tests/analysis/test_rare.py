@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.rare import sign_test
+from harness.analysis.rare import find_rare, sign_test
 from harness.analysis.summarise import summarise
 from harness.records.folder import Records
 from harness.report.markdown import render_markdown
@@ -120,6 +120,20 @@ def test_summary_json_has_it(summary) -> None:
 def test_the_sign_test_is_exact(more, fewer, expected) -> None:
     """By hand, from the binomial distribution."""
     assert sign_test(more, fewer) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("confidence", "verdict"), [(0.95, "more often"), (0.99, "not resolved")])
+def test_the_confidence_decides_whether_arms_differ_in_it(confidence, verdict) -> None:
+    """Eight places where only this arm has one, and one where only the baseline has: p is 0.039, by hand."""
+    noise = quiet(12)
+    for place in range(8):
+        noise.bare[1, 5, 3 * place] *= 9
+    noise.bare[0, 7, 40] *= 9
+    rows = records_of(noise).columns
+    found = {each.arm: each for each in find_rare([rows], ["list", ARM, AA], "list", confidence)}
+    assert (found[ARM].outlying, found["list"].outlying) == (8, 1)
+    assert found[ARM].p_value == pytest.approx(2 * 10 / 512)
+    assert found[ARM].verdict == verdict
 
 
 # Launches.
