@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from harness.analysis.metrics import REST, SCOPE, STEP, SUM
+from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
 from harness.analysis.shapes import steps_by_shape
 from harness.analysis.statistics import CLIP, Interval, paired_difference, total, verdict
 from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
@@ -31,7 +31,7 @@ def pairs_of(values: dict[str, Values], baseline: str, probes: list[str]) -> lis
         (name, metric)
         for name in values
         if name != baseline
-        for metric in (SCOPE, *probes, SUM, REST, STEP)
+        for metric in (SCOPE, *probes, SUM, REST, STEP, *OF_CPU.values())
         if metric in values[name] and (values[name][metric].any() or values[baseline][metric].any())
     ]
 

@@ -34,9 +34,9 @@ class LoadedRun:
         run: run.json: config, versions, machine, how it went.
         summary: all that the report shows, as dataclasses.
         steps: one row a (launch, pass, step): `arm`, `probed`, the batch (`num_reqs`, `num_tokens`, `num_prefills`),
-            `begin_ns` (since the pass began), `execute_ns` and `sample_ns` (together the step), `gc_collections`,
-            `page_faults`, `involuntary_switches`; of probed steps `scope.total_ns` and, of each probe, `NAME.calls`,
-            `NAME.total_ns`, `NAME.self_ns`, as timed.
+            `begin_ns` (since the pass began), `execute_ns` and `sample_ns` (together the step), `cpu_ns` of it,
+            `gc_collections`, `page_faults`, `involuntary_switches`; of probed steps `scope.total_ns`, `scope.cpu_ns`
+            and, of each probe, `NAME.calls`, `NAME.total_ns`, `NAME.self_ns`, as timed.
         arms: one row an arm and API (a probe, `rest`, `scope` or `step`): `calls` and `ms` a pass, corrected for the
             probes' cost.
         comparisons: one row an (arm, metric): the difference to the baseline a step, `us` with `low_us` and `high_us`,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from harness.analysis.exposure import planted_delays_us, planted_name
-from harness.analysis.metrics import REST, SCOPE, STEP, SUM
+from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
 from harness.analysis.statistics import corrected_self
 from harness.seams import AA
 
@@ -112,6 +112,8 @@ def _values(run: dict[str, Any], rows: Columns | None) -> dict[str, Values]:
         values[name] = _metrics(arrays(of_arm & probed, [*timed, *STEP_PARTS]), probes, cost)
         if run["config"]["protocol"]["bare"]:
             values[name][STEP] = _step_ns(arrays(of_arm & ~probed, STEP_PARTS))
+            if "cpu_ns" in rows:
+                values[name][OF_CPU[STEP]] = arrays(of_arm & ~probed, ["cpu_ns"])["cpu_ns"]
     return values
 
 
@@ -136,4 +138,6 @@ def _metrics(values: Values, probes: list[str], cost: tuple[float, float]) -> Va
         )
     values[SUM] = np.sum([values[probe] for probe in probes], axis=0) if probes else np.zeros_like(values[REST])
     values[SCOPE] = values[SUM] + values[REST]
+    if "scope.cpu_ns" in values:  # the probes cost as much of the processor as of time
+        values[OF_CPU[SCOPE]] = values["scope.cpu_ns"] - (values["scope.total_ns"] - values[SCOPE])
     return values

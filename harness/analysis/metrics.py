@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["REST", "SCOPE", "STEP", "SUM"]
+__all__ = ["OF_CPU", "REST", "SCOPE", "STEP", "SUM"]
 
 SCOPE: Final = "scope"
 """The scope, with the probed calls in it, corrected for what probing costs."""
@@ -14,3 +14,5 @@ REST: Final = "rest"
 """The scope's time outside all probes."""
 SUM: Final = "sum"
 """All probes together."""
+OF_CPU: Final = {SCOPE: "scope, CPU time", STEP: "step, CPU time"}
+"""The same two by the thread's own clock: what it had of a processor, blind to waiting and to other processes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.metrics import STEP
+from harness.analysis.metrics import OF_CPU, STEP
 from harness.digits import significant
 
 if TYPE_CHECKING:
@@ -84,6 +84,15 @@ def rare_notes(summary: Summary) -> list[str]:
         for c in summary.comparisons
         if c.means_us is not None and _disagree(c, c.means_us)
     ]
+    for c in summary.comparisons:
+        by_cpu = summary.difference(c.arm, OF_CPU[c.metric]) if c.metric in OF_CPU else None
+        if by_cpu is not None and c.verdict in ("faster", "slower") and _apart(c.per_step_us, by_cpu.per_step_us):
+            where = "the whole step" if c.metric == STEP else scope
+            notes.append(
+                f"{c.arm}, {where}: {c.verdict} by the clock ({_told(c.per_step_us)} us a step), {by_cpu.verdict} in "
+                f"CPU time ({_told(by_cpu.per_step_us)} us): the rest is waiting, for other threads, processes or a "
+                "device"
+            )
     rates = {found.arm: f"{significant(found.outlying / found.steps * 100, 2)} %" for found in summary.rare}
     return notes + [
         f"{found.arm} has outlying steps {found.verdict} than {summary.baseline}: {rates[found.arm]} against "
@@ -95,8 +104,13 @@ def rare_notes(summary: Summary) -> list[str]:
 
 def _disagree(found: Comparison, means_us: Interval) -> bool:
     """Whether accumulated time is resolved, and the usual step says something else or is elsewhere."""
-    apart = means_us.low > found.per_step_us.high or means_us.high < found.per_step_us.low
-    return found.means_verdict in ("faster", "slower") and (apart or found.means_verdict != found.verdict)
+    resolved = found.means_verdict in ("faster", "slower")
+    return resolved and (_apart(found.per_step_us, means_us) or found.means_verdict != found.verdict)
+
+
+def _apart(one: Interval, other: Interval) -> bool:
+    """Whether two intervals have nothing in common."""
+    return other.low > one.high or other.high < one.low
 
 
 def _told(interval: Interval) -> str:

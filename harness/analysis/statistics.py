@@ -136,7 +136,7 @@ def paired_difference(
 
     It was chosen by measuring (`python -m tests.analysis.error_rates`; the figures are in docs/measuring.md): against
     the delete-one-group jackknife that it replaces it misses at the stated rate also with 5 groups and where one step
-    carries the variance, is up to twice as narrow, and its cost grows with the number of groups and not with its square.
+    carries the variance, is up to twice as narrow, and takes time by the number of groups and not by its square.
 
     With several launches the estimate is the mean of theirs, and the interval is Student's t on the launches'
     estimates, whose spread includes that within a launch (Kalibera & Jones 2013).

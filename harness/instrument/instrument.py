@@ -53,6 +53,7 @@ class Instrument:
         instrumentation: what is swapped and timed.
         clock: gives nanoseconds.
         loop: how the runner goes through a step; found automatically for vLLM's V1 and V2 runners.
+        cpu_clock: gives the nanoseconds for which this thread has had a processor.
     """
 
     def __init__(
@@ -61,17 +62,18 @@ class Instrument:
         instrumentation: Instrumentation,
         clock: Callable[[], int] = time.perf_counter_ns,
         loop: Loop | None = None,
+        cpu_clock: Callable[[], int] = time.thread_time_ns,
     ) -> None:
         seam, arms, scope = instrumentation.seam, instrumentation.arms, instrumentation.scope
         self._loop = loop or loop_of(runner)
-        self._clock = clock
+        self._clock, self._cpu_clock = clock, cpu_clock
         self._scopes = Scopes(runner, scope)
         spec = SEAMS[seam]
         self._sites = importlib.import_module(spec.place(self._loop.generation, type(runner)).module).sites(runner)
         self.arm_names = [name for name, *_ in arms]
         implementations = [load_arm(name, reference) if reference else None for name, reference, _ in arms]
 
-        self._ledger = Ledger(clock, synchronizer(runner) if instrumentation.sync else None)
+        self._ledger = Ledger(clock, synchronizer(runner) if instrumentation.sync else None, cpu_clock)
         self.probe_names = list(instrumentation.probes)
         self._targets: list[tuple[int, Target]] = []
         seam_slot = self._resolve_probes(spec.probe)
@@ -183,6 +185,7 @@ class Instrument:
         unrestored, foreign_calls = self._restore(), self._ledger.foreign_calls
         columns, marks = self._steps.columns(), self._steps.marks
         if any(self._probing):
+            columns["scope.cpu_ns"] = self._ledger.scope_cpu_ns(len(marks))
             names = ["scope", *self.probe_names]
             if self._kind == "trace":
                 self._spans.add_calls(self._ledger.calls(marks), [JOIN.join(self._scopes.names), *self.probe_names])
@@ -232,16 +235,17 @@ class Instrument:
     # The step: arms are swapped before its clock starts, its signature is read after the clock stopped.
 
     def _timed_execute(self, execute_model: Callable[..., Any]) -> Callable[..., Any]:
-        clock, is_step = self._clock, self._loop.is_step
+        clock, cpu_clock, is_step = self._clock, self._cpu_clock, self._loop.is_step
 
         def timed_execute_model(work: Any, *args: Any, **kwargs: Any) -> Any:
             if not is_step(work):
                 return execute_model(work, *args, **kwargs)
             self._before_step()
+            cpu_start = cpu_clock()
             start = clock()
             result = execute_model(work, *args, **kwargs)
             stop = clock()
-            self._steps.executed(self._arm, self._probing_now, work, start, stop)
+            self._steps.executed(self._arm, self._probing_now, work, start, stop, cpu_clock() - cpu_start)
             if self._kind == "trace":
                 self._spans.add("execute_model", start, stop)
             return result
@@ -249,15 +253,16 @@ class Instrument:
         return timed_execute_model
 
     def _timed_sample(self, sample_tokens: Callable[..., Any]) -> Callable[..., Any]:
-        clock = self._clock
+        clock, cpu_clock = self._clock, self._cpu_clock
         steps = self._steps
 
         def timed_sample_tokens(*args: Any, **kwargs: Any) -> Any:
+            cpu_start = cpu_clock()
             start = clock()
             result = sample_tokens(*args, **kwargs)
             stop = clock()
             if steps.rows:
-                steps.sampled(stop - start)
+                steps.sampled(stop - start, cpu_clock() - cpu_start)
                 if self._kind == "trace":
                     self._spans.add("sample_tokens", start, stop)
             return result

@@ -48,12 +48,18 @@ class Ledger:
     Args:
         clock: gives nanoseconds.
         synchronize: called at the end of each probed call, before its clock stops; with None nothing waits.
+        cpu_clock: gives the nanoseconds for which this thread has had a processor; read around the scope, outside its
+            own time.
     """
 
     def __init__(
-        self, clock: Callable[[], int] = time.perf_counter_ns, synchronize: Callable[[], Any] | None = None
+        self,
+        clock: Callable[[], int] = time.perf_counter_ns,
+        synchronize: Callable[[], Any] | None = None,
+        cpu_clock: Callable[[], int] = time.thread_time_ns,
     ) -> None:
-        self._clock, self._synchronize = clock, synchronize
+        self._clock, self._synchronize, self._cpu_clock = clock, synchronize, cpu_clock
+        self._cpu_ns = [0]  # of each step so far, the one under way last
         self._tape: list[tuple[int, int, int]] = []
         self._open = [CLOSED]  # the thread that opened the scope, in a cell that wrappers read without a look-up
         self.foreign_calls = 0
@@ -84,12 +90,13 @@ class Ledger:
         self, function: Callable[..., Any], bind: Callable[[], None], unbind: Callable[[], None]
     ) -> Callable[..., Any]:
         """Wrap the scope's function: bind the probes around it, and count separately the time that this takes."""
-        clock, tape, opened_by = self._clock, self._tape, self._open
+        clock, cpu_clock, tape, opened_by = self._clock, self._cpu_clock, self._tape, self._open
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             if opened_by[0]:  # the scope called itself
                 return function(*args, **kwargs)
             entered = start = clock()
+            cpu_start = cpu_clock()
             try:
                 bind()
                 opened_by[0] = get_ident()
@@ -102,6 +109,7 @@ class Ledger:
                 tape.append((SCOPE, start, stop))
                 self._pass.extend(array("q", chain.from_iterable(tape)))
                 tape.clear()
+                self._cpu_ns[-1] += cpu_clock() - cpu_start
                 self._bookkeeping_ns += clock() - stop + start - entered
 
         timed.__wrapped__ = function  # type: ignore[attr-defined]
@@ -110,12 +118,18 @@ class Ledger:
     def mark(self) -> tuple[int, int]:
         """Where the pass's tape stands now, and the nanoseconds of bookkeeping since the last mark."""
         bookkeeping_ns, self._bookkeeping_ns = self._bookkeeping_ns, 0
+        self._cpu_ns.append(0)
         return len(self._pass), bookkeeping_ns
+
+    def scope_cpu_ns(self, steps: int) -> list[int]:
+        """For how long the thread had a processor in each step's scope, binding the probes included."""
+        return self._cpu_ns[:steps]
 
     def reset(self) -> None:
         """Forget everything, also what an interrupt left half done."""
         self._open[0] = CLOSED
         self.foreign_calls = 0
+        self._cpu_ns = [0]
         self._tape.clear()
         self._pass = array("q")
         self._bookkeeping_ns = 0

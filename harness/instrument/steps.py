@@ -14,10 +14,11 @@ __all__ = ["STEP_COLUMNS", "StepRows"]
 
 STEP_COLUMNS: Final = (
     "arm", "probed", "num_reqs", "num_tokens", "num_prefills",
-    "begin_ns", "execute_ns", "sample_ns", "bookkeeping_ns", *EVENTS,
+    "begin_ns", "execute_ns", "sample_ns", "bookkeeping_ns", "cpu_ns", *EVENTS,
 )  # fmt: skip
 """What every pass records of every step; a probed one adds `PROBE.calls` and the like, a counting one counters."""
 SAMPLE: Final = STEP_COLUMNS.index("sample_ns")
+CPU: Final = STEP_COLUMNS.index("cpu_ns")
 FIRST_EVENT: Final = STEP_COLUMNS.index(EVENTS[0])
 
 
@@ -40,8 +41,11 @@ class StepRows:
         """A step is about to begin: what happens from now on happens in it."""
         self._events_before = read_events()
 
-    def executed(self, arm: int, probed: bool, work: Any, start_ns: int, stop_ns: int) -> None:
-        """The model was executed for a step, between two readings of the clock, the instrument's own work included."""
+    def executed(self, arm: int, probed: bool, work: Any, start_ns: int, stop_ns: int, cpu_ns: int) -> None:
+        """The model was executed for a step, between two readings of the clock, the instrument's own work included.
+
+        `cpu_ns` is what the thread had of the processor meanwhile.
+        """
         mark, bookkeeping_ns = self._ledger.mark()
         if not self.rows:
             self._first_ns = start_ns
@@ -54,14 +58,16 @@ class StepRows:
             stop_ns - start_ns - bookkeeping_ns,
             0,
             bookkeeping_ns,
+            cpu_ns,
             *(0 for _ in EVENTS),
         ]  # in the order of STEP_COLUMNS
         self._note_events(row)
         self.rows.append(row)  # one append, so that an interrupt leaves a whole row or none
 
-    def sampled(self, elapsed_ns: int) -> None:
+    def sampled(self, elapsed_ns: int, cpu_ns: int) -> None:
         """The last step's tokens were sampled, which is part of it."""
         self.rows[-1][SAMPLE] += elapsed_ns
+        self.rows[-1][CPU] += cpu_ns
         self._note_events(self.rows[-1])
 
     def columns(self) -> dict[str, list[Any]]:

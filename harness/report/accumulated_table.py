@@ -1,10 +1,10 @@
-"""The table of accumulated time: differences of means, in which rare costs count, and each arm's outlying steps."""
+"""Two tables beside the main one: accumulated time, in which rare costs count; and CPU time, blind to other work."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.metrics import OF_CPU, SCOPE, STEP
 from harness.digits import significant
 from harness.report.table import FLOOR, Column, Table, format_interval
 from harness.seams import AA
@@ -12,7 +12,7 @@ from harness.seams import AA
 if TYPE_CHECKING:
     from harness.analysis.summary import Comparison, Summary
 
-__all__ = ["build_accumulated_table"]
+__all__ = ["build_accumulated_table", "build_cpu_table"]
 
 
 def build_accumulated_table(summary: Summary) -> Table | None:
@@ -47,5 +47,30 @@ def build_accumulated_table(summary: Summary) -> Table | None:
     return Table("us", [FLOOR if name == AA else name for name in names], columns, footnotes, 0, corner="arm")
 
 
+def build_cpu_table(summary: Summary) -> Table | None:
+    """A row an arm: the differences by the thread's own clock beside those by the wall clock; None without them."""
+    names = [name for name, arm in summary.arms.items() if arm.measured and name != summary.baseline]
+    columns = []
+    for metric, of_cpu in OF_CPU.items():
+        wall, cpu = ([summary.difference(name, each) for name in names] for each in (metric, of_cpu))
+        if any(cpu):
+            columns += [
+                Column(f"Δ {metric}", "us, by the clock", [_usual(found) for found in wall]),
+                Column(f"Δ {metric}", "us of CPU time", [_usual(found) for found in cpu]),
+                Column(f"{metric} is", "in CPU time", ["" if found is None else found.verdict for found in cpu]),
+            ]
+    if not columns:
+        return None
+    footnotes = [
+        "CPU time is what the thread had of a processor: other processes do not widen it, and neither waiting nor what "
+        "other threads compute is in it. The verdicts of the main table are by the clock"
+    ]
+    return Table("us", [FLOOR if name == AA else name for name in names], columns, footnotes, 0, corner="arm")
+
+
 def _difference(found: Comparison | None) -> str:
     return "" if found is None or found.means_us is None else format_interval(found.means_us)
+
+
+def _usual(found: Comparison | None) -> str:
+    return "" if found is None else format_interval(found.per_step_us)

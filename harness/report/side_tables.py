@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.ablation import DEFINITION, published_beside_measured
-from harness.report.accumulated_table import build_accumulated_table
+from harness.report.accumulated_table import build_accumulated_table, build_cpu_table
 from harness.report.table import Column, Table, build_shape_table, count, format_interval
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def side_tables(summary: Summary) -> list[tuple[str, Table]]:
     scope = summary.run["config"]["scope"]
     tables = (
         ("Accumulated time, and what comes rarely", build_accumulated_table(summary)),
+        (f"By two clocks, the differences to {summary.baseline}", build_cpu_table(summary)),
         (f"By the shape of the batch, the difference of {scope}", build_shape_table(summary)),
         ("The issue's ablation, as published and as measured here", build_ablation_table(summary)),
         ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),

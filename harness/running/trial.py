@@ -95,10 +95,11 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
     plan = plan_run(protocol, arms, pass_s)
     counted = len(experiment.arms) if protocol.counters else 0
     groups, steps = values[baseline][SCOPE].shape
-    # Of every arm but the baseline, A/A among them: scope, sum, rest, each probe and the step, the means of scope and
-    # step, the batch shapes and outlying steps; and of every arm the own cost, as `analysis.differences.family_size`.
+    # Of every arm but the baseline, A/A among them: scope, sum, rest, each probe and the step, CPU time and means of
+    # scope and step, batch shapes and outlying steps; and of every arm the own cost
+    # (`analysis.differences.family_size`).
     shapes = len(steps_by_shape(run["steps"]))
-    rows = len(experiment.arms) * (5 + len(experiment.probes) + 2 * protocol.bare + (shapes if shapes > 1 else 0))
+    rows = len(experiment.arms) * (6 + len(experiment.probes) + 3 * protocol.bare + (shapes if shapes > 1 else 0))
     rows += (len(experiment.arms) + 1) * protocol.bare + bool(protocol.exposed)
     joint = joint_confidence(protocol.confidence, rows)
 

@@ -61,7 +61,7 @@ class Ticking:
 @pytest.mark.parametrize(
     ("half_width_us", "late", "narrow", "said"),
     [
-        (1.5, np.inf, True, "until all intervals of the scope were within +-1.5 us a step"),
+        (1.6, np.inf, True, "until all intervals of the scope were within +-1.6 us a step"),
         (0.001, np.inf, False, "us a step was reached, +-0.001 us a step was asked for"),
         (0.001, LATE, False, "us a step was reached, +-0.001 us a step was asked for"),
     ],
@@ -82,13 +82,13 @@ def test_a_run_stops_at_the_first_look_that_is_narrow_enough_or_when_the_time_is
     planned, stopped = facts["looks"], facts["stopped"]
     assert planned == [5, 8, 12, 18, 25]  # a second is a hundred passes
     assert stopped["narrow_enough"] is narrow
-    assert stopped["groups"] == {(1.5, np.inf): 12, (0.001, np.inf): 25, (0.001, LATE): 7}[half_width_us, late]
+    assert stopped["groups"] == {(1.6, np.inf): 12, (0.001, np.inf): 25, (0.001, LATE): 7}[half_width_us, late]
     assert facts["passes_done"] == stopped["groups"] * 4
     assert (stopped["half_width_us"] <= half_width_us) is narrow
     summary = write_reports(run.folder.path)
-    # Five differences, two of means, two of batch shapes, two own costs, and the test of outlying steps.
-    assert (len(summary.comparisons), len(summary.shapes), len(summary.own_costs)) == (5, 2, 2)
-    assert summary.confidence_each == pytest.approx(1 - 0.05 / len(planned) / 12)
+    # Seven differences, two of means, two of batch shapes, two own costs, and the test of outlying steps.
+    assert (len(summary.comparisons), len(summary.shapes), len(summary.own_costs)) == (7, 2, 2)
+    assert summary.confidence_each == pytest.approx(1 - 0.05 / len(planned) / 14)
     report = (run.folder.path / "report.md").read_text()
     assert said in report
     assert "5 looks taken into account" in report

@@ -429,12 +429,13 @@ def test_the_instruments_own_time_is_taken_out_of_a_step() -> None:
     ledger = SimpleNamespace(mark=lambda: (3, 1200))
     loop = SimpleNamespace(batch=lambda work: (1, 2, 0))
     rows = StepRows(loop, ledger)
-    rows.executed(0, True, None, 10_000, 15_000)
-    rows.sampled(700)
+    rows.executed(0, True, None, 10_000, 15_000, 4000)
+    rows.sampled(700, 600)
     rows.about_to_begin()
-    rows.executed(0, True, None, 18_000, 21_000)
+    rows.executed(0, True, None, 18_000, 21_000, 2500)
     columns = rows.columns()
     assert columns["execute_ns"] == [3800, 1800]
     assert columns["bookkeeping_ns"] == [1200, 1200]
     assert columns["sample_ns"] == [700, 0]
+    assert columns["cpu_ns"] == [4600, 2500]
     assert columns["begin_ns"] == [0, 8000]

@@ -199,6 +199,29 @@ def test_binding_time_is_bookkeeping_and_not_scope(clock: VirtualClock) -> None:
     assert accounts[SCOPE].total_ns == 10
 
 
+def test_the_scopes_cpu_time_is_read_outside_its_own_time(clock: VirtualClock) -> None:
+    """By hand: of 10 ns by the clock the thread had a processor for 4; reading that takes none of the scope's time."""
+    cpu = VirtualClock()
+
+    def cpu_clock() -> int:
+        clock.advance(300)
+        return cpu()
+
+    ledger = Ledger(clock, None, cpu_clock)
+    scope = ledger.scope(lambda: (clock.advance(10), cpu.advance(4)), lambda: None, lambda: None)
+    marks = []
+    for calls in (1, 2):
+        for _ in range(calls):
+            scope()
+        marks.append(ledger.mark())
+    assert ledger.scope_cpu_ns(2) == [4, 8]
+    assert [bookkeeping_ns for _, bookkeeping_ns in marks] == [600, 1200]
+    accounts = ledger.accounts([end for end, _ in marks], slots=1)
+    assert [of_step[SCOPE].total_ns for of_step in accounts] == [10, 20]
+    ledger.reset()
+    assert ledger.scope_cpu_ns(1) == [0]
+
+
 def test_steps_are_kept_apart(clock: VirtualClock) -> None:
     ledger = Ledger(clock)
     probed = ledger.probe(1, clock.advance)
