@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from harness.records.folder import Columns
 
-__all__ = ["CAUSES", "FAR", "Cause", "Outliers", "find_outliers", "find_outlying"]
+__all__ = ["CAUSES", "FAR", "Cause", "Outliers", "Outlying", "find_outliers", "find_outlying"]
 
 FAR: Final = 5.0
 """Robust standard deviations above what is usual. A normal distribution has one value in three million there."""
@@ -73,10 +73,16 @@ class Outliers:
         )
 
 
-def find_outlying(
-    rows: Columns,
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]] | None:
-    """Which steps took far longer than the same step usually takes under the same arm; and of all, taken and usual ns.
+class Outlying(NamedTuple):
+    """Of each row whether it is an outlying step, what the step took, and what the same step usually takes."""
+
+    there: NDArray[np.bool_]
+    step_ns: NDArray[np.float64]
+    usual_ns: NDArray[np.float64]
+
+
+def find_outlying(rows: Columns) -> Outlying | None:
+    """Steps that took far longer than the same step usually takes under the same arm; None where nothing varies.
 
     What is compared is log(step / its median over passes), less the median of its pass: a period in which the machine
     is slow is drift and no outlier. The spread is 1.4826 times the median absolute deviation over all steps.
@@ -91,7 +97,7 @@ def find_outlying(
     residual = np.log(step_ns / usual_ns)
     residual -= Groups(rows["pass"]).usual(residual)
     spread = 1.4826 * float(np.median(np.abs(residual)))
-    return None if spread == 0 else (residual > FAR * spread, step_ns, usual_ns)
+    return None if spread == 0 else Outlying(residual > FAR * spread, step_ns, usual_ns)
 
 
 def find_outliers(rows: Columns) -> Outliers | None:

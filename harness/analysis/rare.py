@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.analysis.outliers import Outlying
     from harness.records.folder import Columns
 
 __all__ = ["RareCosts", "find_rare", "sign_test"]
@@ -79,17 +80,17 @@ def sign_test(more: int, fewer: int) -> float:
 
 
 def _of_arm(
-    kept: Sequence[tuple[Columns, tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]]],
+    kept: Sequence[tuple[Columns, Outlying]],
     name: str,
     of_baseline: NDArray[np.bool_] | None,
     confidence: float,
 ) -> RareCosts:
     times_us, excess_us = [], 0.0
-    for rows, (outlying, step_ns, usual_ns) in kept:
+    for rows, outlying in kept:
         of_arm = rows["arm"] == name
         bare = of_arm & ~rows["probed"]
-        times_us.append(step_ns[bare if bare.any() else of_arm] / 1e3)
-        excess_us += float((step_ns - usual_ns)[of_arm & outlying].sum()) / 1e3
+        times_us.append(outlying.step_ns[bare if bare.any() else of_arm] / 1e3)
+        excess_us += float((outlying.step_ns - outlying.usual_ns)[of_arm & outlying.there].sum()) / 1e3
     places = _places(kept, name)
     p50, p99, longest = np.percentile(np.concatenate(times_us), QUANTILES)
     p_value, verdict = None, ""
@@ -104,13 +105,11 @@ def _of_arm(
     )
 
 
-def _places(
-    kept: Sequence[tuple[Columns, tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]]], name: str
-) -> NDArray[np.bool_]:
+def _places(kept: Sequence[tuple[Columns, Outlying]], name: str) -> NDArray[np.bool_]:
     """Whether an arm's step is an outlying one, in the order of (launch, group, probed, step)."""
     parts = []
-    for rows, (outlying, _, _) in kept:
+    for rows, outlying in kept:
         of_arm = rows["arm"] == name
         order = np.lexsort((rows["step"][of_arm], rows["probed"][of_arm], rows["group"][of_arm]))
-        parts.append(outlying[of_arm][order])
+        parts.append(outlying.there[of_arm][order])
     return np.concatenate(parts)

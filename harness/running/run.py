@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -66,24 +67,30 @@ class Run:
             self.trace_steps, self.flamegraphs,
         )  # fmt: skip
         try:
+            outcome = self._go(stages)
+            if unrestored := stages.keep_partial():
+                outcome.message += f"; these could not be put back: {', '.join(unrestored)}"
+            outcome = self._record(outcome)  # before the engine is stopped, which takes long and can be interrupted
+        finally:
+            with contextlib.suppress(KeyboardInterrupt):
+                self.host.stop()
+        return outcome
+
+    def _go(self, stages: Stages) -> Outcome:
+        """All stages, and how they ended."""
+        try:
             stages.go()
-            outcome = self._ended()
+            return self._ended()
         except KeyboardInterrupt:
-            outcome = Outcome("interrupted", INTERRUPTED, f"interrupted; {self._done()}")
+            return Outcome("interrupted", INTERRUPTED, f"interrupted; {self._done()}")
         except HarnessError as error:
-            outcome = Outcome(
-                "failed", error.exit_status, f"{error}; {self._done()}" if stages.measured else str(error)
-            )
+            return Outcome("failed", error.exit_status, f"{error}; {self._done()}" if stages.measured else str(error))
         except Exception as error:  # noqa: BLE001 (an engine can die of anything)
             text = " ".join(str(error).split())[:300]
-            outcome = Outcome("failed", 1, f"the engine failed: {type(error).__name__}: {text}; {self._done()}")
-        finally:
-            try:
-                unrestored = stages.keep_partial()
-            finally:
-                self.host.stop()
-        if unrestored:
-            outcome.message += f"; these could not be put back: {', '.join(unrestored)}"
+            return Outcome("failed", 1, f"the engine failed: {type(error).__name__}: {text}; {self._done()}")
+
+    def _record(self, outcome: Outcome) -> Outcome:
+        """Write how the run ended, and join its passes; gives what became of that."""
         self.facts |= facts_at_end(outcome)
         try:
             self.folder.write_run(self.facts)

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,24 @@ def test_a_measured_pass_that_generates_other_tokens_fails_the_run(make) -> None
     assert (outcome.status, outcome.exit_status) == ("failed", 1)
     assert "pass 3 generated other tokens than native alone: request 2 from its token 1 on" in outcome.message
     assert read_run(run.folder.path).partial == ["0003.partial.parquet"]
+
+
+def test_a_second_ctrl_c_while_the_engine_stops_does_not_hide_how_the_run_ended(make) -> None:
+    class SlowToStop(FakeHost):
+        def stop(self) -> None:
+            super().stop()
+            raise KeyboardInterrupt
+
+    def before_pass(index: int, host: FakeHost) -> None:
+        if index == 1 + 4 + 3:
+            raise KeyboardInterrupt
+
+    for host, status in ((SlowToStop(before_pass=before_pass), "interrupted"), (SlowToStop(), "complete")):
+        run = make(host)
+        assert run.execute().status == status
+        assert read_run(run.folder.path).run["status"] == status
+        assert host.stopped
+        shutil.rmtree(run.folder.path)
 
 
 def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
