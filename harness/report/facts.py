@@ -47,7 +47,9 @@ def facts(summary: Summary) -> dict[str, str]:
         ranks = "" if host["world_size"] == 1 else f", worker 0 of {host['world_size']}"
         if "substituted" in details:
             lines["not its own"] = "; ".join(details["substituted"])
-        lines["device"] = f"{host['device']}{threads}{ranks}"
+        told = (("driver", "driver"), ("cuda", "CUDA"), ("compute_capability", "compute capability"))
+        of_gpu = "".join(f", {name} {details[key]}" for key, name in told if details.get(key))
+        lines["device"] = f"{host['device']}{of_gpu}{threads}{ranks}"
         about = [host["model"]]
         if "dtype" in details:
             since = f" since {details['dtype_since']}" if "dtype_since" in details else ""

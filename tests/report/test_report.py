@@ -183,3 +183,11 @@ def test_counters_stand_in_a_table_of_their_own_and_copies_only_where_there_were
     assert table.rows == ["ATen dispatches, _prepare_inputs", "ATen dispatches, whole step"]
     assert table.footnotes == ["nothing was copied from host memory to another device"]
     assert build_counter_table(replace(summary, counters={})) is None
+
+
+def test_a_gpu_is_named_with_its_driver() -> None:
+    run = make_run()
+    of_gpu = {"driver": "580.1", "cuda": "13.0", "compute_capability": "9.0"}
+    host = {**run["host"], "device": "cuda (A GPU)", "details": {**run["host"]["details"], **of_gpu}}
+    text = render_markdown(summarise(Records({**run, "host": host}, make_frame())))
+    assert "- device: cuda (A GPU), driver 580.1, CUDA 13.0, compute capability 9.0\n" in text
