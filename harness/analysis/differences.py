@@ -17,12 +17,22 @@ from harness.analysis.statistics import CLIP, Interval, paired_difference, total
 from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from harness.analysis.measured import Values
     from harness.analysis.statistics import Grain
 
-__all__ = ["Differences", "family_size", "pairs_of"]
+__all__ = ["Differences", "drawn_by", "family_size", "pairs_of"]
+
+
+def drawn_by(protocol: Mapping[str, Any]) -> Grain:
+    """Whether arms are drawn for every step, so that steps are independent; else the sums over passes are compared.
+
+    Arms that take turns (`order: rotate`) are not drawn: what one step leaves behind always meets the same arm.
+    """
+    return "step" if protocol["grain"] == "step" and protocol["order"] == "random" else "pass"
 
 
 def pairs_of(values: dict[str, Values], baseline: str, probes: list[str]) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ import numpy as np
 from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.course import find_course
 from harness.analysis.device_times import device_times, waiting_notes
-from harness.analysis.differences import Differences, family_size, pairs_of
+from harness.analysis.differences import Differences, drawn_by, family_size, pairs_of
 from harness.analysis.drift import find_drift, levels
 from harness.analysis.exposure import exposure, planted_delays_us, planted_name
 from harness.analysis.measured import launch_values
@@ -79,7 +79,7 @@ def summarise(records: Records) -> Summary:
     steps = arms[baseline].steps
     margin_us = protocol["margin"] * arms[baseline].corrected_scope_ns / steps / 1e3
     enough = not records.launches or summary.launches >= FEWEST_LAUNCHES
-    compared = Differences(values, baseline, confidence, launches, protocol["grain"], margin_us, enough)
+    compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), margin_us, enough)
     comparisons = [compared.in_metric(name, metric) for name, metric in pairs_of(values, baseline, probes)]
     notes += [
         f"the baseline came out {c.verdict} than itself (A/A) in {c.metric}: do not trust such verdicts of this run"
@@ -120,7 +120,7 @@ def scope_half_width_us(records: Records) -> float:
     if baseline not in values:
         return float("inf")
     confidence = joint_confidence(_base_confidence(records.run), family_size(records.run, values, baseline))
-    grain = records.run["config"]["protocol"]["grain"]
+    grain = drawn_by(records.run["config"]["protocol"])
     steps = values[baseline][SCOPE].shape[1]
     differences = [
         paired_difference(values[name][SCOPE], values[baseline][SCOPE], confidence, launches, grain)

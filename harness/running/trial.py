@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from harness.analysis.differences import drawn_by
 from harness.analysis.exposure import planted_delays_us
 from harness.analysis.measured import arm_values
 from harness.analysis.metrics import SCOPE, STEP
@@ -104,7 +105,9 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
     joint = joint_confidence(protocol.confidence, rows)
 
     def half_width_us(metric: str) -> float:
-        found = paired_difference(values[AA][metric], values[baseline][metric], joint, grain=protocol.grain)
+        found = paired_difference(
+            values[AA][metric], values[baseline][metric], joint, grain=drawn_by(run["config"]["protocol"])
+        )
         return float((found.high - found.low) / 2 * np.sqrt(groups / plan.groups) / steps / 1e3)
 
     return Forecast(

@@ -50,3 +50,21 @@ def test_what_disturbed_later_launches_counts_as_well() -> None:
 
     assert outlying(False, False, True) == outlying(False, False, False) + 1
     assert outlying(True, False, False) == outlying(False, False, False) + 1
+
+
+@pytest.mark.parametrize(
+    ("grain", "order", "independent"), [("step", "random", True), ("step", "rotate", False), ("pass", "random", False)]
+)
+def test_steps_count_as_independent_only_where_arms_were_drawn_for_each(grain, order, independent) -> None:
+    noise = of_run("slot_mapping-cpu").drawn(8, np.random.default_rng(0))
+    records = records_of(noise)
+    records.run["config"]["protocol"] |= {"grain": grain, "order": order}
+    summary = summarise(records)
+    found = summary.difference(ARMS[1], "scope").per_step_us
+    wide, narrow = (
+        paired_difference(noise.scope[1], noise.scope[0], summary.confidence_each, grain=each).scaled(1e-3 / 64)
+        for each in ("pass", "step")
+    )
+    assert astuple(found) == pytest.approx(astuple(narrow if independent else wide))
+    assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
+    assert scope_half_width_us(records) >= (found.high - found.low) / 2 * (1 - 1e-9)
