@@ -135,6 +135,8 @@ class Protocol(Strict):
     def _consistent(self) -> Protocol:
         if self.exposed and not self.bare:
             raise ValueError("exposed needs bare steps: leave bare at true")
+        if self.exposed and self.grain == "step" and self.order == "rotate":
+            raise ValueError("exposed needs order: random, which tells a delay from what follows it")
         if isinstance(self.exposed, list) and sorted(set(self.exposed)) != self.exposed:
             raise ValueError("exposed: write each delay once, from the shortest to the longest")
         if "groups" in self.model_fields_set and not (self.until is None and self.seconds is None):

@@ -104,10 +104,10 @@ def forecast(experiment: Experiment, records: Records, imported_s: float = 0.0) 
     rows += (len(experiment.arms) + 1) * protocol.bare + bool(protocol.exposed)
     joint = joint_confidence(protocol.confidence, rows)
 
+    grain = drawn_by(run["config"]["protocol"])
+
     def half_width_us(metric: str) -> float:
-        found = paired_difference(
-            values[AA][metric], values[baseline][metric], joint, grain=drawn_by(run["config"]["protocol"])
-        )
+        found = paired_difference(values[AA][metric], values[baseline][metric], joint, grain=grain)
         return float((found.high - found.low) / 2 * np.sqrt(groups / plan.groups) / steps / 1e3)
 
     return Forecast(

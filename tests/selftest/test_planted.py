@@ -166,6 +166,8 @@ def test_exposure_without_bare_steps_is_refused(tmp_path) -> None:
     path.write_text(CONFIG)
     with pytest.raises(ConfigError, match="exposed needs bare steps"):
         load(path, ["protocol.exposed=true"])
+    with pytest.raises(ConfigError, match="exposed needs order: random"):
+        load(path, ["protocol.exposed=true", "protocol.bare=true", "protocol.order=rotate"])
     for wrong in ("[20, 5]", "[5, 5]", "[]", "[-1]"):
         with pytest.raises(ConfigError, match="exposed"):
             load(path, [f"protocol.exposed={wrong}", "protocol.bare=true"])
