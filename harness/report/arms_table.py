@@ -38,7 +38,7 @@ def build_arms_table(summary: Summary, form: Callable[[Interval], str] = format_
     if any(arm.bare_step_ns is not None for arm in summary.arms.values()):
         columns += _level_columns(summary, names, STEP, form)
         rates = {found.arm: f"{found.tokens_per_s:,.0f}" for found in summary.throughput}
-        columns.append(Column("tokens/s", "output", [rates.get(name, "") for name in names]))
+        columns.append(Column("tokens/s", "output, of runner time", [rates.get(name, "") for name in names]))
     footnotes = [IN_PER_CENT] if summary.comparisons else []
     return Table("us", rows, columns, footnotes, 0, corner="arm")
 

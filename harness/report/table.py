@@ -140,7 +140,7 @@ def _metrics(summary: Summary) -> dict[str, str]:
     titles = {probe: probe for probe in summary.probes}
     titles |= {SUM: "sum of these", REST: "rest of the scope", SCOPE: scope}
     if any(arm.bare_step_ns is not None for arm in summary.arms.values()):
-        titles |= {STEP: "whole step, bare", TOKENS: "output tokens/s"}
+        titles |= {STEP: "whole step, bare", TOKENS: "output tokens/s of runner time"}
     return titles
 
 
