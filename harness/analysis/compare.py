@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.analysis.measured import arm_values
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.statistics import Interval, joint_confidence, typical_sum, verdict, welch
+from harness.analysis.statistics import FEWEST, Interval, joint_confidence, typical_sum, verdict, welch
 from harness.analysis.summarise import summarise
 from harness.records.agreement import SIGNATURE
 from harness.records.folder import read_run
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Difference", "Row", "RunComparison", "compare_runs"]
 
-MIN_LAUNCHES: Final = 3
 IGNORED: Final = frozenset({"load_average"})
 """What differs between any two runs, and explains nothing."""
 TIMED_BY: Final = ("seam", "scope", "probes", "sync", "nvtx", "grain")
@@ -115,7 +114,7 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
     rows = []
     for index, arm, metric in pairs:
         first, other = figures[0][arm][metric], figures[index][arm][metric]
-        enough = min(len(first), len(other)) >= MIN_LAUNCHES
+        enough = min(len(first), len(other)) >= FEWEST
         interval = welch(other, first, confidence) if enough else None
         judged = "no verdict"
         if interval is not None and not (summaries[0].withheld or summaries[index].withheld):
@@ -205,9 +204,9 @@ def _refusals(
                 f"self times of {name} and {names[0]} are of other things ({', '.join(otherwise)} differ): only the "
                 "whole step is compared"
             )
-    if few := [name for name, count in zip(names, launches, strict=True) if count < MIN_LAUNCHES]:
+    if few := [name for name, count in zip(names, launches, strict=True) if count < FEWEST]:
         said.append(
-            f"no verdict with fewer than {MIN_LAUNCHES} launches a run ({', '.join(few)}): what differs between "
+            f"no verdict with fewer than {FEWEST} launches a run ({', '.join(few)}): what differs between "
             "launches cannot be separated from what differs between runs; set protocol.launches to 5"
         )
     said += [

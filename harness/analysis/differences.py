@@ -13,7 +13,7 @@ import numpy as np
 
 from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import CLIP, Interval, paired_difference, total, verdict
+from harness.analysis.statistics import CLIP, paired_difference, total, verdict
 from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.measured import Values
-    from harness.analysis.statistics import Grain
+    from harness.analysis.statistics import Grain, Interval
 
 __all__ = ["Differences", "drawn_by", "family_size", "pairs_of"]
 
@@ -62,15 +62,14 @@ def family_size(run: dict[str, Any], values: dict[str, Values], baseline: str) -
 
 
 class Differences(NamedTuple):
-    """What arms are compared by; times are nanoseconds of a pass. Without `enough` launches no interval has limits."""
+    """What arms are compared by; times are nanoseconds of a pass. `launches` as in `paired_difference`."""
 
     values: dict[str, Values]
     baseline: str
     confidence: float
-    launches: NDArray[np.int64]
+    launches: NDArray[np.int64] | None
     grain: Grain
     margin_us: float
-    enough: bool = True
 
     def in_metric(self, name: str, metric: str) -> Comparison:
         """One arm with the baseline, in the usual step; in scope and step also in accumulated time."""
@@ -109,5 +108,4 @@ class Differences(NamedTuple):
         return self._paired(arm, baseline, clip)
 
     def _paired(self, arm: NDArray[np.float64], baseline: NDArray[np.float64], clip: float = CLIP) -> Interval:
-        found = paired_difference(arm, baseline, self.confidence, self.launches, self.grain, clip)
-        return found if self.enough else Interval(found.estimate, -np.inf, np.inf)
+        return paired_difference(arm, baseline, self.confidence, self.launches, self.grain, clip)

@@ -31,12 +31,12 @@ class Measured(NamedTuple):
 
     Attributes:
         values: each arm's values by metric, as `arm_values`; arms that some launch has not measured are left out.
-        launches: the launch of each group, shape [groups].
+        launches: the launch of each group, shape [groups]; None for a run that is one launch.
         rows: of each launch the rows of its complete groups; None where it has none.
     """
 
     values: dict[str, Values]
-    launches: NDArray[np.int64]
+    launches: NDArray[np.int64] | None
     rows: list[Columns | None]
 
 
@@ -45,8 +45,7 @@ def launch_values(records: Records, notes: list[str]) -> Measured:
     if not records.launches:
         rows = _complete_groups(records, notes)
         values = _values(records.run, rows)
-        groups = next((len(found[SCOPE]) for found in values.values()), 0)
-        return Measured(values, np.zeros(groups, dtype=np.int64), [rows])
+        return Measured(values, None, [rows])
     all_rows, each = [], []
     for number, launch in enumerate(records.launches, start=1):
         of_launch: list[str] = []

@@ -100,15 +100,13 @@ def find_outlying(rows: Columns) -> Outlying | None:
     return None if spread == 0 else Outlying(residual > FAR * spread, step_ns, usual_ns)
 
 
-def find_outliers(rows: Columns) -> Outliers | None:
+def find_outliers(rows: Columns, found: Outlying) -> Outliers:
     """The outlying steps of all arms together, and what happened in them.
 
     Args:
         rows: one row a (pass, step), as `Records.columns`.
+        found: what `find_outlying` gives of them.
     """
-    found = find_outlying(rows)
-    if found is None:
-        return None
     outlying, step_ns, usual_ns = found
     same = Groups(rows["arm"], rows["probed"], rows["step"])
     waiting = outlying.copy()

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import special
 
-from harness.analysis.outliers import find_outlying
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -53,20 +51,21 @@ class RareCosts:
     verdict: str
 
 
-def find_rare(rows: Sequence[Columns], arms: Iterable[str], baseline: str, confidence: float) -> list[RareCosts]:
+def find_rare(
+    launches: Iterable[tuple[Columns | None, Outlying | None]], arms: Iterable[str], baseline: str, confidence: float
+) -> list[RareCosts]:
     """Of every arm, the baseline first, what comes rarely; nothing where steps vary in no way.
 
     Within a (group, step) arms were drawn, so that of the places where only one of two equal arms has an outlying step
     each is as likely as the other: the exact sign test (McNemar's, conditional on those places).
 
     Args:
-        rows: of each launch the rows of its complete groups, as `Records.columns`.
+        launches: of each the rows of its complete groups, as `Records.columns`, and what `find_outlying` gives of them.
         arms: those to be looked at, the baseline among them.
         baseline: what the others are compared with.
         confidence: at which two arms are said to differ.
     """
-    found = [(of_launch, find_outlying(of_launch)) for of_launch in rows]
-    kept = [(of_launch, outlying) for of_launch, outlying in found if outlying is not None]
+    kept = [(rows, outlying) for rows, outlying in launches if rows is not None and outlying is not None]
     names = sorted(set(arms), key=lambda name: (name != baseline, name))
     if not kept:
         return []

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLIP",
+    "FEWEST",
     "Grain",
     "Influences",
     "Interval",
@@ -38,6 +39,8 @@ Grain: TypeAlias = Literal["step", "pass"]
 
 CLIP: Final = 1.5
 """Huber's usual constant: 95 % efficient for a normal distribution, and bounded for any other."""
+FEWEST: Final = 3
+"""Groups of one launch, or launches, at least: fewer say nothing of their spread."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,7 @@ def paired_difference(
         values: the arm's, shape [groups, steps].
         baseline: the baseline's, same shape, paired.
         confidence: such as 0.95.
-        launches: the launch of each group, shape [groups]; None where all are from one.
+        launches: the launch of each group, shape [groups]; None for a run that is one launch.
         grain: where arms change.
         clip: as in `influences`.
 
@@ -177,16 +180,17 @@ def _contrast(
         clip: as in `influences`.
     """
     differences = arms[1:] - arms[0]
-    names = np.unique(launches) if launches is not None else np.array([0])
-    if len(names) > 1:
+    if launches is not None:
+        names = np.unique(launches)
         of_launches = np.array(
             [weights @ influences(differences[:, launches == name], clip).estimate for name in names]
         )
-        error2, freedom = float(of_launches.var(ddof=1) / len(names)), len(names) - 1.0
-        estimate, enough = float(of_launches.mean()), len(names) >= 3
+        estimate, enough = float(of_launches.mean()), len(names) >= FEWEST
+        if enough:
+            error2, freedom = float(of_launches.var(ddof=1) / len(names)), len(names) - 1.0
     else:
         each = influences(differences, clip)
-        estimate, enough = float(weights @ each.estimate), differences.shape[1] >= 3
+        estimate, enough = float(weights @ each.estimate), differences.shape[1] >= FEWEST
         if enough:
             pseudo = np.tensordot(weights, each.pseudo, axes=1)
             own = np.abs(arms - np.median(arms, axis=1, keepdims=True))

@@ -6,7 +6,7 @@ Pure: takes what `read_run` gives, measures nothing and writes nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from harness.analysis.drift import find_drift, levels
 from harness.analysis.exposure import exposure, planted_delays_us, planted_name
 from harness.analysis.measured import launch_values
 from harness.analysis.metrics import REST, SCOPE, STEP
-from harness.analysis.outliers import find_outliers
+from harness.analysis.outliers import find_outliers, find_outlying
 from harness.analysis.rare import find_rare
 from harness.analysis.run_notes import rare_notes, run_notes
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import joint_confidence, paired_difference, total
+from harness.analysis.statistics import FEWEST, joint_confidence, paired_difference, total
 from harness.analysis.stopping import per_look
 from harness.analysis.summary import ArmSummary, Comparison, ProbeTotals, Summary, Throughput
 from harness.sampling.sampled import Recording, flame_of_arm
@@ -32,15 +32,13 @@ from harness.seams import AA, SEAMS
 if TYPE_CHECKING:
     from harness.analysis.drift import Levels, LevelShift
     from harness.analysis.measured import Values
-    from harness.analysis.outliers import Outliers
+    from harness.analysis.outliers import Outliers, Outlying
     from harness.records.folder import Columns, Records
     from harness.sampling.sampled import Flame
 
 __all__ = ["scope_half_width_us", "summarise"]
 
 WITHHELD = "withheld"
-FEWEST_LAUNCHES: Final = 3
-"""Of a run of several launches: fewer that measured something say nothing of the spread between launches."""
 
 
 def summarise(records: Records) -> Summary:
@@ -57,16 +55,17 @@ def summarise(records: Records) -> Summary:
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
     values, launches, rows = launch_values(records, notes)
-    if (asked := len(records.launches)) > (there := len(np.unique(launches))):
-        too_few = ", too few for an interval" if there < FEWEST_LAUNCHES else ""
-        notes.append(f"{there} of {asked} launches measured something{too_few}")
+    measured = [of_launch for of_launch in rows if of_launch is not None]
+    if len(measured) < len(records.launches):
+        too_few = ", too few for an interval" if len(measured) < FEWEST else ""
+        notes.append(f"{len(measured)} of {len(records.launches)} launches measured something{too_few}")
     values = {name: found for name, found in values.items() if name not in _planted_names(run)}
     for name, found in values.items():
         arms[name] = _arm_summary(arms[name], found, probes)
     counters = _counters(records)
     notes += waiting_notes(counters)
     summary = Summary(
-        run, arms, [], probes, notes, counters=counters, launches=max(len(np.unique(launches)), 1),
+        run, arms, [], probes, notes, counters=counters, launches=max(len(measured), 1),
         flames=_flames(records, arms), device=device_times(_each(records)[0].device),
     )  # fmt: skip
     baseline = config["baseline"]
@@ -78,8 +77,7 @@ def summarise(records: Records) -> Summary:
     confidence = joint_confidence(_base_confidence(run), family_size(run, values, baseline))
     steps = arms[baseline].steps
     margin_us = protocol["margin"] * arms[baseline].corrected_scope_ns / steps / 1e3
-    enough = not records.launches or summary.launches >= FEWEST_LAUNCHES
-    compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), margin_us, enough)
+    compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), margin_us)
     comparisons = [compared.in_metric(name, metric) for name, metric in pairs_of(values, baseline, probes)]
     notes += [
         f"the baseline came out {c.verdict} than itself (A/A) in {c.metric}: do not trust such verdicts of this run"
@@ -89,9 +87,9 @@ def summarise(records: Records) -> Summary:
     own_costs = [compared.own_cost(name) for name, found in values.items() if STEP in found]
     probe_ns = run["calibration"]["inside_ns"], run["calibration"]["outside_ns"]
     of_passes = [None if of_launch is None else levels(of_launch) for of_launch in rows]
-    drift, drift_tested, outliers = _disturbances(rows, of_passes, protocol)
-    measured = [of_launch for of_launch in rows if of_launch is not None]
-    rare = find_rare(measured, values, baseline, confidence)
+    outlying = [None if of_launch is None else find_outlying(of_launch) for of_launch in rows]
+    drift, drift_tested, outliers = _disturbances(rows, outlying, of_passes, protocol)
+    rare = find_rare(zip(rows, outlying, strict=True), values, baseline, confidence)
     summary = replace(
         summary,
         comparisons=comparisons,
@@ -159,16 +157,19 @@ def _each(records: Records) -> list[Records]:
 
 
 def _disturbances(
-    rows: list[Columns | None], of_passes: list[Levels | None], protocol: dict[str, Any]
+    rows: list[Columns | None],
+    outlying: list[Outlying | None],
+    of_passes: list[Levels | None],
+    protocol: dict[str, Any],
 ) -> tuple[list[LevelShift], bool, Outliers | None]:
     """Level shifts of each launch, whether every launch could be tested for them, and the outlying steps of all."""
     drift: list[LevelShift] = []
     tested, outliers = True, None
-    for number, (of_launch, of_pass) in enumerate(zip(rows, of_passes, strict=True), start=1):
+    for number, (of_launch, steps, of_pass) in enumerate(zip(rows, outlying, of_passes, strict=True), start=1):
         if of_launch is not None and of_pass is not None:
             tested &= len(np.unique(of_launch["pass"])) >= MIN_LENGTH
             drift += find_drift(of_pass, protocol["margin"], protocol["drift"], number)
-            found = find_outliers(of_launch)
+            found = None if steps is None else find_outliers(of_launch, steps)
             outliers = outliers.joined(found) if outliers is not None and found is not None else found or outliers
     return drift, tested, outliers
 

@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.analysis.outliers import Outliers, find_outliers
+from harness.analysis.outliers import Outliers, find_outliers, find_outlying
 
 PASSES, STEPS = 40, 25
 
 
 def outliers_of(frame: pd.DataFrame) -> Outliers | None:
-    return find_outliers({name: frame[name].to_numpy() for name in frame})
+    rows = {name: frame[name].to_numpy() for name in frame}
+    found = find_outlying(rows)
+    return None if found is None else find_outliers(rows, found)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.outliers import find_outlying
 from harness.analysis.rare import find_rare, sign_test
 from harness.analysis.summarise import summarise
 from harness.records.folder import Records
@@ -130,7 +131,7 @@ def test_the_confidence_decides_whether_arms_differ_in_it(confidence, verdict) -
         noise.bare[1, 5, 3 * place] *= 9
     noise.bare[0, 7, 40] *= 9
     rows = records_of(noise).columns
-    found = {each.arm: each for each in find_rare([rows], ["list", ARM, AA], "list", confidence)}
+    found = {each.arm: each for each in find_rare([(rows, find_outlying(rows))], ["list", ARM, AA], "list", confidence)}
     assert (found[ARM].outlying, found["list"].outlying) == (8, 1)
     assert found[ARM].p_value == pytest.approx(2 * 10 / 512)
     assert found[ARM].verdict == verdict
