@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.config.file import Loaded
-    from harness.selftest.planted import SelftestResult
 
 __all__ = ["command"]
 
@@ -27,9 +26,9 @@ __all__ = ["command"]
 @click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
 @click.option(
     "--usual-way",
-    type=click.IntRange(min=2),
+    type=click.IntRange(min=3),
     metavar="PAIRS",
-    help="Then also plant 20 us in PAIRS pairs of separate launches (some minutes a pair).",
+    help="Then also plant 20 us in PAIRS pairs of separate launches, and in PAIRS paired ones (some minutes each).",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 def command(
@@ -89,61 +88,58 @@ def command(
     )
     console.print(f"selftest {'passed' if result.passed else 'FAILED'}", style="bold")
     if usual_way is not None:
-        _print_usual_way(console, asked, overrides, folder.path, usual_way, seconds, result)
-        remember(result, engine, records.run["machine"]["cpu"])  # and not the one on the benchmark's engine
+        _print_usual_way(console, asked, overrides, folder.path, usual_way, seconds)
     click.echo(f"\n{folder.path}")
     return 0 if result.passed else 1
 
 
 def _print_usual_way(
-    console: Console,
-    loaded: Loaded,
-    overrides: tuple[str, ...],
-    folder: Path,
-    pairs: int,
-    seconds: float,
-    result: SelftestResult,
+    console: Console, loaded: Loaded, overrides: tuple[str, ...], folder: Path, pairs: int, seconds: float
 ) -> None:
     from rich.table import Table
 
+    from harness.config.file import load
+    from harness.digits import significant
     from harness.records.folder import RunFolder
     from harness.selftest.usual_way import (
         ITERATIONS,
         PLANTED_US,
         latency_pairs,
-        paired_with_vocabulary,
+        paired_launches,
         separate_run_pairs,
+        vocabulary,
     )
 
     def announce(text: str) -> None:
         click.echo(text, err=True)
 
-    latency = latency_pairs(loaded, folder / "latency", pairs, announce)
-    announce("a selftest on the engine of vLLM's latency benchmark")
-    like_it = paired_with_vocabulary(loaded, overrides, folder / "paired", seconds)
-    found = [
-        (latency, like_it.resolves_step_us),
-        *zip(
-            separate_run_pairs(loaded, overrides, folder / "separate", pairs, seconds / 2, announce),
-            (result.resolves_us, result.resolves_step_us),
-            strict=True,
-        ),
+    like_it = (*overrides, vocabulary(loaded.experiment))
+    paired = [
+        paired_launches(load(loaded.path, like_it), like_it, folder / "paired-latency", pairs, seconds, announce)[1],
+        *paired_launches(loaded, overrides, folder / "paired", pairs, seconds, announce),
     ]
-    content = [{**asdict(each), "resolves_us": each.resolves_us, "paired_us": paired_us} for each, paired_us in found]
+    usual = [
+        latency_pairs(loaded, folder / "latency", pairs, announce),
+        *separate_run_pairs(loaded, overrides, folder / "separate", pairs, seconds / 2, announce),
+    ]
+    content = [
+        {"usual": {**asdict(a), "resolves_us": a.resolves_us}, "paired": {**asdict(b), "resolves_us": b.resolves_us}}
+        for a, b in zip(usual, paired, strict=True)
+    ]
     RunFolder.existing(folder).write_text("usual_way.json", json.dumps(content, indent=2) + "\n")
     table = Table(
         title=(
-            f"\nThe usual way: {PLANTED_US:g} us planted in one launch and 0 in another, {pairs} times; us a step\n"
-            f"({ITERATIONS} iterations of vLLM's benchmark a launch, {seconds / 2:g} s of measuring a harness run)"
+            f"\n{PLANTED_US:g} us planted {pairs} times, us a step. The usual way: in one of two launches "
+            f"({ITERATIONS} iterations\nof vLLM's benchmark a launch, {seconds / 2:g} s of measuring a harness run). "
+            f"Paired: in one of two arms of a\nlaunch ({seconds:g} s). The spread between launches is in what either "
+            "resolves (95 %)."
         ),
         box=None, pad_edge=False, title_justify="left",
     )  # fmt: skip
-    table.add_column("a pair of launches of", no_wrap=True)
-    for heading in ("takes", "came back as", "resolves", "paired", "finer"):
+    table.add_column("", no_wrap=True)
+    for heading in ("takes", "came back as", "resolves"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for each, paired_us in found:
-        came_back = ", ".join(f"{difference:.0f}" for difference in each.differences_us)
-        finer = f"{each.resolves_us / paired_us:.0f}x"
-        resolved = f"+-{each.resolves_us:,.2g}" if each.resolves_us < 100 else f"+-{each.resolves_us:,.0f}"
-        table.add_row(each.way, f"{each.seconds_a_pair:.0f} s", came_back, resolved, f"+-{paired_us:.3g}", finer)
+    for each in (way for both in zip(usual, paired, strict=True) for way in both):
+        came_back = ", ".join(significant(difference, 3) for difference in each.differences_us)
+        table.add_row(each.way, f"{each.seconds_a_pair:.0f} s", came_back, f"+-{significant(each.resolves_us, 2)}")
     console.print(table, crop=False)

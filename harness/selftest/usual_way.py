@@ -1,9 +1,10 @@
 """How small a difference the usual way resolves: one launch with each implementation, and their figures compared.
 
-Two ways of that kind are measured beside `selftest`, with the same delay planted: two launches of vLLM's own latency
-benchmark (`vllm.benchmarks.latency`, ten iterations each), and two runs of harness with one arm each. A pair is
-repeated, since a single pair does not show the spread of its own result. The benchmark needs another vocabulary, so it
-is compared with a selftest on the same engine as its own.
+Two ways of that kind are measured, with the same delay planted: two launches of vLLM's own latency benchmark
+(`vllm.benchmarks.latency`, ten iterations each), and two runs of harness with one arm each. Beside them stands the
+paired way: both arms in one launch. Each is repeated, since a single result does not show its own spread, and all are
+summed up alike: the spread between launches is in every figure. The benchmark needs another vocabulary, so it has a
+paired run on the same engine as its own.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy import stats
 
+from harness.analysis.measured import arm_values
+from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.statistics import typical_sum
 from harness.analysis.summarise import summarise
 from harness.children import begin_as_child
 from harness.errors import HostError
 from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.records.folder import read_run
-from harness.selftest.planted import evaluate, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,9 +36,8 @@ if TYPE_CHECKING:
 
     from harness.config.experiment import Experiment
     from harness.config.file import Loaded
-    from harness.selftest.planted import SelftestResult
 
-__all__ = ["ITERATIONS", "PLANTED_US", "Pairs", "latency_pairs", "paired_with_vocabulary", "separate_run_pairs"]
+__all__ = ["ITERATIONS", "PLANTED_US", "Pairs", "latency_pairs", "paired_launches", "separate_run_pairs", "vocabulary"]
 
 ITERATIONS: Final = 10
 PLANTED_US: Final = 20.0
@@ -46,7 +48,7 @@ VOCABULARY: Final = 16384
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of launches: the difference that each of them gave, a step, and how long a pair took."""
+    """One way, repeated: the difference a step that each pair of launches (or paired launch) gave, and its time."""
 
     way: str
     differences_us: list[float]
@@ -54,7 +56,7 @@ class Pairs:
 
     @property
     def resolves_us(self) -> float:
-        """95 % half-width of what a single pair gives: Student's t on the spread of all pairs."""
+        """95 % half-width of what a single one gives: Student's t on the spread of all."""
         count = len(self.differences_us)
         return float(stats.t.ppf(0.975, count - 1) * np.std(self.differences_us, ddof=1))
 
@@ -105,16 +107,9 @@ def separate_run_pairs(
         for delay_us in _in_turn(pair):
             announce(f"a harness run of one arm, pair {pair + 1} of {pairs}, planted {delay_us:g} us")
             out = folder / f"run-{pair}-{delay_us:g}"
-            arm = {"name": "planted", "reference": _reference(loaded), "delay_us": delay_us}
-            sets = [
-                *overrides,
-                *("protocol.until=null", "protocol.launches=1", "protocol.counters=false"),
-                *(f"protocol.seconds={seconds_each}", f"protocol.seed={pair}"),
-                *(f"arms=[{json.dumps(arm)}]", "baseline=planted"),
-            ]
-            command = [sys.executable, "-m", "harness", "run", str(loaded.path), "--out", str(out)]
-            _run([*command, *(word for each in sets for word in ("--set", each))], folder / f"{out.name}.log", None)
-            found = summarise(read_run(out)).arms["planted"]
+            sets = [*overrides, "protocol.launches=1", f"protocol.seconds={seconds_each}", f"protocol.seed={pair}"]
+            _planted_run(loaded, sets, [delay_us], out)
+            found = summarise(read_run(out)).arms[_name(delay_us)]
             scope_us[delay_us] = found.corrected_scope_ns / found.steps / 1e3
             step_us[delay_us] = (found.bare_step_ns or found.step_ns) / found.steps / 1e3
         in_scope.append(scope_us[PLANTED_US] - scope_us[0.0])
@@ -124,21 +119,58 @@ def separate_run_pairs(
     return Pairs("harness, one arm a run: scope", in_scope, pair_s), Pairs("... step", in_step, pair_s)
 
 
-def paired_with_vocabulary(loaded: Loaded, overrides: Sequence[str], folder: Path, seconds: float) -> SelftestResult:
-    """A selftest on the engine that the latency benchmark needs, to compare the benchmark with.
+def paired_launches(
+    loaded: Loaded,
+    overrides: Sequence[str],
+    folder: Path,
+    launches: int,
+    seconds_each: float,
+    announce: Callable[[str], None],
+) -> tuple[Pairs, Pairs]:
+    """Launches with both arms in each, paired step by step: by the scope, and by the whole step.
 
     `overrides` are those (`--set`) that `loaded` was loaded with.
 
     Raises:
-        HostError: it failed.
+        HostError: a launch failed.
     """
-    vocabulary = json.dumps({**loaded.experiment.engine.get("hf_overrides", {}), "vocab_size": VOCABULARY})
-    sets = [*overrides, f"engine.hf_overrides={vocabulary}"]
-    command = [sys.executable, "-m", "harness", "selftest", str(loaded.path), "--seconds", f"{seconds:g}"]
-    command += ["--out", str(folder), *(word for each in sets for word in ("--set", each))]
-    _run(command, folder.with_suffix(".log"), None, (0, 1))
-    _, delays = plan(loaded, seconds)
-    return evaluate(read_run(folder), delays, seconds)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    announce(f"{launches} launches with both arms in each")
+    began = time.monotonic()
+    sets = [*overrides, f"protocol.launches={launches}", f"protocol.seconds={seconds_each}"]
+    _planted_run(loaded, sets, [0.0, PLANTED_US], folder)
+    launch_s = (time.monotonic() - began) / launches
+    found: dict[str, list[float]] = {SCOPE: [], STEP: []}
+    for launch in read_run(folder).launches:
+        values = arm_values(launch, [])
+        for metric, differences in found.items():
+            difference = values[_name(PLANTED_US)][metric] - values[_name(0.0)][metric]
+            differences.append(float(typical_sum(difference)) / difference.shape[1] / 1e3)
+    return Pairs("paired in one launch: scope", found[SCOPE], launch_s), Pairs("... step", found[STEP], launch_s)
+
+
+def vocabulary(experiment: Experiment) -> str:
+    """The override (`--set`) that gives a config the engine that vLLM's latency benchmark needs."""
+    return f"engine.hf_overrides={json.dumps(_with_vocabulary(experiment))}"
+
+
+def _with_vocabulary(experiment: Experiment) -> dict[str, Any]:
+    return {**experiment.engine.get("hf_overrides", {}), "vocab_size": VOCABULARY}
+
+
+def _planted_run(loaded: Loaded, overrides: Sequence[str], delays_us: Sequence[float], out: Path) -> None:
+    """Run the config with its baseline under these delays as the arms, the first of them as the baseline."""
+    arms = [{"name": _name(delay), "reference": _reference(loaded), "delay_us": delay} for delay in delays_us]
+    sets = [
+        *overrides, "protocol.until=null", "protocol.counters=false",
+        f"arms={json.dumps(arms)}", f"baseline={arms[0]['name']}",
+    ]  # fmt: skip
+    command = [sys.executable, "-m", "harness", "run", str(loaded.path), "--out", str(out)]
+    _run([*command, *(word for each in sets for word in ("--set", each))], out.with_suffix(".log"), None)
+
+
+def _name(delay_us: float) -> str:
+    return f"planted_{delay_us:g}"
 
 
 def _in_turn(pair: int) -> tuple[float, float]:
@@ -165,13 +197,12 @@ def _latency_spec(loaded: Loaded, delay_us: float, output_json: Path) -> dict[st
     experiment = loaded.experiment
     model = resolve_model(str(experiment.engine["model"]), loaded.folder)
     requests = getattr(experiment.workload, "requests", None)
-    overrides = {**experiment.engine.get("hf_overrides", {}), "vocab_size": VOCABULARY}
     arm = ArmSpec("arm", _reference(loaded), round(delay_us * 1000))
     return {
         "instrumentation": Instrumentation(experiment.seam, [arm], [], experiment.scope).as_dict(),
         "environment": engine_environment(experiment.host, {**experiment.engine, "model": model}),
         "engine_args": {
-            **ENGINE_DEFAULTS, **experiment.engine, "model": model, "hf_overrides": overrides,
+            **ENGINE_DEFAULTS, **experiment.engine, "model": model, "hf_overrides": _with_vocabulary(experiment),
             "worker_extension_cls": EXTENSION,
         },
         "arguments": [
@@ -184,10 +215,10 @@ def _latency_spec(loaded: Loaded, delay_us: float, output_json: Path) -> dict[st
     }  # fmt: skip
 
 
-def _run(command: list[str], log: Path, environment: dict[str, str] | None, well: tuple[int, ...] = (0,)) -> None:
+def _run(command: list[str], log: Path, environment: dict[str, str] | None) -> None:
     with log.open("wb") as file:
         done = subprocess.run(  # noqa: S603
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, check=False, preexec_fn=begin_as_child
         )
-    if done.returncode not in well:
+    if done.returncode:
         raise HostError(f"a launch failed with status {done.returncode}; its log: {log}")

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.config.file import Loaded, load
+from harness.config.file import load
 from harness.errors import HostError
 from harness.instrument.instrumentation import Instrumentation
-from harness.records.folder import RunFolder
+from harness.records.folder import RunFolder, read_facts
 from harness.running.run import Run
 from harness.selftest import usual_way
-from harness.selftest.planted import plan
-from harness.selftest.usual_way import PLANTED_US, Pairs, latency_pairs, paired_with_vocabulary, separate_run_pairs
+from harness.selftest.usual_way import PLANTED_US, Pairs, latency_pairs, paired_launches, separate_run_pairs, vocabulary
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 
 CONFIG = Path("configs/selftest.yaml")
@@ -88,24 +87,35 @@ def test_separate_runs_are_told_apart_by_their_own_totals(monkeypatch, tmp_path)
     assert in_step.differences_us == pytest.approx([PLANTED_US] * 2, abs=0.5)
 
 
-def test_the_benchmark_is_held_against_a_selftest_on_its_own_engine(monkeypatch, tmp_path) -> None:
-    def played(command, log, environment, well) -> None:
-        assert command[3:5] == ["selftest", str(CONFIG)]
+def test_paired_launches_have_both_arms_in_each_launch(monkeypatch, tmp_path) -> None:
+    small = ["workload.requests=3", "workload.output_tokens=4"]
+
+    def played(command, log, environment) -> None:
         overrides = [command[i + 1] for i, word in enumerate(command) if word == "--set"]
-        assert overrides == ["title=typed", 'engine.hf_overrides={"vocab_size": 16384}']
-        assert well == (0, 1)  # also one that found no planted delay tells how fine it was
-        small = ["protocol.groups=4", "workload.requests=3", "workload.output_tokens=4", "protocol.counters=false"]
-        loaded, _ = plan(load(CONFIG, small), 1.0)
-        protocol = loaded.experiment.protocol.model_copy(update={"seconds": None})
-        experiment = loaded.experiment.model_copy(update={"protocol": protocol})
+        assert overrides[:2] == small
+        assert "protocol.launches=3" in overrides
         folder = RunFolder(Path(command[command.index("--out") + 1]))
-        host = FakeHost(VirtualClock(reading_ns=20))
-        assert Run(Loaded(experiment, loaded.path), host, folder, Silent()).execute().status == "complete"
+        for number, noise_ns in enumerate((10, 20, 30), start=1):
+            clock, rng = VirtualClock(reading_ns=100), np.random.default_rng(number)
+            host = FakeHost(clock, Runner(work=lambda: clock.advance(int(rng.normal(100_000, noise_ns)))))  # noqa: B023
+            one = load(CONFIG, [*overrides, "protocol.launches=1", "protocol.groups=3"])
+            assert Run(one, host, RunFolder(folder.launch(number)), Silent()).execute().status == "complete"
+        folder.write_run(read_facts(folder.launch(1)))
 
     monkeypatch.setattr(usual_way, "_run", played)
-    result = paired_with_vocabulary(load(CONFIG), ["title=typed"], tmp_path / "paired", 1.0)
-    assert [each.planted_us for each in result.recovered] == [2, 5, 20]
-    assert result.passed
+    in_scope, in_step = paired_launches(load(CONFIG), small, tmp_path / "paired", 3, 30.0, lambda text: None)
+    for found in (in_scope, in_step):
+        assert found.differences_us == pytest.approx([PLANTED_US] * 3, abs=0.5)
+        assert found.differences_us[0] != found.differences_us[1]
+
+
+def test_the_benchmark_is_held_against_a_paired_run_on_its_own_engine() -> None:
+    overrides = ['engine.hf_overrides={"hidden_size": 64}']
+    loaded = load(CONFIG, overrides)
+    assert load(CONFIG, [*overrides, vocabulary(loaded.experiment)]).experiment.engine["hf_overrides"] == {
+        "hidden_size": 64,
+        "vocab_size": 16384,
+    }
 
 
 def test_a_launch_that_fails_is_said_with_its_log(tmp_path) -> None:
