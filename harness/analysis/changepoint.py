@@ -17,6 +17,8 @@ CRITICAL: Final = 40.1
 
 MIN_LENGTH: Final = 10
 """Shorter series are not tested."""
+ROUNDING: Final = 1e-12
+"""Relative size below which a sum of squares is rounding."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def level_shift(series: NDArray[np.float64]) -> Shift | None:
     before = np.arange(1, n)  # k: how many values lie before the change
     sums = np.cumsum(series)
     contrast = (sums[:-1] - before / n * sums[-1]) / np.sqrt(n)
-    noise = np.array([_bridge(series[:k]) + _bridge(series[k:][::-1]) for k in before]) / n**2
+    noise = (_bridges(series) + _bridges(series[::-1])[::-1]) / n**2
     statistic = np.divide(contrast**2, noise, out=np.zeros(n - 1), where=noise > 0)
     if not noise.all():  # constant on both sides of a change: no noise, so any contrast is a shift
         statistic[noise == 0] = np.where(contrast[noise == 0] != 0, np.inf, 0.0)
@@ -69,7 +71,13 @@ def level_shift(series: NDArray[np.float64]) -> Shift | None:
     return Shift(place, size, float(statistic.max()))
 
 
-def _bridge(values: NDArray[np.float64]) -> float:
-    """Sum of the squared partial sums of the centred values."""
-    sums = np.cumsum(values)
-    return float(np.sum((sums - np.arange(1, len(values) + 1) / len(values) * sums[-1]) ** 2))
+def _bridges(series: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each k from 1 to n - 1 the squared partial sums of the first k values, centred by their own mean, summed.
+
+    Multiplied out, so that running sums serve all k at once. What rounding leaves of constant values is taken as 0.
+    """
+    k = np.arange(1, len(series))
+    sums = np.cumsum(series - series.mean())[:-1]
+    squares = np.cumsum(sums**2)
+    bridges = squares - 2 * sums / k * np.cumsum(k * sums) + sums**2 * (k + 1) * (2 * k + 1) / (6 * k)
+    return np.where(bridges > ROUNDING * squares, bridges, 0.0)

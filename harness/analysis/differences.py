@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import CLIP, paired_difference, total, verdict
+from harness.analysis.statistics import CLIP, Interval, paired_difference, total, verdict
 from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.measured import Values
-    from harness.analysis.statistics import Grain, Interval
+    from harness.analysis.probe_cost import ProbeCost
+    from harness.analysis.statistics import Grain
 
 __all__ = ["Differences", "drawn_by", "family_size", "pairs_of"]
 
@@ -49,20 +51,24 @@ def pairs_of(values: dict[str, Values], baseline: str, probes: list[str]) -> lis
 def family_size(run: dict[str, Any], values: dict[str, Values], baseline: str) -> int:
     """How many intervals and tests of a report can carry a claim; together they hold at the confidence asked for."""
     with_bare = STEP in values[baseline]
-    others = len(values) - 1
+    others, groups = len(values) - 1, len(values[baseline][SCOPE])
     shapes = len(steps_by_shape(run["steps"]))
     return (
         len(pairs_of(values, baseline, list(run["config"]["probes"])))
         + others * (1 + with_bare)  # the differences of means
         + others * (shapes if shapes > 1 else 0)
         + others  # outlying steps
+        + others * (groups >= MIN_LENGTH)  # trends
         + len(values) * with_bare  # own costs
         + bool(run["config"]["protocol"].get("exposed"))
     )
 
 
 class Differences(NamedTuple):
-    """What arms are compared by; times are nanoseconds of a pass. `launches` as in `paired_difference`."""
+    """What arms are compared by; times are nanoseconds of a pass. `launches` as in `paired_difference`.
+
+    `cost` is what was subtracted for each call of a probe.
+    """
 
     values: dict[str, Values]
     baseline: str
@@ -70,6 +76,8 @@ class Differences(NamedTuple):
     launches: NDArray[np.int64] | None
     grain: Grain
     margin_us: float
+    probes: list[str]
+    cost: ProbeCost
 
     def in_metric(self, name: str, metric: str) -> Comparison:
         """One arm with the baseline, in the usual step; in scope and step also in accumulated time."""
@@ -105,7 +113,28 @@ class Differences(NamedTuple):
         self, name: str, metric: str, steps: NDArray[np.int64] | slice = slice(None), clip: float = CLIP
     ) -> Interval:
         arm, baseline = (self.values[each][metric][:, steps] for each in (name, self.baseline))
-        return self._paired(arm, baseline, clip)
+        found = self._paired(arm, baseline, clip)
+        subtracted_ns = self._subtracted_ns(name, metric, steps) - self._subtracted_ns(self.baseline, metric, steps)
+        half_ns = np.hypot((found.high - found.low) / 2, subtracted_ns * self.cost.error(self.confidence))
+        return Interval(found.estimate, found.estimate - half_ns, found.estimate + half_ns)
+
+    def _subtracted_ns(self, name: str, metric: str, steps: NDArray[np.int64] | slice) -> float:
+        """What was subtracted in a pass for the calls of probes."""
+        values = self.values[name]
+
+        def count(source: str, what: str) -> float:
+            return total(values[f"{source}.{what}"][:, steps])
+
+        def of(source: str) -> float:
+            return count(source, "calls") * self.cost.inside_ns + count(source, "nested_calls") * self.cost.outside_ns
+
+        if metric in (SCOPE, OF_CPU[SCOPE]):
+            return sum(count(probe, "calls") for probe in self.probes) * self.cost.call_ns
+        if metric == SUM:
+            return sum(of(probe) for probe in self.probes)
+        if metric == REST:
+            return count(SCOPE, "nested_calls") * self.cost.outside_ns
+        return of(metric) if metric in self.probes else 0.0
 
     def _paired(self, arm: NDArray[np.float64], baseline: NDArray[np.float64], clip: float = CLIP) -> Interval:
         return paired_difference(arm, baseline, self.confidence, self.launches, self.grain, clip)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.analysis.probe_cost import ProbeCost
     from harness.records.folder import Columns
 
 __all__ = ["Exposure", "exposure", "planted_delays_us", "planted_name"]
@@ -66,7 +67,7 @@ def exposure(
     protocol: Mapping[str, Any],
     of_baseline: Mapping[str, NDArray[np.float64]],
     probe: str,
-    probe_ns: tuple[float, float],
+    cost: ProbeCost,
     confidence: float,
 ) -> Exposure | None:
     """The slope of the loop's turns on the planted delay, and what a turn would gain if the seam took no time.
@@ -76,7 +77,7 @@ def exposure(
         protocol: the config's section.
         of_baseline: the baseline's values by metric, shape [groups, steps], in nanoseconds.
         probe: the seam's probe; where it is not among the probes, only the slope is given.
-        probe_ns: cost of a probe call inside and outside its own time, which is subtracted from the function's time.
+        cost: of a probe call, which is subtracted from the function's time.
         confidence: of the intervals.
 
     Returns:
@@ -94,9 +95,8 @@ def exposure(
     slope, turn_ns = found
     if f"{probe}.total_ns" not in of_baseline:
         return Exposure(slope, None, turn_ns / 1e3)
-    inside_ns, outside_ns = probe_ns
     calls, nested = of_baseline[f"{probe}.calls"], of_baseline[f"{probe}.nested_calls"]
-    seam_ns = total(of_baseline[f"{probe}.total_ns"] - calls * inside_ns - nested * (inside_ns + outside_ns))
+    seam_ns = total(of_baseline[f"{probe}.total_ns"] - calls * cost.inside_ns - nested * cost.call_ns)
     return Exposure(slope, slope.scaled(seam_ns / calls.shape[1] / turn_ns), turn_ns / 1e3)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
+from harness.analysis.probe_cost import ProbeCost, probe_cost
 from harness.analysis.statistics import corrected_self
 from harness.seams import AA
 
@@ -33,28 +34,33 @@ class Measured(NamedTuple):
         values: each arm's values by metric, as `arm_values`; arms that some launch has not measured are left out.
         launches: the launch of each group, shape [groups]; None for a run that is one launch.
         rows: of each launch the rows of its complete groups; None where it has none.
+        cost: what was subtracted for a probe call; of several launches the mean. How far it can be wrong is then in the
+            spread between launches, of which each has its own.
     """
 
     values: dict[str, Values]
     launches: NDArray[np.int64] | None
     rows: list[Columns | None]
+    cost: ProbeCost
 
 
 def launch_values(records: Records, notes: list[str]) -> Measured:
     """What all launches measured; what is left out is noted."""
     if not records.launches:
-        rows = _complete_groups(records, notes)
-        values = _values(records.run, rows)
-        return Measured(values, None, [rows])
-    all_rows, each = [], []
+        rows, cost = _complete_groups(records, notes), _cost(records)
+        return Measured(_values(records.run, rows, cost), None, [rows], cost)
+    all_rows, each, costs = [], [], []
     for number, launch in enumerate(records.launches, start=1):
         of_launch: list[str] = []
         all_rows.append(_complete_groups(launch, of_launch))
-        each.append(_values(launch.run, all_rows[-1]))
+        costs.append(_cost(launch))
+        each.append(_values(launch.run, all_rows[-1], costs[-1]))
         notes += [f"launch {number}: {note}" for note in of_launch]
+    inside_ns, outside_ns = (float(np.mean([getattr(c, part) for c in costs])) for part in ("inside_ns", "outside_ns"))
+    cost = ProbeCost(inside_ns, outside_ns)
     each = [values for values in each if values]
     if not each:
-        return Measured({}, np.zeros(0, dtype=np.int64), all_rows)
+        return Measured({}, np.zeros(0, dtype=np.int64), all_rows, cost)
     common = [name for name in each[0] if all(name in values for values in each)]
     if missing := sorted({name for values in each for name in values} - set(common)):
         notes.append(f"not measured in every launch, so left out: {', '.join(missing)}")
@@ -63,7 +69,7 @@ def launch_values(records: Records, notes: list[str]) -> Measured:
         for name in common
     }
     groups_of = [len(next(iter(values.values()))[SCOPE]) for values in each]
-    return Measured(stacked, np.repeat(np.arange(len(each)), groups_of), all_rows)
+    return Measured(stacked, np.repeat(np.arange(len(each)), groups_of), all_rows, cost)
 
 
 def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:
@@ -72,7 +78,12 @@ def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:
     Metrics are corrected for the probes' own cost; `step` is there only where bare steps were measured. Raw columns
     are there under their own names.
     """
-    return _values(records.run, _complete_groups(records, notes))
+    return _values(records.run, _complete_groups(records, notes), _cost(records))
+
+
+def _cost(records: Records) -> ProbeCost:
+    """What a probe call cost in a launch; one that ended before it was found out has nothing to correct either."""
+    return probe_cost(records) if "calibration" in records.run else ProbeCost(0.0, 0.0)
 
 
 def _complete_groups(records: Records, notes: list[str]) -> Columns | None:
@@ -90,12 +101,10 @@ def _complete_groups(records: Records, notes: list[str]) -> Columns | None:
     return rows if len(whole) else None
 
 
-def _values(run: dict[str, Any], rows: Columns | None) -> dict[str, Values]:
+def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost) -> dict[str, Values]:
     if rows is None:
         return {}
     probes = list(run["config"]["probes"])
-    calibration = run["calibration"]
-    cost = float(calibration["inside_ns"]), float(calibration["outside_ns"])
     groups = len(np.unique(rows["group"]))
     order = np.lexsort((rows["step"], rows["group"]))  # sorted once, and not arm by arm
     arm, probed = rows["arm"][order], rows["probed"][order]
@@ -127,10 +136,10 @@ def _step_ns(values: Values) -> NDArray[np.float64]:
     return execute_ns + sample_ns
 
 
-def _metrics(values: Values, probes: list[str], cost: tuple[float, float]) -> Values:
+def _metrics(values: Values, probes: list[str], cost: ProbeCost) -> Values:
     """One arm's probed values: corrected times by metric, beside the raw columns."""
     values["probed_step_ns"] = _step_ns(values)
-    inside, outside = cost
+    inside, outside = cost.inside_ns, cost.outside_ns
     for metric, source in ((REST, SCOPE), *((probe, probe) for probe in probes)):
         values[metric] = corrected_self(
             values[f"{source}.self_ns"], values[f"{source}.calls"], values[f"{source}.nested_calls"], inside, outside

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Comparison, Summary
     from harness.records.folder import Records
 
-__all__ = ["rare_notes", "run_notes"]
+__all__ = ["rare_notes", "run_notes", "trend_notes"]
 
 HOST_TABLES: Final = (
     "a V2 runner keeps block tables on the device alone; host arms take them from a copy that harness keeps. The cost "
@@ -99,6 +99,18 @@ def rare_notes(summary: Summary) -> list[str]:
         f"{rates[summary.baseline]} of its steps, with {significant(found.excess_us, 2)} us a step above the usual"
         for found in summary.rare
         if found.verdict in ("more often", "less often")
+    ]
+
+
+def trend_notes(summary: Summary) -> list[str]:
+    """Which arms cost more, or less, the longer the run lasted."""
+    scope = summary.run["config"]["scope"]
+    return [
+        f"{found.arm}, {scope}: its difference to {summary.baseline} changed by {_told(found.growth_us)} us a step "
+        "from the first group to the last: what it keeps or fills costs more, or less, the longer it runs, and its "
+        "figures are means over this run"
+        for found in summary.trends
+        if found.found
     ]
 
 

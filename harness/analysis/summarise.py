@@ -20,11 +20,14 @@ from harness.analysis.measured import launch_values
 from harness.analysis.metrics import REST, SCOPE, STEP
 from harness.analysis.outliers import find_outliers, find_outlying
 from harness.analysis.rare import find_rare
-from harness.analysis.run_notes import rare_notes, run_notes
+from harness.analysis.run_notes import rare_notes, run_notes, trend_notes
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import FEWEST, joint_confidence, paired_difference, total
+from harness.analysis.statistics import FEWEST, joint_confidence, total
 from harness.analysis.stopping import per_look
 from harness.analysis.summary import ArmSummary, Comparison, ProbeTotals, Summary, Throughput
+from harness.analysis.trend import find_trends
+from harness.analysis.unseen import unseen_notes
+from harness.instrument.counters import COUNTERS
 from harness.sampling.sampled import Recording, flame_of_arm
 from harness.sampling.stacks import parse
 from harness.seams import AA, SEAMS
@@ -54,7 +57,7 @@ def summarise(records: Records) -> Summary:
     }
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
-    values, launches, rows = launch_values(records, notes)
+    values, launches, rows, cost = launch_values(records, notes)
     measured = [of_launch for of_launch in rows if of_launch is not None]
     if len(measured) < len(records.launches):
         too_few = ", too few for an interval" if len(measured) < FEWEST else ""
@@ -64,6 +67,7 @@ def summarise(records: Records) -> Summary:
         arms[name] = _arm_summary(arms[name], found, probes)
     counters = _counters(records)
     notes += waiting_notes(counters)
+    notes += unseen_notes(_each(records)[0].counters, arms)
     summary = Summary(
         run, arms, [], probes, notes, counters=counters, launches=max(len(measured), 1),
         flames=_flames(records, arms), device=device_times(_each(records)[0].device),
@@ -77,7 +81,7 @@ def summarise(records: Records) -> Summary:
     confidence = joint_confidence(_base_confidence(run), family_size(run, values, baseline))
     steps = arms[baseline].steps
     margin_us = protocol["margin"] * arms[baseline].corrected_scope_ns / steps / 1e3
-    compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), margin_us)
+    compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), margin_us, probes, cost)
     comparisons = [compared.in_metric(name, metric) for name, metric in pairs_of(values, baseline, probes)]
     notes += [
         f"the baseline came out {c.verdict} than itself (A/A) in {c.metric}: do not trust such verdicts of this run"
@@ -85,7 +89,6 @@ def summarise(records: Records) -> Summary:
         if c.arm == AA and c.metric in (SCOPE, STEP) and c.verdict in ("faster", "slower")
     ]
     own_costs = [compared.own_cost(name) for name, found in values.items() if STEP in found]
-    probe_ns = run["calibration"]["inside_ns"], run["calibration"]["outside_ns"]
     of_passes = [None if of_launch is None else levels(of_launch) for of_launch in rows]
     outlying = [None if of_launch is None else find_outlying(of_launch) for of_launch in rows]
     drift, drift_tested, outliers = _disturbances(rows, outlying, of_passes, protocol)
@@ -97,35 +100,33 @@ def summarise(records: Records) -> Summary:
         margin_us=margin_us,
         own_costs=own_costs,
         shapes=compared.by_shape(steps_by_shape(run["steps"]), protocol["margin"]),
-        exposure=exposure(measured, protocol, values[baseline], SEAMS[config["seam"]].probe, probe_ns, confidence),
+        exposure=exposure(measured, protocol, values[baseline], SEAMS[config["seam"]].probe, cost, confidence),
         throughput=_throughput(run, arms, comparisons),
+        probe_call_ns=cost.measured_ns(confidence),
         drift=drift,
         drift_tested=drift_tested,
         outliers=outliers,
         rare=rare,
+        trends=find_trends(values, baseline, confidence, launches),
         course=find_course(values, baseline, [of_pass for of_pass in of_passes if of_pass is not None]),
     )
     if summary.withheld:
         return _without_verdicts(summary)
-    return replace(summary, notes=[*rare_notes(summary), *notes])
+    return replace(summary, notes=[*rare_notes(summary), *trend_notes(summary), *notes])
 
 
 def scope_half_width_us(records: Records) -> float:
     """The widest half-width of the scope's differences, a step, as the report would print them now."""
-    values, launches, _ = launch_values(records, [])
+    values, launches, _, cost = launch_values(records, [])
     baseline = records.run["config"]["baseline"]
     values = {name: found for name, found in values.items() if name not in _planted_names(records.run)}
     if baseline not in values:
         return float("inf")
     confidence = joint_confidence(_base_confidence(records.run), family_size(records.run, values, baseline))
-    grain = drawn_by(records.run["config"]["protocol"])
-    steps = values[baseline][SCOPE].shape[1]
-    differences = [
-        paired_difference(values[name][SCOPE], values[baseline][SCOPE], confidence, launches, grain)
-        for name in values
-        if name != baseline
-    ]
-    return float(max((difference.high - difference.low) / 2e3 / steps for difference in differences))
+    protocol, probes = records.run["config"]["protocol"], list(records.run["config"]["probes"])
+    compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), 0.0, probes, cost)
+    differences = [compared.in_metric(name, SCOPE).per_step_us for name in values if name != baseline]
+    return max((difference.high - difference.low) / 2 for difference in differences)
 
 
 def _planted_names(run: dict[str, Any]) -> list[str]:
@@ -192,7 +193,7 @@ def _counters(records: Records) -> dict[str, dict[str, float]]:
     table = _each(records)[0].counters
     if "arm" not in table:
         return {}
-    names, arms = [name for name in table if name not in ("arm", "step")], np.asarray(table["arm"])
+    names, arms = [name for name in COUNTERS if name in table], np.asarray(table["arm"])
     return {
         str(arm): {name: float(np.mean(np.asarray(table[name])[arms == arm])) for name in names}
         for arm in dict.fromkeys(arms)

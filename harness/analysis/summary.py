@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.analysis.outliers import Outliers
     from harness.analysis.rare import RareCosts
     from harness.analysis.statistics import Interval
+    from harness.analysis.trend import Trend
     from harness.sampling.sampled import Flame
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "Throughput",
 ]
 
-SUMMARY_SCHEMA: Final = 5
+SUMMARY_SCHEMA: Final = 6
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class Summary:
     `confidence_each` is the confidence of each interval and test that makes all of the report's hold together;
     differences within `margin_us` a step are equivalent. `counters` gives each arm's counts a step, by the names of
     `instrument.counters`, `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few
-    passes to test for a level shift. `launches` counts those that measured something.
+    passes to test for a level shift. `launches` counts those that measured something. `probe_call_ns` is what a call of
+    a probe cost in the run itself; None where that was not measured.
     """
 
     run: dict[str, Any]
@@ -148,6 +150,8 @@ class Summary:
     drift_tested: bool = False
     outliers: Outliers | None = None
     rare: list[RareCosts] = field(default_factory=list)
+    trends: list[Trend] = field(default_factory=list)
+    probe_call_ns: Interval | None = None
     counters: dict[str, dict[str, float]] = field(default_factory=dict)
     device: dict[str, DeviceTimes] = field(default_factory=dict)
     launches: int = 1
@@ -189,6 +193,8 @@ class Summary:
             "drift_tested": self.drift_tested,
             "outliers": None if self.outliers is None else asdict(self.outliers),
             "rare": [asdict(found) for found in self.rare],
+            "probe_call_ns": None if self.probe_call_ns is None else asdict(self.probe_call_ns),
+            "trends": [asdict(found) for found in self.trends],
             "counters": self.counters,
             "device": {name: asdict(times) for name, times in self.device.items()},
             "flamegraphs": {name: flame.as_json() for name, flame in self.flames.items()},

@@ -127,15 +127,13 @@ def _print_usual_way(
         for a, b in zip(usual, paired, strict=True)
     ]
     RunFolder.existing(folder).write_text("usual_way.json", json.dumps(content, indent=2) + "\n")
-    table = Table(
-        title=(
-            f"\n{PLANTED_US:g} us planted {pairs} times, us a step. The usual way: in one of two launches "
-            f"({ITERATIONS} iterations\nof vLLM's benchmark a launch, {seconds / 2:g} s of measuring a harness run). "
-            f"Paired: in one of two arms of a\nlaunch ({seconds:g} s). The spread between launches is in what either "
-            "resolves (95 %)."
-        ),
-        box=None, pad_edge=False, title_justify="left",
-    )  # fmt: skip
+    click.echo(
+        f"\n{PLANTED_US:g} us planted {pairs} times, us a step. The usual way: in one of two launches\n"
+        f"({ITERATIONS} iterations of vLLM's benchmark a launch, {seconds / 2:g} s of measuring a harness run).\n"
+        f"Paired: in one of two arms of a launch ({seconds:g} s). The spread between launches is\n"
+        "in what either resolves (95 %)."
+    )
+    table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     for heading in ("takes", "came back as", "resolves"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -1,20 +1,24 @@
-"""The counting pass: what each arm makes PyTorch do in a step. Counts do not vary as times do."""
+"""The counting pass: what each arm makes PyTorch do in a step, and how often probed functions run, whoever calls them.
+
+Counts do not vary as times do.
+"""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, Final
 
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from harness.instrument.counters import COUNTERS, Counts
+from harness.instrument.counters import COUNTERS, SEEN_CALLS, Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.instrument.device import Synchronisations
+    from harness.instrument.every_call import EveryCall
 
 __all__ = ["Counter"]
 
@@ -28,23 +32,30 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         synchronisations: watched inside the scope, where there is a device to wait for.
+        every_call: the functions whose calls inside the scope are counted.
     """
 
-    def __init__(self, synchronisations: Synchronisations | None = None) -> None:
+    def __init__(self, synchronisations: Synchronisations | None = None, every_call: EveryCall | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._synchronisations = synchronisations
+        self._synchronisations, self._every_call = synchronisations, every_call
         self._steps: list[Counts] = []
         self._in_scope = False
 
     def begin_step(self) -> None:
         """What follows belongs to a new step."""
         self._steps.append(Counts())
+        if self._every_call is not None:
+            self._every_call.begin_step()
 
     def take(self) -> dict[str, list[int]]:
-        """Give one list a counter, one entry a step, and forget them."""
+        """Give one list a counter (`NAME.seen_calls` for a function), one entry a step, and forget them."""
         steps, self._steps = self._steps, []
         rows = [astuple(step) for step in steps]
-        return {name: [row[index] for row in rows] for index, name in enumerate(COUNTERS)}
+        seen = {} if self._every_call is None else self._every_call.take()
+        return {
+            **{name: [row[index] for row in rows] for index, name in enumerate(COUNTERS)},
+            **{f"{name}.{SEEN_CALLS}": calls for name, calls in seen.items()},
+        }
 
     def counted(self, function: Callable[..., Any], scope: bool = False) -> Callable[..., Any]:
         """`function` with everything inside counted; with `scope` it is counted for the scope, too."""
@@ -62,7 +73,10 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         before = watch.count if watch is not None else 0
         self._in_scope = True
         try:
-            with watch.watching() if watch is not None else nullcontext():
+            with ExitStack() as watching:
+                for watched in (watch, self._every_call):
+                    if watched is not None:
+                        watching.enter_context(watched.watching())
                 return function(*args, **kwargs)
         finally:
             self._in_scope = False

@@ -22,6 +22,7 @@ from harness.instrument.checking import Checker
 from harness.instrument.counting import Counter
 from harness.instrument.device import DeviceClock, Synchronisations, on_cuda, ranged, synchronizer
 from harness.instrument.events import freeze_heap
+from harness.instrument.every_call import EveryCall
 from harness.instrument.ledger import Ledger
 from harness.instrument.loops import Loop, loop_of
 from harness.instrument.output_checking import OutputChecker
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Instrument", "PassKind"]
 
-PassKind = Literal["probed", "bare", "mixed", "check", "count", "device", "trace"]
-"""probed: scope and probes timed. bare: only the step timed. mixed: one or the other, step by step.
+PassKind = Literal["probed", "bare", "mixed", "probing", "check", "count", "device", "trace"]
+"""probed: scope and probes timed. bare: only the step timed. mixed: one or the other, step by step. probing: the scope
+timed at every step, its probes bound at some of them: what they cost there.
 check: every arm compared with native. count: PyTorch's work counted, times mean nothing. device: a CUDA device's own
 clock read, the host's times mean nothing. trace: as probed, and the pass also gives when everything began and ended."""
 
@@ -89,7 +91,8 @@ class Instrument:
         freeze_heap()
         checker = OutputChecker if self._sites[0].by_outputs else Checker
         self._checker = checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
-        self._counter = Counter(Synchronisations() if on_cuda(runner) else None)
+        every_call = EveryCall({target.name: target.function for _, target in self._targets})
+        self._counter = Counter(Synchronisations() if on_cuda(runner) else None, every_call)
         self._device = DeviceClock()
         self._spans = Spans(clock)
         self._bindings = Bindings()
@@ -127,14 +130,15 @@ class Instrument:
         Args:
             kind: what is timed.
             schedule: step i runs arm `schedule[i]`; further steps run the last one.
-            probed: in a mixed pass, whether step i is probed; further steps are as the last one. A method probe stays
-                on its class in the bare steps of such a pass, where it passes calls straight on.
+            probed: in a mixed pass or one of kind "probing", whether step i is probed; further steps are as the last
+                one. A method probe stays on its class in the other steps of such a pass, where it passes calls
+                straight on.
         """
         if self._bindings:
             raise RuntimeError("a pass is under way; end it before the next one begins")
         self._reset()
         self._kind, self._schedule = kind, list(schedule)
-        self._probing = list(probed) if kind == "mixed" else [kind in ("probed", "trace")]
+        self._probing = list(probed) if kind in ("mixed", "probing") else [kind in ("probed", "trace")]
         gc.collect()  # every pass starts from the same heap; collections inside it are counted
         bind = self._bindings.bind
         for site in self._sites:
@@ -175,7 +179,8 @@ class Instrument:
                     namespace[key] = original
 
             timed = functools.partial(self._ledger.scope, bind=open_scope, unbind=close_scope)
-            self._scopes.wrap(self._bindings, timed, switched=True)
+            alone = functools.partial(self._ledger.scope, bind=_nothing, unbind=_nothing, probed=False)
+            self._scopes.wrap(self._bindings, timed, switched=True, otherwise=alone if kind == "probing" else None)
         self._swaps.bind(self._bindings)
         if kind == "trace":
             self._spans.open()
@@ -287,3 +292,6 @@ class Instrument:
 
 def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
+
+
+def _nothing() -> None: ...

@@ -87,9 +87,13 @@ class Ledger:
         return timed
 
     def scope(
-        self, function: Callable[..., Any], bind: Callable[[], None], unbind: Callable[[], None]
+        self, function: Callable[..., Any], bind: Callable[[], None], unbind: Callable[[], None], probed: bool = True
     ) -> Callable[..., Any]:
-        """Wrap the scope's function: bind the probes around it, and count separately the time that this takes."""
+        """Wrap the scope's function: bind the probes around it, and count separately the time that this takes.
+
+        Unless `probed`, the scope is timed, and its probes rest.
+        """
+        opener = get_ident if probed else _nobody
         clock, cpu_clock, tape, opened_by = self._clock, self._cpu_clock, self._tape, self._open
 
         def timed(*args: Any, **kwargs: Any) -> Any:
@@ -99,7 +103,7 @@ class Ledger:
             cpu_start = cpu_clock()
             try:
                 bind()
-                opened_by[0] = get_ident()
+                opened_by[0] = opener()
                 start = clock()
                 return function(*args, **kwargs)
             finally:
@@ -153,6 +157,10 @@ class Ledger:
         tape, self._pass = self._pass, array("q")
         starts = [0, *marks[:-1]] if marks else []
         return [settle(tape[start:stop], slots) for start, stop in zip(starts, marks, strict=True)]
+
+
+def _nobody() -> int:
+    return CLOSED
 
 
 def _finished(function: Callable[..., Any], synchronize: Callable[[], Any]) -> Callable[..., Any]:

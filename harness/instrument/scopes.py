@@ -48,14 +48,25 @@ class Scopes:
         """Take the methods as they are now; nothing is timed."""
         self._plain = self._timed = [(name, getattr(self._runner, name)) for name in self.names]
 
-    def wrap(self, bindings: Bindings, wrapper: Callable[[Any], Any], switched: bool) -> None:
-        """Bind every method with `wrapper` around it: one that `switch` takes off and puts on, or one that stays."""
-        wrapped = [(name, wrapper(method)) for name, method in self._plain]
-        for name, method in wrapped:
+    def wrap(
+        self,
+        bindings: Bindings,
+        wrapper: Callable[[Any], Any],
+        switched: bool,
+        otherwise: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Bind every method with `wrapper` around it: one that `switch` takes off and puts on, or one that stays.
+
+        Where it is taken off, `otherwise` is around the method.
+        """
+        methods = self._plain
+        self._timed = [(name, wrapper(method)) for name, method in methods]
+        for name, method in self._timed:
             bindings.bind(self._runner, name, method)
-        self._timed = wrapped
         if not switched:
-            self._plain = wrapped
+            self._plain = self._timed
+        elif otherwise is not None:
+            self._plain = [(name, otherwise(method)) for name, method in methods]
 
     def switch(self, timed: bool) -> None:
         """Time the scope from now on, or leave it bare."""

@@ -5,6 +5,7 @@ passes.parquet           all passes: one row a (pass, step)
 passes/0007.parquet      pass 7, until the run ends: then all are put together
 passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
+probing.parquet          one arm's scope with its probes and without: two rows a (group, step)
 device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
 launches/02/             of a run with several launches: the second one, a run's folder itself
 trace.json               where it was asked for: a few steps of each arm, for Perfetto
@@ -112,6 +113,10 @@ class RunFolder:
         """Write the times by the device's clock: one row a (pass, arm, step)."""
         self._write_table("device.parquet", columns)
 
+    def write_probing(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write what the probes of one arm cost: one row a (group, step) with them, and one without."""
+        self._write_table("probing.parquet", columns)
+
     def launch(self, number: int) -> Path:
         """Folder of one of several launches."""
         return self.path / "launches" / f"{number:02d}"
@@ -162,6 +167,7 @@ class Records:
         unreadable: pass files that are torn or of another format, by name, with the reason.
         partial: pass files of passes that were cut short, by name.
         counters: one row a (arm, step) of the counting pass; empty without one.
+        probing: two rows a (group, step) of one arm, with its probes and without; empty where arms call them alike.
         device: one row a (pass, arm, step) by the device's clock; empty without a GPU.
         folded: by arm, the folded stacks of its flamegraph.
         launches: of a run with several launches, the records of each; `columns` is then empty.
@@ -172,6 +178,7 @@ class Records:
     unreadable: dict[str, str] = field(default_factory=dict)
     partial: list[str] = field(default_factory=list)
     counters: Columns = field(default_factory=dict)
+    probing: Columns = field(default_factory=dict)
     device: Columns = field(default_factory=dict)
     folded: dict[str, str] = field(default_factory=dict)
     launches: list[Records] = field(default_factory=list)
@@ -251,9 +258,10 @@ class RunReader:
                     self._passes.append(table)
         self._passes = _joined(self._passes)
         beside = {}
-        for name in ("counters.parquet", "device.parquet"):
+        for what in ("counters", "probing", "device"):
+            name = f"{what}.parquet"
             table = _table(path / name, name, unreadable) if (path / name).exists() else None
-            beside[name] = _columns([] if table is None else [table])
+            beside[what] = _columns([] if table is None else [table])
         folded = {}
         for arm in run.get("flamegraphs", {}):
             try:
@@ -261,8 +269,7 @@ class RunReader:
             except (OSError, ValueError) as error:
                 unreadable[f"flamegraphs/{arm}.folded"] = _reason(error)
         launches = [read_run(file.parent) for file in sorted((path / "launches").glob("*/run.json"))]
-        counters, device = beside.values()
-        return Records(run, _columns(self._passes), unreadable, partial, counters, device, folded, launches)
+        return Records(run, _columns(self._passes), unreadable, partial, **beside, folded=folded, launches=launches)
 
 
 def _table(file: Path, name: str, unreadable: dict[str, str]) -> pa.Table | None:

@@ -109,12 +109,19 @@ def instrument_cost(summary: Summary) -> str:
     arms = [arm for arm in summary.arms.values() if arm.measured]
     if calibration is None or not arms:
         return ""
-    call_ns = calibration["inside_ns"] + calibration["outside_ns"]
+    hot_ns, in_run = calibration["inside_ns"] + calibration["outside_ns"], summary.probe_call_ns
+    call_ns = hot_ns if in_run is None else in_run.estimate
     shares = [call_ns * sum(probe.calls for probe in arm.probes.values()) / arm.step_ns * 100 for arm in arms]
+    subtracted = (
+        "It is subtracted above."
+        if in_run is None
+        else f"In the scope of this run it was {format_interval(in_run)} ns: that is subtracted above, and how far it "
+        "can be wrong is in the intervals."
+    )
     return (
-        f"A probe call costs {call_ns:.0f} ns here ({calibration['inside_ns']:.0f} in its own time, "
+        f"A probe call costs {hot_ns:.0f} ns in a hot loop here ({calibration['inside_ns']:.0f} in its own time, "
         f"{calibration['outside_ns']:.0f} in its caller's; quartiles {calibration['spread_ns']:.0f} apart); "
-        f"the probes took {min(shares):.2f} to {max(shares):.2f} % of a step. It is subtracted above."
+        f"the probes took {min(shares):.2f} to {max(shares):.2f} % of a step. {subtracted}"
     )
 
 

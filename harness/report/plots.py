@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter, SymmetricalLogLocator
+from matplotlib.ticker import MaxNLocator, ScalarFormatter, SymmetricalLogLocator
 
 from harness.seams import AA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
 
@@ -50,6 +50,12 @@ POINTS: Final = 500
 """Points of a line, at most: the axes are some 500 points wide, and a line is one thick."""
 MARKS: Final = 100
 """Markers on a line, at most: they tell arms apart, and are four points wide."""
+WIDTH: Final = 7.5
+"""Of a figure, in inches."""
+LINE: Final = 0.24
+"""Height of a line of text, with room around it, in inches."""
+CHARACTER: Final = 0.085
+"""Width of a character of usual width, in inches."""
 INK: Final = "#0a0b0c"
 """Stands for the page's text colour, which replaces it in the SVG."""
 
@@ -98,9 +104,10 @@ def parts_plot(summary: Summary) -> str:
     arms = [(name, arm) for name, arm in summary.arms.items() if arm.measured and name != AA]
     if not arms:
         return ""
-    figure = Figure(figsize=(7.5, 0.9 + 0.42 * len(arms)), layout="constrained")
-    axes = figure.subplots()
     parts = [*(probe for probe in summary.probes if any(arm.probes[probe].calls for _, arm in arms)), "rest"]
+    columns = min(len(parts), 4)
+    above = LINE * math.ceil(len(parts) / columns)
+    figure, (axes,) = _figure(0.42 * len(arms), left=_width(name for name, _ in arms), above=above)
     left = [0.0] * len(arms)
     for index, part in enumerate(parts):
         widths = [
@@ -119,7 +126,7 @@ def parts_plot(summary: Summary) -> str:
     axes.invert_yaxis()
     axes.set_xlabel(f"us a step in {summary.run['config']['scope']}")
     axes.set_xlim(0, max(left) * 1.08)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=min(len(parts), 4))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
     return as_svg(figure, "Time in the scope by arm and API")
 
 
@@ -128,13 +135,12 @@ def course_plot(summary: Summary) -> str:
     course = summary.course
     if course is None:
         return ""
-    figure = Figure(figsize=(7.5, 5.2), layout="constrained")
-    above, below = figure.subplots(2, 1, height_ratios=(3, 2))
+    figure, (above, below) = _figure(2.3, 1.5, above=2 * LINE)
     thinned = ""
     for name, differences in course.by_group_us.items():
         thinned = _line(above, differences, 1, "groups", label=name, linewidth=1, markersize=4, **_style(summary, name))
     _zero(above)
-    above.xaxis.get_major_locator().set_params(integer=True)
+    above.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"Difference to {summary.baseline}, median over steps{thinned}"
     above.set(xlabel="group", ylabel="us a step", title=title)
     above.legend(ncols=4, loc="best")
@@ -163,8 +169,9 @@ def steps_plot(summary: Summary) -> str:
     course = summary.course
     if course is None:
         return ""
-    figure = Figure(figsize=(7.5, 3.2), layout="constrained")
-    axes = figure.subplots()
+    columns = 4
+    below = LINE * math.ceil(len(course.by_step_us) / columns)
+    figure, (axes,) = _figure(2.2, above=2 * LINE, below=below)
     thinned = ""
     for name, differences in course.by_step_us.items():
         style = {**_style(summary, name), "markersize": 3}
@@ -175,7 +182,7 @@ def steps_plot(summary: Summary) -> str:
     _zero(axes)
     title = f"Difference to {summary.baseline}, median over passes{thinned}"
     axes.set(xlabel="step of the pass", ylabel="us", title=title)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=columns)
     return as_svg(figure, "Differences by step of the pass")
 
 
@@ -185,8 +192,7 @@ def shapes_plot(summary: Summary) -> str:
     if not shapes:
         return ""
     arms = list(dict.fromkeys(found.arm for found in summary.shapes))
-    figure = Figure(figsize=(7.5, len(shapes) * (0.7 + 0.26 * len(arms))), layout="constrained")
-    panels = figure.subplots(len(shapes), 1, squeeze=False)[:, 0]
+    figure, panels = _figure(*[0.1 + 0.26 * len(arms)] * len(shapes), left=_width(arms), above=LINE, between=LINE)
     for axes, (shape, steps) in zip(panels, shapes, strict=True):
         for found in (each for each in summary.shapes if each.shape == shape):
             interval = found.per_step_us
@@ -199,6 +205,36 @@ def shapes_plot(summary: Summary) -> str:
         axes.set_title(f"{shape} ({steps} step{'' if steps == 1 else 's'} a pass)")
     panels[-1].set_xlabel(f"us a step to {summary.baseline}")
     return as_svg(figure, "Differences by batch shape")
+
+
+def _figure(
+    *heights: float, left: float = 0.75, above: float = 0.0, below: float = 0.0, between: float = 3 * LINE
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels of these heights, one below the other, with fixed room for what is written around them.
+
+    Sizes are inches. A layout that measures its texts takes as long as all the rest, and measures a font that the
+    reader's browser need not have.
+
+    Args:
+        heights: of the panels.
+        left: for the labels of the vertical axis.
+        above: for titles and legends above the first panel.
+        below: for a legend below the last one, and its labels.
+        between: for what is written between two panels, besides the numbers on the axis.
+    """
+    gap, foot, mean = LINE + between, 2 * LINE + below, sum(heights) / len(heights)
+    height = above + sum(heights) + gap * (len(heights) - 1) + foot
+    figure = Figure(figsize=(WIDTH, height))
+    panels = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    figure.subplots_adjust(
+        left=left / WIDTH, right=1 - 0.15 / WIDTH, bottom=foot / height, top=1 - above / height, hspace=gap / mean
+    )
+    return figure, list(panels)
+
+
+def _width(labels: Iterable[str]) -> float:
+    """Room for the longest label, in inches."""
+    return 0.2 + CHARACTER * max(map(len, labels))
 
 
 def seen(values: Sequence[float]) -> list[int]:

@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.analysis.statistics import FEWEST
 from harness.errors import HostError, ProfilerError
-from harness.instrument.counters import COUNTERS
+from harness.instrument.counters import COUNTERS, SEEN_CALLS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.records.trace import chrome_trace
 from harness.running.planning import Budget, counting_s
+from harness.running.schedule import complete_blocks
 from harness.sampling.flames import PLAIN_SHARE, bearable_rate, record
 from harness.sampling.stacks import fold
 
@@ -19,12 +21,13 @@ if TYPE_CHECKING:
 
     from harness.config.experiment import Flamegraph
     from harness.hosts.base import PassResult
-    from harness.instrument.instrument import PassKind
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
 
 __all__ = ["DEVICE_PASSES", "Extras"]
 
+PROBING_SEED: Final = 1
+"""Beside the seed of the measured passes, so that both are drawn independently."""
 DEVICE_PASSES: Final = 6
 """Passes of each arm, one after the other; their spread gives the interval."""
 
@@ -34,15 +37,15 @@ class Extras:
     """What is written besides the measured passes.
 
     Attributes:
-        alone: serves the workload once under one arm, in a pass of that kind, and checks that it went well; the last
-            argument names the pass in errors.
+        alone: serves the workload once under one arm, in a pass of that kind, and checks that it went well; the third
+            argument names the pass in errors, and a fourth says which steps are probed.
         facts: the run's facts, which are filled here.
         budget_s: what the passes of each kind may take. Arms beyond it are left out, and the facts name them.
             Flamegraphs have `flamegraph.seconds` instead.
         pass_s: what a pass takes.
     """
 
-    alone: Callable[[PassKind, str, str], PassResult]
+    alone: Callable[..., PassResult]
     folder: RunFolder
     observer: Observer
     facts: dict[str, Any]
@@ -66,11 +69,37 @@ class Extras:
         table: dict[str, list[Any]] = {}
         for name in self._within_budget("counted", arms):
             result = self.alone("count", name, f"the counting pass of arm {name!r}")
-            columns = {column: values for column, values in result.columns.items() if column in COUNTERS}
+            columns = {
+                column: values
+                for column, values in result.columns.items()
+                if column in COUNTERS or column.endswith(f".{SEEN_CALLS}")
+            }
             columns = {"arm": [name] * len(result.columns["step"]), "step": result.columns["step"], **columns}
             for column, values in columns.items():
                 table.setdefault(column, []).extend(values)
         self.folder.write_counters(table)
+
+    def probing(self, arm: str, steps: int, groups: int, seed: int, budget_s: float) -> None:
+        """The scope of one arm with its probes and without, step by step as drawn: what the probes cost in it."""
+        self.observer.stage("measuring what probes cost", 2 * groups, min(2 * groups * self.pass_s, budget_s))
+        table: dict[str, list[Any]] = {}
+        budget = Budget(budget_s)
+        for group, passes in enumerate(complete_blocks(2, steps, groups, [seed, PROBING_SEED])):
+            if not budget.admits() and group >= FEWEST:
+                break
+            for chosen in passes:
+                probed = [bool(which) for which in chosen]
+                found = self.alone("probing", arm, f"a pass for the cost of probes in arm {arm!r}", probed).columns
+                calls = [name for name in found if name.endswith(".calls") and name != "scope.calls"]
+                columns = {
+                    "group": [group] * steps, "step": found["step"], "probed": probed,
+                    "scope_ns": found["scope.total_ns"],
+                    "calls": [sum(of_step) for of_step in zip(*(found[name] for name in calls), strict=True)],
+                }  # fmt: skip
+                for column, values in columns.items():
+                    table.setdefault(column, []).extend(values)
+                self.observer.advance()
+        self.folder.write_probing(table)
 
     def device(self, arms: Sequence[str]) -> None:
         """The device's own clock at the ends of scope and step; the host's clock is not read meanwhile."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class Measuring:
         verify: raises HarnessError where a pass, named for the message, went wrong or did other work.
         half_width_us: for `protocol.until`: gives the half-width of the widest interval so far.
         facts: the run's facts, which are filled here.
+        calls_a_pass: how often each arm's probes are called in a pass, known after the first group.
     """
 
     protocol: Protocol
@@ -51,6 +53,7 @@ class Measuring:
     half_width_us: Callable[[], float]
     facts: dict[str, Any]
     begun: bool = field(default=False, init=False)
+    calls_a_pass: Counter[str] = field(default_factory=Counter, init=False)
     _under_way: int | None = field(default=None, init=False)
     _group: int = field(default=0, init=False)
 
@@ -106,10 +109,18 @@ class Measuring:
             self._write(index, result, complete=False)  # kept as evidence
             raise
         self._write(index, result, complete=True)
+        if self._group == 0:
+            self._count_calls(result.columns)
         self.facts["other_threads"] = self.facts.get("other_threads", 0) + result.other_threads
         self._under_way = None
         self.facts["passes_done"] = index + 1
         self.observer.advance()
+
+    def _count_calls(self, columns: dict[str, list[Any]]) -> None:
+        """Add the calls of each arm's probes in its probed steps; a step is probed once a group under every arm."""
+        for probe in self.facts["config"]["probes"]:
+            for arm, calls in zip(columns["arm"], columns[f"{probe}.calls"], strict=True):
+                self.calls_a_pass[self.installed[arm]] += calls
 
     def _write(self, index: int, result: PassResult, complete: bool) -> None:
         count = len(result.columns["step"])

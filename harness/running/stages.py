@@ -23,7 +23,7 @@ from harness.seams import AA, NATIVE, SEAMS
 from harness.workload.requests import Work, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from harness.config.experiment import Experiment
     from harness.config.file import Loaded
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Stages", "last_start_s"]
 
+PROBING_SHARE: Final = 1 / 8
+"""How long, relative to the measured passes, it may take to measure what the probes cost."""
+PROBING_GROUPS: Final = 4
+"""How many groups of it, at most, for each that is measured: it is then known twice as well as what it corrects."""
 TOOK: Final = "took"
 """The name under which is remembered how long engines took to start, and how long the check of a config took."""
 
@@ -96,6 +100,11 @@ class Stages:
         if experiment.protocol.counters:
             extras.count(own)
         self._measuring.run(plan)
+        calls = self._measuring.calls_a_pass
+        most = max(own, key=lambda name: calls[name])
+        if len({calls[name] for name in own}) > 1:  # else what is subtracted for them cancels in differences
+            seed, budget_s = experiment.protocol.seed, plan.expected_s * PROBING_SHARE
+            extras.probing(most, steps, PROBING_GROUPS * plan.groups, seed, budget_s)
         if info.device.startswith("cuda"):
             extras.device(own)
         if self.trace_steps:
@@ -237,8 +246,8 @@ class Stages:
         self._pass_s = self.facts["pass_s"] = statistics.median(durations)
 
     def _extras(self, work: Work, budget_s: float) -> Extras:
-        def alone(kind: PassKind, arm: str, where: str) -> PassResult:
-            result = self.host.run_pass(kind, [self._installed.index(arm)], work.requests)
+        def alone(kind: PassKind, arm: str, where: str, probed: Sequence[bool] = ()) -> PassResult:
+            result = self.host.run_pass(kind, [self._installed.index(arm)], work.requests, probed)
             self._check_failure(result, where)
             self._check_signature(result, where)
             return result

@@ -116,7 +116,9 @@ def separate_run_pairs(
         in_step.append(step_us[PLANTED_US] - step_us[0.0])
         seconds.append(time.monotonic() - began)
     pair_s = float(np.mean(seconds))
-    return Pairs("harness, one arm a run: scope", in_scope, pair_s), Pairs("... step", in_step, pair_s)
+    return Pairs("harness, one arm a run, scope", in_scope, pair_s), Pairs(
+        "harness, one arm a run, step", in_step, pair_s
+    )
 
 
 def paired_launches(
@@ -146,7 +148,7 @@ def paired_launches(
         for metric, differences in found.items():
             difference = values[_name(PLANTED_US)][metric] - values[_name(0.0)][metric]
             differences.append(float(typical_sum(difference)) / difference.shape[1] / 1e3)
-    return Pairs("paired in one launch: scope", found[SCOPE], launch_s), Pairs("... step", found[STEP], launch_s)
+    return Pairs("    paired, scope", found[SCOPE], launch_s), Pairs("    paired, step", found[STEP], launch_s)
 
 
 def vocabulary(experiment: Experiment) -> str:
