@@ -115,7 +115,7 @@ class Differences(NamedTuple):
         arm, baseline = (self.values[each][metric][:, steps] for each in (name, self.baseline))
         found = self._paired(arm, baseline, clip)
         subtracted_ns = self._subtracted_ns(name, metric, steps) - self._subtracted_ns(self.baseline, metric, steps)
-        half_ns = np.hypot((found.high - found.low) / 2, subtracted_ns * self.cost.error(self.confidence))
+        half_ns = float(np.hypot((found.high - found.low) / 2, subtracted_ns * self.cost.error(self.confidence)))
         return Interval(found.estimate, found.estimate - half_ns, found.estimate + half_ns)
 
     def _subtracted_ns(self, name: str, metric: str, steps: NDArray[np.int64] | slice) -> float:

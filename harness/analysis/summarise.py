@@ -126,7 +126,7 @@ def scope_half_width_us(records: Records) -> float:
     protocol, probes = records.run["config"]["protocol"], list(records.run["config"]["probes"])
     compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), 0.0, probes, cost)
     differences = [compared.in_metric(name, SCOPE).per_step_us for name in values if name != baseline]
-    return max((difference.high - difference.low) / 2 for difference in differences)
+    return float(max((difference.high - difference.low) / 2 for difference in differences))
 
 
 def _planted_names(run: dict[str, Any]) -> list[str]:

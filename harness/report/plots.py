@@ -105,7 +105,7 @@ def parts_plot(summary: Summary) -> str:
     if not arms:
         return ""
     parts = [*(probe for probe in summary.probes if any(arm.probes[probe].calls for _, arm in arms)), "rest"]
-    columns = min(len(parts), 4)
+    columns = min(len(parts), 3)
     above = LINE * math.ceil(len(parts) / columns)
     figure, (axes,) = _figure(0.42 * len(arms), left=_width(name for name, _ in arms), above=above)
     left = [0.0] * len(arms)
@@ -170,7 +170,7 @@ def steps_plot(summary: Summary) -> str:
     if course is None:
         return ""
     columns = 4
-    below = LINE * math.ceil(len(course.by_step_us) / columns)
+    below = 0.1 + LINE * math.ceil(len(course.by_step_us) / columns)
     figure, (axes,) = _figure(2.2, above=2 * LINE, below=below)
     thinned = ""
     for name, differences in course.by_step_us.items():
@@ -192,7 +192,7 @@ def shapes_plot(summary: Summary) -> str:
     if not shapes:
         return ""
     arms = list(dict.fromkeys(found.arm for found in summary.shapes))
-    figure, panels = _figure(*[0.1 + 0.26 * len(arms)] * len(shapes), left=_width(arms), above=LINE, between=LINE)
+    figure, panels = _figure(*[0.1 + 0.26 * len(arms)] * len(shapes), left=_width(arms), above=LINE, between=1.4 * LINE)
     for axes, (shape, steps) in zip(panels, shapes, strict=True):
         for found in (each for each in summary.shapes if each.shape == shape):
             interval = found.per_step_us
@@ -208,7 +208,7 @@ def shapes_plot(summary: Summary) -> str:
 
 
 def _figure(
-    *heights: float, left: float = 0.75, above: float = 0.0, below: float = 0.0, between: float = 3 * LINE
+    *heights: float, left: float = 0.85, above: float = 0.0, below: float = 0.0, between: float = 3 * LINE
 ) -> tuple[Figure, list[Axes]]:
     """A figure of panels of these heights, one below the other, with fixed room for what is written around them.
 

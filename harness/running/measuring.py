@@ -118,8 +118,8 @@ class Measuring:
 
     def _count_calls(self, columns: dict[str, list[Any]]) -> None:
         """Add the calls of each arm's probes in its probed steps; a step is probed once a group under every arm."""
-        for probe in self.facts["config"]["probes"]:
-            for arm, calls in zip(columns["arm"], columns[f"{probe}.calls"], strict=True):
+        for name in (name for name in columns if name.endswith(".calls") and name != "scope.calls"):
+            for arm, calls in zip(columns["arm"], columns[name], strict=True):
                 self.calls_a_pass[self.installed[arm]] += calls
 
     def _write(self, index: int, result: PassResult, complete: bool) -> None:
