@@ -88,6 +88,7 @@ def claims(summary: Summary) -> Iterator[str]:
     yield from (f"means of {c.metric}" for c in summary.comparisons if c.means_verdict in ("faster", "slower"))
     yield from (found.shape for found in summary.shapes if found.verdict in ("faster", "slower"))
     yield from ("outlying steps" for found in summary.rare if found.verdict in ("more often", "less often"))
+    yield from ("trends" for found in summary.trends if found.found)
 
 
 def false_reports(noise: Noise, groups: int, runs: int, rng: np.random.Generator) -> int:

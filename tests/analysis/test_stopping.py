@@ -86,7 +86,8 @@ def test_a_run_stops_at_the_first_look_that_is_narrow_enough_or_when_the_time_is
     assert facts["passes_done"] == stopped["groups"] * 4
     assert (stopped["half_width_us"] <= half_width_us) is narrow
     summary = write_reports(run.folder.path)
-    # Seven differences, two of means, two of batch shapes, two own costs, the test of outlying steps; from ten groups on of a trend.
+    # Seven differences, two of means, two of batch shapes, two own costs, the test of outlying steps; and, from ten
+    # groups on, of a trend.
     assert (len(summary.comparisons), len(summary.shapes), len(summary.own_costs)) == (7, 2, 2)
     assert summary.confidence_each == pytest.approx(1 - 0.05 / len(planned) / (14 + (stopped["groups"] >= 10)))
     report = (run.folder.path / "report.md").read_text()
