@@ -115,8 +115,8 @@ def instrument_cost(summary: Summary) -> str:
     subtracted = (
         "It is subtracted above."
         if in_run is None
-        else f"In the scope of this run it was {in_run.estimate:.0f} [{in_run.low:.0f}, {in_run.high:.0f}] ns: that is subtracted above, and how far it "
-        "can be wrong is in the intervals."
+        else f"In the scope of this run it was {in_run.estimate:.0f} [{in_run.low:.0f}, {in_run.high:.0f}] ns: that is "
+        "subtracted above, and how far it can be wrong is in the intervals."
     )
     return (
         f"A probe call costs {hot_ns:.0f} ns in a hot loop here ({calibration['inside_ns']:.0f} in its own time, "
