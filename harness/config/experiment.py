@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from harness.config.numbers import Count, Delay, Groups, Launches, Micros, Rate, Seconds, Seed, Threads
+from harness.config.references import dotted, why_malformed
 from harness.config.workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
+from harness.errors import in_line
 from harness.instrument.scopes import JOIN, parts
 from harness.seams import NATIVE, SEAMS, Place, how_to_get
 
@@ -26,6 +29,11 @@ __all__ = [
 ]
 
 
+MOST_WORKERS: Final = 1_024
+LONGEST_VARIABLE: Final = 100_000
+"""Bytes of an environment variable, with its name: Linux takes 128 KiB."""
+
+
 class Host(Strict):
     """Which engine, and how it is started.
 
@@ -43,7 +51,7 @@ class Host(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     process: Literal["in_process", "subprocess"] = "in_process"
     model_runner: Literal["auto", "v1", "v2"] = "auto"
-    threads: PositiveInt | None = 1
+    threads: Threads | None = 1
     env: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -57,7 +65,19 @@ class Host(Strict):
     def _consistent(self) -> Host:
         if self.kind == "vllm_v0" and (self.process, self.model_runner) != ("in_process", "auto"):
             raise ValueError("vllm_v0 is in this process and has one model runner: leave process and model_runner out")
+        if self.kind == "vllm_v0" and self.device == "cuda":
+            raise ValueError("device: vllm_v0 runs on the CPU alone, its kernels being replaced; set cpu or auto")
         return self
+
+    @field_validator("env")
+    @classmethod
+    def _variables(cls, env: dict[str, str]) -> dict[str, str]:
+        for name, value in env.items():
+            if not name or "=" in name:
+                raise ValueError(f"{in_line(repr(name), 60)} is no name of an environment variable")
+            if len(f"{name}={value}".encode()) > LONGEST_VARIABLE:
+                raise ValueError(f"{in_line(name, 60)} is longer than an environment variable can be")
+        return env
 
 
 class Arm(Strict):
@@ -69,9 +89,20 @@ class Arm(Strict):
         delay_us: a busy wait planted behind each call, to see whether the instrument recovers it.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)
     reference: str = ""
-    delay_us: Annotated[float, Field(ge=0)] | None = None
+    delay_us: Delay | None = None
+
+    @field_validator("reference")
+    @classmethod
+    def _names_a_class(cls, reference: str) -> str:
+        if reference and (why := why_malformed(reference)):
+            raise ValueError(why)
+        return reference
+
+
+Exposed = Annotated[Delay, Field(ge=0.1)]
+"""A delay that the loop is looked for: names of arms have it with six digits, and clocks do not resolve less."""
 
 
 class Until(Strict):
@@ -82,8 +113,8 @@ class Until(Strict):
         max_seconds: about how long to measure at most.
     """
 
-    half_width_us: PositiveFloat
-    max_seconds: PositiveFloat
+    half_width_us: Micros
+    max_seconds: Seconds
 
 
 class Protocol(Strict):
@@ -114,20 +145,20 @@ class Protocol(Strict):
         bare: measure as many passes again in which only the step is timed; the end-to-end verdict comes from them.
     """
 
-    groups: Annotated[int, Field(ge=2)] = 20
-    seconds: PositiveFloat | None = None
+    groups: Groups = 20
+    seconds: Seconds | None = None
     until: Until | None = None
-    launches: PositiveInt = 1
-    warmup: PositiveInt = 1
+    launches: Launches = 1
+    warmup: Count = 1
     order: Literal["random", "rotate"] = "random"
     grain: Literal["step", "pass"] = "step"
-    seed: NonNegativeInt = 0
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
+    seed: Seed = 0
+    confidence: Annotated[float, Field(gt=0.5, le=0.99999)] = 0.95
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
     bare: bool = True
     drift: Literal["share", "level"] = "share"
     counters: bool = True
-    exposed: bool | Annotated[list[PositiveFloat], Field(min_length=1)] = False
+    exposed: bool | Annotated[list[Exposed], Field(min_length=1, max_length=20)] = False
     sync: bool = False
     nvtx: bool = False
 
@@ -165,8 +196,8 @@ class Flamegraph(Strict):
             sample is out of the question.
     """
 
-    seconds: PositiveFloat = 15.0
-    rate_hz: PositiveInt | None = None
+    seconds: Seconds = 15.0
+    rate_hz: Rate | None = None
     native: bool = False
     whole: bool = False
     nonblocking: bool = False
@@ -184,15 +215,15 @@ class Experiment(Strict):
     is joined); left out, it is where the seam is.
     """
 
-    title: str = ""
+    title: str = Field(default="", max_length=500)
     host: Host = Host()
     engine: dict[str, Any]
     workload: Workload
     seam: str
-    arms: Annotated[list[Arm], Field(min_length=1)]
+    arms: Annotated[list[Arm], Field(min_length=1, max_length=100)]
     baseline: str
-    scope: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*( \+ [A-Za-z_]\w*)*$")] = ""
-    probes: list[str] = Field(default_factory=list)
+    scope: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*( \+ [A-Za-z_]\w*)*$", max_length=500)] = ""
+    probes: list[Annotated[str, Field(max_length=300)]] = Field(default_factory=list, max_length=100)
     protocol: Protocol = Protocol()
     flamegraph: Flamegraph = Flamegraph()
 
@@ -217,7 +248,7 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         if self.seam not in SEAMS:
-            raise ValueError(f"seam: there is no seam {self.seam!r}; there are {', '.join(SEAMS)}")
+            raise ValueError(f"seam: there is no seam {in_line(repr(self.seam), 60)}; there are {', '.join(SEAMS)}")
         places = SEAMS[self.seam].places
         if self.host.generation not in places:
             raise ValueError(f"seam: {self.seam!r} is not in this runner: {how_to_get(places)}")
@@ -233,21 +264,39 @@ class Experiment(Strict):
                     f"arms: seam {self.seam!r} has no arm {arm.name!r}; it has {', '.join(known)}, "
                     "or write module:Class or path/file.py:Class"
                 )
-        for names_of, label in ((names, "arms"), (self.probes, "probes")):
+        for names_of, label in ((names, "arms"), (self.probes, "probes"), (parts(self.scope), "scope")):
             if twice := sorted({name for name in names_of if names_of.count(name) > 1}):
                 raise ValueError(f"{label}: {', '.join(twice)} is named twice")
+        self._check_probes(SEAMS[self.seam].probe, places[self.host.generation].target)
         if self.baseline not in names:
-            raise ValueError(f"baseline: {self.baseline!r} is none of the arms ({', '.join(names)})")
+            raise ValueError(f"baseline: {in_line(repr(self.baseline), 60)} is none of the arms ({', '.join(names)})")
         if "model" not in self.engine:
             raise ValueError("engine: `model` is missing: a folder with a config.json, or a hub name")
         if not isinstance(self.engine["model"], str) or not self.engine["model"]:
-            raise ValueError(f"engine: `model` is {self.engine['model']!r}: write a folder or a hub name")
+            raise ValueError(f"engine: `model` is {in_line(repr(self.engine['model']), 60)}: write a folder or a hub name")
         for parallel in ("tensor_parallel_size", "pipeline_parallel_size"):
-            if not isinstance(size := self.engine.get(parallel, 1), int) or size < 1:
-                raise ValueError(f"engine: {parallel} is {size!r}: write a whole number from 1")
+            size = self.engine.get(parallel, 1)
+            if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST_WORKERS:
+                raise ValueError(
+                    f"engine: {parallel} is {in_line(repr(size), 60)}: write a whole number from 1 to {MOST_WORKERS}"
+                )
         if "worker_extension_cls" in self.engine:
             raise ValueError("engine: worker_extension_cls is how harness gets into the engine; leave it out")
         return self
+
+    def _check_probes(self, own: str, target: str) -> None:
+        """Each probe is a dotted name, or `own`, which is short for the seam's `target`; none is named twice."""
+        known: dict[str, str] = {}
+        for probe in self.probes:
+            name = target if probe == own else dotted(probe)
+            if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
+                raise ValueError(
+                    f"probes: {in_line(repr(probe), 60)} names no function: write package.module.function, or {own} "
+                    "for what the seam swaps"
+                )
+            if name in known:
+                raise ValueError(f"probes: {known[name]} and {probe} are the same function; name it once")
+            known[name] = probe
 
 
 def place_of(experiment: dict[str, Any]) -> Place | None:
@@ -263,7 +312,7 @@ def _arm(entry: Any, place: Place | None) -> Any:
     """An entry of `arms`: a name of the seam's own, a reference, or {name: reference}."""
     if isinstance(entry, dict) and len(entry) == 1 and "name" not in entry:
         ((name, reference),) = entry.items()
-        return {"name": str(name), "reference": str(reference)}
+        return {"name": name, "reference": reference}
     if isinstance(entry, str) and ":" in entry:
         return {"name": entry.rpartition(":")[2], "reference": entry}
     if isinstance(entry, str):
