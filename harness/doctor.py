@@ -16,6 +16,7 @@ from harness.instrument.arms import load_arm, load_object
 from harness.instrument.scopes import parts
 from harness.instrument.targets import resolve
 from harness.records import machine
+from harness.running.foreseen import foresee
 from harness.sampling.pyspy import PERMISSION, Recorder
 from harness.seams import NATIVE, SEAMS
 from harness.selftest.planted import describe, last_result
@@ -212,6 +213,7 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
         model = resolve_model(str(experiment.engine["model"]), loaded.folder)
     except HarnessError:
         model = str(experiment.engine["model"])
+    yield _check("config", lambda: _foreseen(loaded))
     environment = engine_environment(host, {**experiment.engine, "model": model})
     yield Finding("ok", "environment", " ".join(f"{key}={value}" for key, value in sorted(environment.items())))
 
@@ -230,6 +232,11 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
             found = f"{option} needs a CUDA device, this vLLM is for {installed}"
             yield Finding("fault", "protocol", found, f"leave protocol.{option} out")
     yield from _targets(loaded, runner_path)
+
+
+def _foreseen(loaded: Loaded) -> str:
+    foresee(loaded)
+    return "arguments, sizes and what it names are right, as far as that is known without an engine"
 
 
 def _check(subject: str, look: Any) -> Finding:

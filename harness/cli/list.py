@@ -34,6 +34,7 @@ def command(configs: Path) -> None:
 
     from harness.config.source import read
     from harness.errors import ConfigError, in_line
+    from harness.paths import is_folder
     from harness.seams import NATIVE, SEAMS
 
     console = Console()
@@ -64,7 +65,7 @@ def command(configs: Path) -> None:
         [*own, *PROBES.items(), ("package.module.function", "any other function or method, by dotted name")],
     )
     rows = []
-    for path in sorted(configs.rglob("*.yaml")):
+    for path in sorted(configs.rglob("*.yaml")) if is_folder(configs) else ():
         try:
             content = read(path)[1]
         except ConfigError as error:
@@ -72,7 +73,7 @@ def command(configs: Path) -> None:
             continue
         title = content.get("title", "") if isinstance(content, dict) else ""
         rows.append((in_line(path), in_line(title)))
-    section("Configs", rows or [("(none)", f"no *.yaml under {configs}; --configs names another folder")])
+    section("Configs", rows or [("(none)", f"no *.yaml under {in_line(configs)}; --configs names another folder")])
 
 
 def _arms(seam: Seam) -> dict[tuple[tuple[str, str], ...], list[str]]:

@@ -168,8 +168,10 @@ class Protocol(Strict):
             raise ValueError("exposed needs bare steps: leave bare at true")
         if self.exposed and self.grain == "step" and self.order == "rotate":
             raise ValueError("exposed needs order: random, which tells a delay from what follows it")
-        if isinstance(self.exposed, list) and sorted(set(self.exposed)) != self.exposed:
-            raise ValueError("exposed: write each delay once, from the shortest to the longest")
+        if isinstance(self.exposed, list) and (
+            sorted(self.exposed) != self.exposed or len({f"{delay:g}" for delay in self.exposed}) < len(self.exposed)
+        ):
+            raise ValueError("exposed: write each delay once, from the shortest to the longest, to six digits")
         if "groups" in self.model_fields_set and not (self.until is None and self.seconds is None):
             other = "until" if self.seconds is None else "seconds"
             raise ValueError(f"groups and {other} both say how long to measure: leave one out")

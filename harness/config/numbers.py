@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 __all__ = [
     "LONGEST",
     "MOST_ITEMS",
+    "NUMBER",
     "Count",
     "Delay",
     "Groups",

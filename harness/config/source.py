@@ -22,6 +22,7 @@ DEEPEST: Final = 40
 MOST: Final = 100_000
 """Values in a config, with what aliases repeat: a few lines of them can stand for millions."""
 INT64: Final = 2**63
+INVALID: Final = "this is no valid YAML: "
 
 
 class _FaultError(Exception):
@@ -51,7 +52,7 @@ class _Loader(yaml.SafeLoader):
         except (_FaultError, yaml.MarkedYAMLError):
             raise
         except Exception as error:  # what a value is made of can fail in any way: dates, numbers, tags that do not fit
-            why = f"{in_line(getattr(node, 'value', ''), 40)} is no value: {in_line(error)}"
+            why = f"{INVALID}{in_line(getattr(node, 'value', ''), 40)} is no value: {in_line(error)}"
             raise _FaultError(why, node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -97,7 +98,7 @@ def parse_value(text: str, label: str) -> Any:
     try:
         return _load(text)[1]
     except _FaultError as fault:
-        raise ConfigError(f"{label}: the value is no valid YAML: {fault.why}") from fault
+        raise ConfigError(f"{label}: the value is no valid YAML: {fault.why.removeprefix(INVALID)}") from fault
 
 
 def _load(text: str) -> tuple[yaml.Node | None, Any]:
@@ -110,9 +111,9 @@ def _load(text: str) -> tuple[yaml.Node | None, Any]:
         return tree, loader.construct_document(tree)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _FaultError(f"this is no valid YAML: {in_line(error.problem or error)}", mark) from error
+        raise _FaultError(f"{INVALID}{in_line(error.problem or error)}", mark) from error
     except yaml.YAMLError as error:  # a character that YAML does not have
-        raise _FaultError(f"this is no valid YAML: {in_line(' '.join(str(error).split()))}", None) from error
+        raise _FaultError(f"{INVALID}{in_line(' '.join(str(error).split()))}", None) from error
 
 
 def _extent(node: yaml.Node, known: dict[int, int | None]) -> int:

@@ -16,6 +16,7 @@ from harness.config.references import in_file, why_no_module, why_not_in_module
 from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, installed
 from harness.hosts.vllm import resolve_model
+from harness.paths import is_file
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def foresee(loaded: Loaded) -> None:
         model = resolve_model(str(experiment.engine["model"]), loaded.folder)
         if importlib.util.find_spec("vllm") is None:
             raise HostError(NOT_INSTALLED)
+        _check_model(model)
         _check_engine(experiment)
         _check_references(experiment)
         _check_size(loaded, model)
@@ -84,6 +86,18 @@ def _check_memory(needed: float, key: str, what: str) -> None:
         raise ConfigError(
             f"{key}: {what} need about {need:,.0f} GiB of memory, and this machine has {have:,.0f}: take fewer"
         )
+
+
+def _check_model(model: str) -> None:
+    """Whether the config.json of a model's folder can be read; a name on the hub is not looked up."""
+    file = Path(model) / "config.json"
+    if is_file(file):
+        try:
+            whole = isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
+        except (OSError, ValueError, RecursionError):
+            whole = False
+        if not whole:
+            raise ConfigError(f"engine.model: {in_line(file)} is no JSON object")
 
 
 def _check_engine(experiment: Experiment) -> None:

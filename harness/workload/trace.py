@@ -65,13 +65,14 @@ def _csv(path: Path, named: str) -> Iterator[tuple[int, int]]:
     lengths = CSV_COLUMNS[1:]
     size = path.stat().st_size
     try:
-        table = csv.read_csv(
-            path.open("rb"),
-            # One thread and one block: then errors name the row.
-            csv.ReadOptions(use_threads=False, block_size=min(max(size, 1) + 1, LARGEST_BLOCK)),
-            csv.ParseOptions(newlines_in_values=True),
-            csv.ConvertOptions(column_types=dict.fromkeys(lengths, pa.int64()), null_values=[]),
-        )
+        with path.open("rb") as file:
+            table = csv.read_csv(
+                file,
+                # One thread and one block: then errors name the row.
+                csv.ReadOptions(use_threads=False, block_size=min(size + 1, LARGEST_BLOCK)),
+                csv.ParseOptions(newlines_in_values=True),
+                csv.ConvertOptions(column_types=dict.fromkeys(lengths, pa.int64()), null_values=[]),
+            )
     except (pa.ArrowException, ValueError) as error:
         raise ConfigError(f"{named}: {in_line(error)}; the format is {','.join(CSV_COLUMNS)}, in whole numbers") from error
     for column in lengths:

@@ -20,6 +20,8 @@ TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
 def path(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text('{"max_position_embeddings": 512}')
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("[" * 100_000)
     file = tmp_path / "c.yaml"
     file.write_text(MINIMAL.replace("some/model", "model"))
     return file
@@ -53,6 +55,7 @@ def test_a_good_config_passes(path) -> None:
         ("engine.model=./gone", "engine.model: ./gone: there is no folder of that name with a config.json"),
         (f"engine.model={'x' * 300}", "longer than the name of any model or folder"),
         (f"engine.model=./{'x' * 300}/y", "there is no folder of that name with a config.json"),
+        ("engine.model=broken", "broken/config.json is no JSON object"),
         ("host.device=cuda", "host.device: cuda was asked for, and this vLLM is for cpu"),
         ("protocol.sync=true", "protocol.sync: it needs a CUDA device"),
         ("protocol.nvtx=true", "protocol.nvtx: it needs a CUDA device"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.config.file import load
-from harness.errors import HostError
+from harness.errors import ConfigError, HostError
 from harness.instrument.instrumentation import Instrumentation
 from harness.records.folder import RunFolder, read_facts
 from harness.running.run import Run
