@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         status = 130
     except Exception as error:  # noqa: BLE001 (the last resort: a fault of harness itself, which can be any)
         status, unforeseen = 1, error
-    if why := why_unprintable():
+    if why := why_unprintable(unforeseen):
         status = status or 1
         if why != BROKEN_PIPE:  # whoever reads has seen enough, as in `| head`
             say(f"standard output cannot be written: {why}; what was written to files is there")

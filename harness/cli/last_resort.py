@@ -17,6 +17,8 @@ from harness.errors import in_line
 
 __all__ = ["BROKEN_PIPE", "say", "sound_streams", "told_with_details", "why_unprintable"]
 
+PRINTERS: Final = ("click", "rich")
+"""Packages by which everything is printed."""
 BROKEN_PIPE: Final = os.strerror(errno.EPIPE)
 
 
@@ -37,18 +39,31 @@ def say(text: str) -> None:
             click.echo(f"harness: {in_line(line, 2_000)}", err=True)
 
 
-def why_unprintable() -> str:
-    """Why standard output takes no more, after which nothing more is written to it; empty where it takes all."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError) as error:
-        # Python flushes again when it ends, and would complain again.
-        with contextlib.suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, sys.stdout.fileno())
-            os.close(null)
-        return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-    return ""
+def why_unprintable(ended: Exception | None) -> str:
+    """Why standard output takes no more, after which nothing more is written to it; empty where it takes all.
+
+    Args:
+        ended: what ended the command, if anything unforeseen did: it may have been the printing itself.
+    """
+    failed = ended if isinstance(ended, OSError) and _where(ended) in PRINTERS else None
+    if failed is None:
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            failed = error
+    if failed is None:
+        return ""
+    with contextlib.suppress(OSError, ValueError):  # Python flushes again when it ends, and would complain again
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    return failed.strerror or type(failed).__name__
+
+
+def _where(error: BaseException) -> str:
+    """The package in which an error was raised."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__", "")).partition(".")[0] if frames else ""
 
 
 def told_with_details(error: BaseException) -> str:

@@ -69,7 +69,8 @@ def command(configs: Path) -> None:
         try:
             content = read(path)[1]
         except ConfigError as error:
-            rows.append((in_line(path), str(error).removeprefix(f"{in_line(path)}:").strip()))
+            why = str(error).removeprefix(f"{in_line(path)}:").strip().removeprefix("cannot be read: ")
+            rows.append((in_line(path), f"cannot be read: {why}"))
             continue
         title = content.get("title", "") if isinstance(content, dict) else ""
         rows.append((in_line(path), in_line(title)))

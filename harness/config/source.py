@@ -22,6 +22,7 @@ DEEPEST: Final = 40
 MOST: Final = 100_000
 """Values in a config, with what aliases repeat: a few lines of them can stand for millions."""
 INT64: Final = 2**63
+TOO_DEEP: Final = f"it is nested more than {DEEPEST} levels deep"
 INVALID: Final = "this is no valid YAML: "
 
 
@@ -41,7 +42,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _FaultError(f"it is nested more than {DEEPEST} levels deep", self.peek_event().start_mark)
+            raise _FaultError(TOO_DEEP, self.peek_event().start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -107,7 +108,7 @@ def _load(text: str) -> tuple[yaml.Node | None, Any]:
         tree = loader.get_single_node()
         if tree is None:
             return None, None
-        _extent(tree, {})
+        _extent(tree, {})  # before it is constructed: what holds itself has no end
         return tree, loader.construct_document(tree)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -116,20 +117,30 @@ def _load(text: str) -> tuple[yaml.Node | None, Any]:
         raise _FaultError(f"{INVALID}{in_line(' '.join(str(error).split()))}", None) from error
 
 
-def _extent(node: yaml.Node, known: dict[int, int | None]) -> int:
-    """How many values a node stands for, with what its aliases repeat; `known` has those of nodes by identity."""
+def _extent(node: yaml.Node, known: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
+    """How many values a node stands for, and how deep they are nested, with what its aliases repeat.
+
+    `known` has those of nodes by identity; None where one is being looked at.
+    """
     if id(node) in known:
-        values = known[id(node)]
-        if values is None:
+        extent = known[id(node)]
+        if extent is None:
             raise _FaultError("it holds itself by an alias", node.start_mark)
-        return values
+        return extent
     known[id(node)] = None
-    below = [each for pair in node.value for each in pair] if isinstance(node, yaml.MappingNode) else node.value
-    values = 1 if isinstance(node, yaml.ScalarNode) else 1 + sum(_extent(each, known) for each in below)
+    below: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        below = [each for pair in node.value for each in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        below = node.value
+    extents = [_extent(each, known) for each in below]
+    values, depth = 1 + sum(values for values, _ in extents), 1 + max((depth for _, depth in extents), default=0)
     if values > MOST:
         raise _FaultError(f"its aliases stand for more than {MOST:,} values", node.start_mark)
-    known[id(node)] = values
-    return values
+    if depth > DEEPEST:
+        raise _FaultError(TOO_DEEP, node.start_mark)
+    known[id(node)] = values, depth
+    return values, depth
 
 
 def faults_of(value: Any, location: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -76,8 +76,9 @@ def test_a_list_on_a_terminal_of_another_encoding(tmp_path) -> None:
     assert r"Gr\xf6\xdfe \xd7 2" in done.stdout
 
 
-def test_a_list_names_a_config_that_is_nested_without_end(tmp_path, capsys) -> None:
+def test_a_list_names_a_config_that_is_nested_without_end(tmp_path, capsys, monkeypatch) -> None:
     (tmp_path / "c.yaml").write_text("[" * 1000)
+    monkeypatch.setenv("COLUMNS", "300")
     with pytest.raises(SystemExit) as ended:
         main(["list", "--configs", str(tmp_path)])
     assert ended.value.code == 0

@@ -30,7 +30,7 @@ def refusal(file: Path) -> str:
     with pytest.raises(ConfigError) as caught:
         read_lengths(trace(file), HERE)
     (line,) = str(caught.value).splitlines()
-    assert line.startswith(f"workload.file: {file}")
+    assert line.startswith(f"workload.file: {str(file)[:200]}")
     return line
 
 
@@ -51,7 +51,7 @@ def test_both_trace_formats_and_the_cap(tmp_path) -> None:
     ("name", "text"),
     [
         ("a.csv", b"\xef\xbb\xbf" + CSV.encode()),
-        ("a.csv", b"\xef\xbb\xbf" + CSV.replace("TIMESTAMP,", "").replace("2023-11-16 18:15:50,", "").encode()[:31] + b"\n374,44\n396,109\n"),
+        ("a.csv", b"\xef\xbb\xbf" + b"ContextTokens,GeneratedTokens\n374,44\n396,109\n"),
         ("a.csv", CSV.replace("\n", "\r\n")),
         ("a.csv", CSV.replace("2023-11-16 18:15:50", "x" * 500_000)),
         ("a.csv", CSV.replace("2023-11-16 18:15:50", '"a\nb, ""c"""')),
