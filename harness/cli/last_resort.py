@@ -1,4 +1,4 @@
-"""What the command line does where nothing else has an answer: streams that cannot be written, and faults of its own."""
+"""What the command line does where nothing else has an answer: streams that cannot be written, faults of its own."""
 
 from __future__ import annotations
 

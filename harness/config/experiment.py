@@ -275,7 +275,9 @@ class Experiment(Strict):
         if "model" not in self.engine:
             raise ValueError("engine: `model` is missing: a folder with a config.json, or a hub name")
         if not isinstance(self.engine["model"], str) or not self.engine["model"]:
-            raise ValueError(f"engine: `model` is {in_line(repr(self.engine['model']), 60)}: write a folder or a hub name")
+            raise ValueError(
+                f"engine: `model` is {in_line(repr(self.engine['model']), 60)}: write a folder or a hub name"
+            )
         for parallel in ("tensor_parallel_size", "pipeline_parallel_size"):
             size = self.engine.get(parallel, 1)
             if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST_WORKERS:

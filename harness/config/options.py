@@ -67,9 +67,9 @@ def choose_arms(raw: dict[str, Any], chosen: Sequence[str]) -> None:
     given = raw.get("arms")
     entries: list[Any] = given if isinstance(given, list) else []
     defined = {_name(entry): entry for entry in entries}
-    baseline = raw.setdefault("baseline", next(iter(defined), None))
+    baseline: Any = raw.setdefault("baseline", next(iter(defined), None))
     named = isinstance(baseline, str) and baseline not in chosen  # what is no name is refused when it is validated
-    wanted = [baseline, *chosen] if named else list(chosen)
+    wanted: list[Any] = [baseline, *chosen] if named else list(chosen)
     raw["arms"] = [defined.get(name, name) for name in wanted]
 
 

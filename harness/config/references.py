@@ -1,6 +1,6 @@
 """What a config names by reference: classes of arms, as `module:Class` or `path/file.py:Class`, and probes.
 
-A file is found and parsed, and not run: importing it would import torch, and run what belongs into the engine's process.
+A file is found and parsed, and not run: importing it would import torch, and run what the engine's process is for.
 """
 
 from __future__ import annotations

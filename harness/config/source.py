@@ -42,14 +42,14 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _FaultError(TOO_DEEP, self.peek_event().start_mark)
+            raise _FaultError(TOO_DEEP, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+            return super().construct_object(node, deep)
         except (_FaultError, yaml.MarkedYAMLError):
             raise
         except Exception as error:  # what a value is made of can fail in any way: dates, numbers, tags that do not fit

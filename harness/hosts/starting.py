@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import functools
 import importlib.util
 import json
 import os
@@ -84,7 +85,8 @@ def installed() -> tuple[str, str]:
     return "", ""
 
 
-def declared_arguments() -> set[str]:
+@functools.cache
+def declared_arguments() -> frozenset[str]:
     """The engine arguments of the vLLM that is installed here, by its source; empty where that does not tell."""
     spec = importlib.util.find_spec("vllm")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
@@ -92,11 +94,11 @@ def declared_arguments() -> set[str]:
             tree = ast.parse((Path(folder) / "engine" / "arg_utils.py").read_bytes())
             for node in tree.body:
                 if isinstance(node, ast.ClassDef) and node.name == "EngineArgs" and not node.bases:
-                    return {
+                    return frozenset(
                         each.target.id for each in node.body
                         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
-                    }  # fmt: skip
-    return set()
+                    )  # fmt: skip
+    return frozenset()
 
 
 def one_line(error: BaseException) -> str:

@@ -162,5 +162,4 @@ def _longest(engine: dict[str, Any], model: str) -> int:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             text = (Path(model) / "config.json").read_text(encoding="utf-8")
             found = json.loads(text).get("max_position_embeddings")
-    known = isinstance(found, int) and not isinstance(found, bool) and found > 0
-    return min(found, LONGEST) if known else LONGEST
+    return min(found, LONGEST) if isinstance(found, int) and found > 1 else LONGEST

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Launch", "Launches", "draw"]
 
-MAX_SEEDS: Final = 2**32
+SEEDS: Final = 2**32
 """How many seeds a config can have."""
-PADDING: Final = 4096
+MAX_PADDING: Final = 4096
 """Bytes that are added to the environment, at most: one page, within which the start of the stack then moves."""
 PADDING: Final = "HARNESS_PADDING"
 SHARED: Final = ("host", "engine_args", "environment", "workload", "steps", "arms_measured")

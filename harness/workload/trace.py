@@ -74,7 +74,9 @@ def _csv(path: Path, named: str) -> Iterator[tuple[int, int]]:
                 csv.ConvertOptions(column_types=dict.fromkeys(lengths, pa.int64()), null_values=[]),
             )
     except (pa.ArrowException, ValueError) as error:
-        raise ConfigError(f"{named}: {in_line(error)}; the format is {','.join(CSV_COLUMNS)}, in whole numbers") from error
+        raise ConfigError(
+            f"{named}: {in_line(error)}; the format is {','.join(CSV_COLUMNS)}, in whole numbers"
+        ) from error
     for column in lengths:
         if (there := table.column_names.count(column)) != 1:
             found = f"no column {column!r}" if not there else f"{there} columns {column!r}"

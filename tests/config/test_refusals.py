@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.config.file import kind_of, load, load_micro
 from harness.errors import ConfigError
 from tests.config.test_config import MINIMAL
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LONG = "x" * 300
 MICRO = "kind: micro\nbenchmark: to_cpu\nsizes: [1, 10]\n"
@@ -100,7 +103,7 @@ def path(tmp_path) -> Path:
         ("engine.x=!!int ''", "the value is no valid YAML"),
         ("trace=1", "trace: unknown key"),
         ("a..b=1", "a: unknown key"),
-        ('"a\nb"=1', "\\nb\": unknown key"),
+        ('"a\nb"=1', '\\nb": unknown key'),
         (f"title={'x' * 501}", "title: string should have at most 500 characters"),
         ("host.device=cuda", "host: device: vllm_v0 runs on the CPU alone"),
         ("kind=micro", "kind: 'micro' starts no engine"),
@@ -123,7 +126,10 @@ def test_a_baseline_that_is_no_name_is_refused_also_where_arms_are_chosen(path, 
         ("[" * 1000 + "]" * 1000, ":1: it is nested more than 40 levels deep"),
         ("\n" + "{a: " * 1000 + "1" + "}" * 1000, ":2: it is nested more than 40 levels deep"),
         ("title: a\nengine: &a {model: *a}\n", ":2: it holds itself by an alias"),
-        ("a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{f'*a{i - 1}, ' * 9}]\n" for i in range(1, 9)), "more than 100,000 values"),
+        (
+            "a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [{f'*a{i - 1}, ' * 9}]\n" for i in range(1, 9)),
+            "more than 100,000 values",
+        ),
         ("a0: &a0 [1]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}]\n" for i in range(1, 300)), "nested more than 40 levels"),
         (f"title: a\nx: {'9' * 5000}\n", ":2: this is no valid YAML: 9999"),
         ("title: a\nx: !!timestamp b\n", ":2: this is no valid YAML: b is no value"),

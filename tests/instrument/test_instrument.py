@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from json import dumps  # noqa: F401 (under two names)
 import gc
 import re
 import threading
+from json import dumps  # noqa: F401 (under two names)
 from types import SimpleNamespace
 
 import numpy as np

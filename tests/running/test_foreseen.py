@@ -63,7 +63,7 @@ def test_a_good_config_passes(path) -> None:
         ("arms=[list, 'patches.gone:Arm']", "arms.1: there is no module 'patches.gone' here"),
         ("arms=[list, 'patches.slot_mapping:Gone']", "slot_mapping.py has no class Gone; it has Sequences, List"),
         ("probes=[gone.function]", "probes.0: gone.function: there is no module 'gone' here"),
-        ("workload={requests: 1000000, prompt_tokens: 10000, output_tokens: 1}", "workload.requests: 1,000,000 requests"),
+        ("workload={requests: 1000000, prompt_tokens: 10000, output_tokens: 1}", "workload.requests: 1,000,000 requ"),
         ("protocol.groups=100000", "protocol.groups: 600,000 passes of at least 500 steps need about"),
     ],
 )  # fmt: skip

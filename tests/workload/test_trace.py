@@ -13,6 +13,7 @@ from harness.workload.trace import read_lengths
 HERE = Path()
 CSV = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50,396,109\n"
 LINE = '{"timestamp": 0, "input_length": 374, "output_length": 44, "hash_ids": [1]}\n'
+SECOND = LINE.replace("374", "396").replace("44", "109")
 EXPECTED = [(374, 44), (396, 109)]
 
 
@@ -56,11 +57,11 @@ def test_both_trace_formats_and_the_cap(tmp_path) -> None:
         ("a.csv", CSV.replace("2023-11-16 18:15:50", "x" * 500_000)),
         ("a.csv", CSV.replace("2023-11-16 18:15:50", '"a\nb, ""c"""')),
         ("a.csv", CSV.replace("\n2023-11-16 18:15:50", "\n\n2023")),
-        ("a.jsonl", b"\xef\xbb\xbf" + LINE.encode() + LINE.replace("374", "396").replace("44", "109").encode()),
-        ("a.jsonl", LINE + "\n" + LINE.replace("374", "396").replace("44", "109").replace("[1]", f"[{'7, ' * 200_000}1]")),
+        ("a.jsonl", b"\xef\xbb\xbf" + (LINE + SECOND).encode()),
+        ("a.jsonl", LINE + "\n" + SECOND.replace("[1]", f"[{'7, ' * 200_000}1]")),
     ],
-    ids=["mark", "mark before a length", "line ends", "long field", "quoted", "blank line", "mark in JSONL", "long line"],
-)  # fmt: skip
+    ids=["mark", "mark before a length", "line ends", "long field", "quoted", "blank line", "mark, JSONL", "long line"],
+)
 def test_what_other_programs_write_is_read(tmp_path, name, text) -> None:
     assert read_lengths(trace(write(tmp_path, name, text)), HERE) == EXPECTED
 
