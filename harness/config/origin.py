@@ -69,6 +69,15 @@ class Origin:
             message = (
                 f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
             )
+        elif detail["type"].startswith("union_tag"):  # of a union whose members one key tells apart
+            context = detail["ctx"]
+            location.append(context["discriminator"].strip("'"))
+            given = (
+                f"there is no {in_line(context['tag'], 60)!r}; there are {context['expected_tags']}"
+                if "tag" in context
+                else ""
+            )
+            message = given or "is missing"
         elif detail["type"] == "missing":
             message = "is missing"
         elif detail["type"] != "value_error":

@@ -106,6 +106,7 @@ def path(tmp_path) -> Path:
         ('"a\nb"=1', '\\nb": unknown key'),
         (f"title={'x' * 501}", "title: string should have at most 500 characters"),
         ("host.device=cuda", "host: device: vllm_v0 runs on the CPU alone"),
+        ("workload.kind=x", "workload.kind: there is no 'x'; there are 'synthetic', 'trace'"),
         ("kind=micro", "kind: 'micro' starts no engine"),
         (f"seam={LONG}", "seam: there is no seam"),
     ],
@@ -168,7 +169,9 @@ def test_a_config_whose_name_is_impossible(tmp_path, name) -> None:
         (MICRO + "seed: -1\n", "seed: input should be greater"),
         (MICRO + "seconds: 1000000\n", "seconds: input should be less"),
         (MICRO.replace("10]", "1000000000000]"), "sizes.1: input should be less"),
-        (MICRO.replace("to_cpu", "to_cpuu"), "to_cpuu"),
+        (MICRO.replace("to_cpu", "to_cpuu"), ":2: benchmark: there is no 'to_cpuu'; there are 'to_cpu', 'to_gpu'"),
+        (MICRO.replace("to_cpu", "[]"), r":2: benchmark: there is no '\[\]'; there are 'to_cpu', 'to_gpu'"),
+        (MICRO.replace("benchmark: to_cpu", "title: a"), ":1: benchmark: is missing"),
     ],
 )  # fmt: skip
 def test_micro_configs_likewise(path, text, message) -> None:
