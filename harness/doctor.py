@@ -16,6 +16,7 @@ from harness.instrument.arms import load_arm, load_object
 from harness.instrument.scopes import parts
 from harness.instrument.targets import resolve
 from harness.records import machine
+from harness.running.foreseen import foresee
 from harness.sampling.pyspy import PERMISSION, Recorder
 from harness.seams import NATIVE, SEAMS
 from harness.selftest.planted import describe, last_result
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from harness.config.experiment import Arm
     from harness.config.file import Loaded
+    from harness.instrument.targets import Target
     from harness.seams import Place
 
 __all__ = [
@@ -211,6 +213,7 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
         model = resolve_model(str(experiment.engine["model"]), loaded.folder)
     except HarnessError:
         model = str(experiment.engine["model"])
+    yield _check("config", lambda: _foreseen(loaded))
     environment = engine_environment(host, {**experiment.engine, "model": model})
     yield Finding("ok", "environment", " ".join(f"{key}={value}" for key, value in sorted(environment.items())))
 
@@ -231,6 +234,11 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
     yield from _targets(loaded, runner_path)
 
 
+def _foreseen(loaded: Loaded) -> str:
+    foresee(loaded)
+    return "arguments, sizes and what it names are right, as far as that is known without an engine"
+
+
 def _check(subject: str, look: Any) -> Finding:
     try:
         return Finding("ok", subject, str(look()))
@@ -245,11 +253,12 @@ def _targets(loaded: Loaded, runner_path: str) -> Iterator[Finding]:
     place = seam.places[experiment.host.generation]  # the config would not have been loaded without one
     yield _check("seam", lambda: f"{seam.name}: {_function(place)}")
     yield _check("scope", lambda: _scope(runner_path, experiment.scope))
+    known: list[Target] = []
     for probe in experiment.probes:
         if probe == seam.probe:
             yield Finding("ok", "probe", f"{probe}: {place.target}")
         else:
-            yield _check("probe", lambda probe=probe: f"{probe}: {_held(probe)}")
+            yield _check("probe", lambda probe=probe: f"{probe}: {_held(probe, known)}")
     for arm in experiment.arms:
         if arm.name != NATIVE:
             yield _check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm, place.module, loaded.folder)}")
@@ -269,8 +278,12 @@ def _scope(runner_path: str, scope: str) -> str:
     return f"{scope} of {runner.__name__}"
 
 
-def _held(probe: str) -> str:
+def _held(probe: str, known: list[Target]) -> str:
+    """Where a probe's function is; `known` has those of the probes before it, and takes this one."""
     target = resolve(probe)
+    if same := next((other.name for other in known if other.is_same(target)), ""):
+        raise HarnessError(f"{same} and {probe} are the same function; name it once")
+    known.append(target)
     if target.owner is not None:
         return f"method of {target.owner.__name__}"
     places = len(target.module_slots)

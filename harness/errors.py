@@ -25,10 +25,19 @@ __all__ = [
     "RecordsError",
     "SeamError",
     "StepMismatchError",
+    "in_line",
     "told_with_place",
 ]
 
 OWN: Final = Path(__file__).parent
+LONGEST: Final = 300
+"""Characters of a text that is not ours, in a message of one line."""
+
+
+def in_line(text: object, longest: int = LONGEST) -> str:
+    """What is not ours, to stand in a message of one line: nothing in it breaks the line, and it is not long."""
+    whole = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text)[: 2 * longest])
+    return whole if len(whole) <= longest else f"{whole[:longest]}..."
 
 
 def told_with_place(error: BaseException) -> str:

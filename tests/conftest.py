@@ -32,6 +32,11 @@ protocol: {groups: 12, counters: false}
 """
 
 settings.register_profile("default", database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# By hand: python -m pytest --hypothesis-profile=long -k fuzz
+settings.register_profile(
+    "long", settings.get_profile("default"), max_examples=10_000, derandomize=False,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
 settings.load_profile("default")
 
 

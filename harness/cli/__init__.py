@@ -6,14 +6,19 @@ May import every room; whatever is heavy only when a config or a folder has been
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from harness import __version__
+from harness.cli.last_resort import BROKEN_PIPE, say, sound_streams, told_with_details, why_unprintable
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["cli", "main"]
 
@@ -51,18 +56,33 @@ def cli() -> None:
     """Profile and compare the host code of a real LLM engine's model-runner loop (vLLM's)."""
 
 
-def main() -> None:
-    """Entry point: errors that are meant for the user end in one line and their own exit status."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point: whatever goes wrong ends in lines for the user and an exit status of its own, never in a traceback.
+
+    Args:
+        arguments: of the command line; those of the process where there are none.
+    """
+    sound_streams()
+    status: Any
+    unforeseen = None
     try:
-        status: Any = cli(standalone_mode=False)
+        status = cli(arguments, standalone_mode=False)
     except HarnessError as error:
-        for line in str(error).splitlines():
-            click.echo(f"harness: {line}", err=True)
-        sys.exit(error.exit_status)
+        say(str(error))
+        status = error.exit_status
     except click.ClickException as error:
-        error.show()
-        sys.exit(2)
+        with contextlib.suppress(OSError):
+            error.show()
+        status = 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("harness: interrupted", err=True)
-        sys.exit(130)
+        say("interrupted")
+        status = 130
+    except Exception as error:  # noqa: BLE001 (the last resort: a fault of harness itself, which can be any)
+        status, unforeseen = 1, error
+    if why := why_unprintable(unforeseen):
+        status = status or 1
+        if why != BROKEN_PIPE:  # whoever reads has seen enough, as in `| head`
+            say(f"standard output cannot be written: {why}; what was written to files is there")
+    if unforeseen is not None and not (why and isinstance(unforeseen, OSError)):
+        say(told_with_details(unforeseen))
     sys.exit(status if isinstance(status, int) else 0)

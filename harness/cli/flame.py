@@ -8,13 +8,19 @@ from pathlib import Path
 
 import click
 
+from harness.cli.seconds import Seconds
+
 __all__ = ["command"]
 
 
 @click.command("flame")
-@click.option("--pid", type=click.IntRange(min=1), required=True, help="The engine, or the server that started it.")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True)
-@click.option("--rate", "rate_hz", type=click.IntRange(min=1), help="Samples a second (default: 200; --native: 50).")
+@click.option(
+    "--pid", type=click.IntRange(min=1, max=2**31 - 1), required=True, help="The engine, or the server that started it."
+)
+@click.option("--seconds", type=Seconds(0), default=10.0, show_default=True)
+@click.option(
+    "--rate", "rate_hz", type=click.IntRange(min=1, max=10_000), help="Samples a second (default: 200; --native: 50)."
+)
 @click.option("--scope", default="_prepare_inputs", show_default=True, help="Function to cut the graph to.")
 @click.option("--whole", is_flag=True, help="Show all that the process does instead.")
 @click.option("--native", is_flag=True, help="Frames of C and C++ as well.")

@@ -28,11 +28,13 @@ PROBES = {
 @click.option("--configs", type=click.Path(path_type=Path), default=Path("configs"), show_default=True)
 def command(configs: Path) -> None:
     """List seams and their arms, probes and configs, with a line each. Starts nothing."""
-    import yaml
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from harness.config.source import read
+    from harness.errors import ConfigError, in_line
+    from harness.paths import is_folder
     from harness.seams import NATIVE, SEAMS
 
     console = Console()
@@ -63,14 +65,16 @@ def command(configs: Path) -> None:
         [*own, *PROBES.items(), ("package.module.function", "any other function or method, by dotted name")],
     )
     rows = []
-    for path in sorted(configs.rglob("*.yaml")):
+    for path in sorted(configs.rglob("*.yaml")) if is_folder(configs) else ():
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, ValueError, TypeError) as error:
-            rows.append((str(path), f"cannot be read: {' '.join(str(error).split())}"))
+            content = read(path)[1]
+        except ConfigError as error:
+            why = str(error).removeprefix(f"{in_line(path)}:").strip().removeprefix("cannot be read: ")
+            rows.append((in_line(path), f"cannot be read: {why}"))
             continue
-        rows.append((str(path), str(content.get("title", "")) if isinstance(content, dict) else ""))
-    section("Configs", rows or [("(none)", f"no *.yaml under {configs}; --configs names another folder")])
+        title = content.get("title", "") if isinstance(content, dict) else ""
+        rows.append((in_line(path), in_line(title)))
+    section("Configs", rows or [("(none)", f"no *.yaml under {in_line(configs)}; --configs names another folder")])
 
 
 def _arms(seam: Seam) -> dict[tuple[tuple[str, str], ...], list[str]]:

@@ -25,6 +25,10 @@ def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
 
     title, benchmarks = load_micro(config, overrides)
 
+    from harness.running.foreseen import foresee_micro
+
+    foresee_micro(config, benchmarks)
+
     from harness.micro.benchmarks import device_of
 
     for benchmark in benchmarks:

@@ -20,11 +20,12 @@ def command(folder: Path, shape: str, full: bool) -> int:
     """Render the run in DIR again from its records: report.md, report.html and summary.json; and print it."""
     from harness.cli.micro import report_micro
     from harness.errors import ConfigError
+    from harness.paths import exists
     from harness.records.folder import read_run
 
     if full and shape != "terminal":
         raise ConfigError(f"--full: --format {shape} always holds everything; leave one of them out")
-    if (folder / "micro.json").exists():
+    if exists(folder / "micro.json"):
         return report_micro(folder, shape)
     records = read_run(folder)  # refused before anything heavy is imported
 

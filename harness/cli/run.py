@@ -76,13 +76,13 @@ def command(
     for note in loaded.notes:
         click.echo(f"harness: {note}", err=True)
 
-    from harness.hosts.vllm import resolve_model
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records.folder import RunFolder
+    from harness.running.foreseen import foresee
 
-    resolve_model(str(loaded.experiment.engine["model"]), loaded.folder)  # refused before there is a folder
     if loaded.experiment.host.kind == "vllm_v0":
         go_where_it_is()
+    foresee(loaded)  # refused before there is a folder
     folder = RunFolder(path)
     # As typed, and not sys.argv[0], which is a path of this machine.
     typed = ["python", "-m", "harness", *sys.argv[1:]]

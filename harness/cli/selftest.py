@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.seconds import Seconds
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,12 +23,12 @@ __all__ = ["command"]
 
 @click.command("selftest")
 @click.argument("config", type=click.Path(path_type=Path), default=Path("configs/selftest.yaml"))
-@click.option("--seconds", type=click.FloatRange(min=1), default=60.0, show_default=True, help="How long to measure.")
+@click.option("--seconds", type=Seconds(1), default=60.0, show_default=True, help="How long to measure.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run (default: reports/selftest-TIME).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
 @click.option(
     "--usual-way",
-    type=click.IntRange(min=3),
+    type=click.IntRange(min=3, max=1_000),
     metavar="PAIRS",
     help="Then also plant 20 us in PAIRS pairs of separate launches, and in PAIRS paired ones (some minutes each).",
 )
@@ -44,9 +46,15 @@ def command(
 
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records.folder import RunFolder, read_run
+    from harness.running.foreseen import foresee
 
     if asked.experiment.host.kind == "vllm_v0":
         go_where_it_is()
+    foresee(asked)  # refused before there is a folder
+    if usual_way is not None:
+        from harness.selftest.usual_way import check_fit
+
+        check_fit(asked)  # likewise
     folder = RunFolder(out or Path("reports") / f"selftest-{dt.datetime.now():%Y%m%d-%H%M%S}")
 
     from rich.console import Console

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from harness.config.numbers import Delay, Threads
+from harness.config.protocol import Flamegraph, Protocol, Until
+from harness.config.references import dotted, why_malformed
 from harness.config.workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
+from harness.errors import in_line
 from harness.instrument.scopes import JOIN, parts
 from harness.seams import NATIVE, SEAMS, Place, how_to_get
 
@@ -26,6 +30,11 @@ __all__ = [
 ]
 
 
+MOST_WORKERS: Final = 1_024
+LONGEST_VARIABLE: Final = 100_000
+"""Bytes of an environment variable, with its name: Linux takes 128 KiB."""
+
+
 class Host(Strict):
     """Which engine, and how it is started.
 
@@ -43,7 +52,7 @@ class Host(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     process: Literal["in_process", "subprocess"] = "in_process"
     model_runner: Literal["auto", "v1", "v2"] = "auto"
-    threads: PositiveInt | None = 1
+    threads: Threads | None = 1
     env: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -57,7 +66,19 @@ class Host(Strict):
     def _consistent(self) -> Host:
         if self.kind == "vllm_v0" and (self.process, self.model_runner) != ("in_process", "auto"):
             raise ValueError("vllm_v0 is in this process and has one model runner: leave process and model_runner out")
+        if self.kind == "vllm_v0" and self.device == "cuda":
+            raise ValueError("device: vllm_v0 runs on the CPU alone, its kernels being replaced; set cpu or auto")
         return self
+
+    @field_validator("env")
+    @classmethod
+    def _variables(cls, env: dict[str, str]) -> dict[str, str]:
+        for name, value in env.items():
+            if not name or "=" in name:
+                raise ValueError(f"{in_line(repr(name), 60)} is no name of an environment variable")
+            if len(f"{name}={value}".encode()) > LONGEST_VARIABLE:
+                raise ValueError(f"{in_line(name, 60)} is longer than an environment variable can be")
+        return env
 
 
 class Arm(Strict):
@@ -69,112 +90,16 @@ class Arm(Strict):
         delay_us: a busy wait planted behind each call, to see whether the instrument recovers it.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)
     reference: str = ""
-    delay_us: Annotated[float, Field(ge=0)] | None = None
+    delay_us: Delay | None = None
 
-
-class Until(Strict):
-    """Measure until the intervals are narrow enough, at looks that are fixed beforehand and share the error rate.
-
-    Attributes:
-        half_width_us: of the interval of every difference in the scope, in us a step, as the report prints it.
-        max_seconds: about how long to measure at most.
-    """
-
-    half_width_us: PositiveFloat
-    max_seconds: PositiveFloat
-
-
-class Protocol(Strict):
-    """How it is measured.
-
-    Attributes:
-        groups: in each of them every step runs once under every arm; the unit of resampling, so at least 2.
-        seconds: instead, about how long to measure; the number of groups is worked out from the warm-up, and so is
-            fixed before anything is measured.
-        until: instead, until all intervals are narrow enough.
-        launches: how often the engine is started, each time with another hash seed and environment size, and measured
-            for as long as the other keys say; intervals then cover the spread between launches.
-        warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
-        order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
-        grain: where arms change: between steps, or between passes.
-        seed: of the order.
-        confidence: of all intervals of a report together.
-        margin: a difference within this share of the baseline's scope counts as equivalent.
-        drift: which level must not shift by more than the margin during the run, or verdicts are withheld: of the
-            scope's share of the step (in which changes of the machine's speed cancel), or of the scope itself.
-        counters: also count what each arm makes PyTorch do, in a pass of its own for each.
-        exposed: also plant delays behind the baseline, to see how much of the seam's time shows up in the engine's
-            loop: true for 5 and 20 us, or the delays in microseconds, ascending. They must stand out from the loop's
-            noise, so on a GPU they are a good part of a step.
-        sync: have each probed call wait for the device before its clock stops: the issue's own way of timing, which
-            adds the device's time and changes what is measured. Without it no timer ever waits for a device.
-        nvtx: put NVTX ranges around the scope and each arm's function, for Nsight; their cost is in every arm alike.
-        bare: measure as many passes again in which only the step is timed; the end-to-end verdict comes from them.
-    """
-
-    groups: Annotated[int, Field(ge=2)] = 20
-    seconds: PositiveFloat | None = None
-    until: Until | None = None
-    launches: PositiveInt = 1
-    warmup: PositiveInt = 1
-    order: Literal["random", "rotate"] = "random"
-    grain: Literal["step", "pass"] = "step"
-    seed: NonNegativeInt = 0
-    confidence: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
-    margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
-    bare: bool = True
-    drift: Literal["share", "level"] = "share"
-    counters: bool = True
-    exposed: bool | Annotated[list[PositiveFloat], Field(min_length=1)] = False
-    sync: bool = False
-    nvtx: bool = False
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Protocol:
-        if self.exposed and not self.bare:
-            raise ValueError("exposed needs bare steps: leave bare at true")
-        if self.exposed and self.grain == "step" and self.order == "rotate":
-            raise ValueError("exposed needs order: random, which tells a delay from what follows it")
-        if isinstance(self.exposed, list) and sorted(set(self.exposed)) != self.exposed:
-            raise ValueError("exposed: write each delay once, from the shortest to the longest")
-        if "groups" in self.model_fields_set and not (self.until is None and self.seconds is None):
-            other = "until" if self.seconds is None else "seconds"
-            raise ValueError(f"groups and {other} both say how long to measure: leave one out")
-        if self.until is not None and self.seconds is not None:
-            raise ValueError("until and seconds both say how long to measure: leave one out")
-        if self.until is not None and self.launches > 1:
-            raise ValueError("until stops within one launch: leave launches at 1, or give groups or seconds a launch")
-        if self.launches == 2:
-            raise ValueError("launches: 2 launches give no interval; take 3 or more (5 or more for narrow ones)")
-        return self
-
-
-class Flamegraph(Strict):
-    """How py-spy samples, where flamegraphs are asked for.
-
-    Attributes:
-        seconds: about how long each arm is sampled.
-        rate_hz: samples a second; null takes up to 200, and up to 50 with native frames, which take long to read: as
-            many as a short trial finds to make a step at most twice as long. A rate at which py-spy falls behind leaves
-            the engine hardly any time to run between two samples.
-        native: also frames of C and C++.
-        whole: show all that the process did, and not the scope alone.
-        nonblocking: let the engine run on while its stacks are read, which tears them; only where stopping it for each
-            sample is out of the question.
-    """
-
-    seconds: PositiveFloat = 15.0
-    rate_hz: PositiveInt | None = None
-    native: bool = False
-    whole: bool = False
-    nonblocking: bool = False
-
-    @property
-    def rate(self) -> int:
-        """Samples a second; the highest rate where the config gives none."""
-        return self.rate_hz or (50 if self.native else 200)
+    @field_validator("reference")
+    @classmethod
+    def _names_a_class(cls, reference: str) -> str:
+        if reference and (why := why_malformed(reference)):
+            raise ValueError(why)
+        return reference
 
 
 class Experiment(Strict):
@@ -184,15 +109,15 @@ class Experiment(Strict):
     is joined); left out, it is where the seam is.
     """
 
-    title: str = ""
+    title: str = Field(default="", max_length=500)
     host: Host = Host()
     engine: dict[str, Any]
     workload: Workload
     seam: str
-    arms: Annotated[list[Arm], Field(min_length=1)]
+    arms: Annotated[list[Arm], Field(min_length=1, max_length=100)]
     baseline: str
-    scope: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*( \+ [A-Za-z_]\w*)*$")] = ""
-    probes: list[str] = Field(default_factory=list)
+    scope: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*( \+ [A-Za-z_]\w*)*$", max_length=500)] = ""
+    probes: list[Annotated[str, Field(max_length=300)]] = Field(default_factory=list, max_length=100)
     protocol: Protocol = Protocol()
     flamegraph: Flamegraph = Flamegraph()
 
@@ -217,7 +142,7 @@ class Experiment(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         if self.seam not in SEAMS:
-            raise ValueError(f"seam: there is no seam {self.seam!r}; there are {', '.join(SEAMS)}")
+            raise ValueError(f"seam: there is no seam {in_line(repr(self.seam), 60)}; there are {', '.join(SEAMS)}")
         places = SEAMS[self.seam].places
         if self.host.generation not in places:
             raise ValueError(f"seam: {self.seam!r} is not in this runner: {how_to_get(places)}")
@@ -233,21 +158,41 @@ class Experiment(Strict):
                     f"arms: seam {self.seam!r} has no arm {arm.name!r}; it has {', '.join(known)}, "
                     "or write module:Class or path/file.py:Class"
                 )
-        for names_of, label in ((names, "arms"), (self.probes, "probes")):
+        for names_of, label in ((names, "arms"), (self.probes, "probes"), (parts(self.scope), "scope")):
             if twice := sorted({name for name in names_of if names_of.count(name) > 1}):
                 raise ValueError(f"{label}: {', '.join(twice)} is named twice")
+        self._check_probes(SEAMS[self.seam].probe, places[self.host.generation].target)
         if self.baseline not in names:
-            raise ValueError(f"baseline: {self.baseline!r} is none of the arms ({', '.join(names)})")
+            raise ValueError(f"baseline: {in_line(repr(self.baseline), 60)} is none of the arms ({', '.join(names)})")
         if "model" not in self.engine:
             raise ValueError("engine: `model` is missing: a folder with a config.json, or a hub name")
         if not isinstance(self.engine["model"], str) or not self.engine["model"]:
-            raise ValueError(f"engine: `model` is {self.engine['model']!r}: write a folder or a hub name")
+            raise ValueError(
+                f"engine: `model` is {in_line(repr(self.engine['model']), 60)}: write a folder or a hub name"
+            )
         for parallel in ("tensor_parallel_size", "pipeline_parallel_size"):
-            if not isinstance(size := self.engine.get(parallel, 1), int) or size < 1:
-                raise ValueError(f"engine: {parallel} is {size!r}: write a whole number from 1")
+            size = self.engine.get(parallel, 1)
+            if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= MOST_WORKERS:
+                raise ValueError(
+                    f"engine: {parallel} is {in_line(repr(size), 60)}: write a whole number from 1 to {MOST_WORKERS}"
+                )
         if "worker_extension_cls" in self.engine:
             raise ValueError("engine: worker_extension_cls is how harness gets into the engine; leave it out")
         return self
+
+    def _check_probes(self, own: str, target: str) -> None:
+        """Each probe is a dotted name, or `own`, which is short for the seam's `target`; none is named twice."""
+        known: dict[str, str] = {}
+        for probe in self.probes:
+            name = target if probe == own else dotted(probe)
+            if not all(part.isidentifier() for part in name.split(".")) or "." not in name:
+                raise ValueError(
+                    f"probes: {in_line(repr(probe), 60)} names no function: write package.module.function, or {own} "
+                    "for what the seam swaps"
+                )
+            if name in known:
+                raise ValueError(f"probes: {known[name]} and {probe} are the same function; name it once")
+            known[name] = probe
 
 
 def place_of(experiment: dict[str, Any]) -> Place | None:
@@ -263,7 +208,7 @@ def _arm(entry: Any, place: Place | None) -> Any:
     """An entry of `arms`: a name of the seam's own, a reference, or {name: reference}."""
     if isinstance(entry, dict) and len(entry) == 1 and "name" not in entry:
         ((name, reference),) = entry.items()
-        return {"name": str(name), "reference": str(reference)}
+        return {"name": name, "reference": reference}
     if isinstance(entry, str) and ":" in entry:
         return {"name": entry.rpartition(":")[2], "reference": entry}
     if isinstance(entry, str):

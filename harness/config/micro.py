@@ -6,8 +6,9 @@ import itertools
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, RootModel, model_validator
+from pydantic import Field, RootModel, model_validator
 
+from harness.config.numbers import Items, Seconds, Seed
 from harness.config.workload import Strict
 
 __all__ = ["Benchmark", "Concat", "Include", "Micro", "Operations", "Sizes"]
@@ -23,9 +24,9 @@ class _Micro(Strict):
     """
 
     kind: Literal["micro"]
-    title: str = ""
-    seconds: PositiveFloat = 0.3
-    seed: int = 0
+    title: str = Field(default="", max_length=500)
+    seconds: Seconds = 0.3
+    seed: Seed = 0
 
 
 class Sizes(_Micro):
@@ -39,8 +40,13 @@ class Sizes(_Micro):
     """
 
     benchmark: Literal["to_cpu", "to_gpu", "copy_to_gpu", "incremental"]
-    sizes: Annotated[list[PositiveInt], Field(min_length=1)]
+    sizes: Annotated[list[Items], Field(min_length=1, max_length=100)]
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @property
+    def held_items(self) -> int:
+        """Items that are held at once, of every kind of container."""
+        return sum(self.sizes)
 
     @model_validator(mode="after")
     def _ascending(self) -> Sizes:
@@ -58,8 +64,13 @@ class Operations(_Micro):
     """
 
     benchmark: Literal["operations"]
-    items: PositiveInt = 10_000
-    added: PositiveInt = 1_000
+    items: Items = 10_000
+    added: Items = 1_000
+
+    @property
+    def held_items(self) -> int:
+        """Items that are held at once, of every kind of container."""
+        return self.items + self.added
 
     @model_validator(mode="after")
     def _fewer_are_added(self) -> Operations:
@@ -77,16 +88,21 @@ class Concat(_Micro):
     """
 
     benchmark: Literal["concat"]
-    pieces: Annotated[list[PositiveInt], Field(min_length=1)]
-    lengths: Annotated[list[PositiveInt], Field(min_length=1)]
+    pieces: Annotated[list[Items], Field(min_length=1, max_length=100)]
+    lengths: Annotated[list[Items], Field(min_length=1, max_length=100)]
+
+    @property
+    def held_items(self) -> int:
+        """Items that are held at once, of every kind of container."""
+        return sum(self.pieces) * sum(self.lengths)
 
 
 class Include(_Micro):
     """Several micro configs, one after the other; paths from this file's folder. `seconds` and `seed` are for all."""
 
-    include: Annotated[list[Path], Field(min_length=1)]
-    seconds: PositiveFloat | None = None  # type: ignore[assignment]
-    seed: int | None = None  # type: ignore[assignment]
+    include: Annotated[list[Path], Field(min_length=1, max_length=100)]
+    seconds: Seconds | None = None  # type: ignore[assignment]
+    seed: Seed | None = None  # type: ignore[assignment]
 
 
 Benchmark = Annotated[Sizes | Operations | Concat, Field(discriminator="benchmark")]

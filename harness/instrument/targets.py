@@ -17,9 +17,10 @@ import importlib
 import inspect
 import sys
 from dataclasses import dataclass, field
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import ConfigError
+from harness.errors import ConfigError, told_with_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -51,8 +52,12 @@ class Target:
     _replaced: bool = False
 
     def is_same(self, other: Target) -> bool:
-        """Whether both are one function in the same places, under two names."""
-        return self.function is other.function and self.owner is other.owner
+        """Whether both are one function under two names: an alias, a re-export, or a method that a class inherits.
+
+        A builtin is made anew each time that it is looked up on a class or an object, and is then only equal.
+        """
+        builtin = isinstance(self.function, BuiltinFunctionType) and self.function == other.function
+        return self.function is other.function or builtin
 
     def replace_attribute(self, replacement: Any) -> None:
         """Put `replacement` on the owner (kept as staticmethod or classmethod where the original was one)."""
@@ -104,12 +109,15 @@ def resolve(name: str) -> Target:
     found: Any = module
     for part in rest:
         owner = found
-        if not hasattr(found, part):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
             near = difflib.get_close_matches(part, dir(found), n=3)
             hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
             label = getattr(found, "__name__", str(found))
-            raise ConfigError(f"probe {name!r}: {label!r} has no attribute {part!r}{hint}")
-        found = getattr(found, part)
+            raise ConfigError(f"probe {name!r}: {label!r} has no attribute {part!r}{hint}") from None
+        except Exception as error:  # a module that imports only now what it names
+            raise ConfigError(f"probe {name!r}: looking up {part!r} failed: {told_with_place(error)}") from error
     if not callable(found) or inspect.isclass(found):
         raise ConfigError(f"probe {name!r} is {type(found).__name__} and no function; name a function or a method")
     if lazy := _lazy(found):
@@ -149,6 +157,8 @@ def _import_longest(path: list[str], name: str) -> tuple[Any, list[str]]:
         except ModuleNotFoundError as error:
             if error.name is None or not f"{prefix}.".startswith(f"{error.name}."):
                 raise ConfigError(f"probe {name!r}: importing {prefix!r} failed: {error}") from error
+        except Exception as error:  # a module can fail in any way while it is imported
+            raise ConfigError(f"probe {name!r}: importing {prefix!r} failed: {told_with_place(error)}") from error
     raise ConfigError(f"probe {name!r}: there is no module {path[0]!r}; write package.module.function")
 
 

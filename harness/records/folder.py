@@ -97,10 +97,14 @@ class RunFolder:
             return
         import pyarrow as pa
 
-        joined = pa.concat_tables(self._whole.values(), promote_options="permissive").combine_chunks()
-        self._write(PASSES, lambda temporary: _write_parquet(joined, temporary))
+        def join(temporary: Path) -> None:
+            joined = pa.concat_tables(self._whole.values(), promote_options="permissive").combine_chunks()
+            _write_parquet(joined, temporary)
+
+        self._write(PASSES, join)
         for name in self._whole:
-            (self.path / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what is read twice is counted once
+                (self.path / name).unlink(missing_ok=True)
         self._whole = {}
         with contextlib.suppress(OSError):  # a pass that was cut short stays there
             (self.path / "passes").rmdir()
@@ -128,7 +132,10 @@ class RunFolder:
     def _write_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
         import pyarrow as pa
 
-        table = pa.table(dict(columns))
+        try:
+            table = pa.table(dict(columns))
+        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+            raise RecordsError(f"{self.path / name}: these values make no table: {_reason(error)}") from error
         self._write(name, lambda temporary: _write_parquet(table, temporary))
         return table
 
@@ -141,9 +148,12 @@ class RunFolder:
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(target)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise RecordsError(f"{target}: cannot be written: {error.strerror or error}") from error
+        except Exception as error:  # pyarrow and encodings have errors of their own
+            why = getattr(error, "strerror", None) or _reason(error) or type(error).__name__
+            raise RecordsError(f"{target}: cannot be written: {why}") from error
+        finally:  # also where Ctrl-C ended it
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Running: a run from the engine's start to its last pass, and the forecast of its time and resolution.
+"""Running: what is known before the engine starts, a run from there to its last pass, the forecast of its time.
 
 Takes a loaded config and a host; gives a run's folder and an `Outcome`, whatever happens.
 May import analysis and what is below it.

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Launch", "Launches", "draw"]
 
+SEEDS: Final = 2**32
+"""How many seeds a config can have."""
 MAX_PADDING: Final = 4096
 """Bytes that are added to the environment, at most: one page, within which the start of the stack then moves."""
 PADDING: Final = "HARNESS_PADDING"
@@ -59,7 +61,7 @@ def draw(count: int, seed: int) -> list[Launch]:
     rng = np.random.default_rng([seed, count])
     hash_seeds = rng.choice(2**32 - 1, size=count, replace=False)
     paddings = rng.integers(0, MAX_PADDING, size=count)
-    return [Launch(i + 1, int(hash_seeds[i]), int(paddings[i]), seed + i) for i in range(count)]
+    return [Launch(i + 1, int(hash_seeds[i]), int(paddings[i]), (seed + i) % SEEDS) for i in range(count)]
 
 
 @dataclass

@@ -25,7 +25,7 @@ from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.statistics import typical_sum
 from harness.analysis.summarise import summarise
 from harness.children import begin_as_child
-from harness.errors import HostError
+from harness.errors import ConfigError, HostError
 from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.records.folder import read_run
@@ -37,7 +37,16 @@ if TYPE_CHECKING:
     from harness.config.experiment import Experiment
     from harness.config.file import Loaded
 
-__all__ = ["ITERATIONS", "PLANTED_US", "Pairs", "latency_pairs", "paired_launches", "separate_run_pairs", "vocabulary"]
+__all__ = [
+    "ITERATIONS",
+    "PLANTED_US",
+    "Pairs",
+    "check_fit",
+    "latency_pairs",
+    "paired_launches",
+    "separate_run_pairs",
+    "vocabulary",
+]
 
 ITERATIONS: Final = 10
 PLANTED_US: Final = 20.0
@@ -59,6 +68,21 @@ class Pairs:
         """95 % half-width of what a single one gives: Student's t on the spread of all."""
         count = len(self.differences_us)
         return float(stats.t.ppf(0.975, count - 1) * np.std(self.differences_us, ddof=1))
+
+
+def check_fit(loaded: Loaded) -> None:
+    """Whether a config can be measured in the usual way as well.
+
+    Raises:
+        ConfigError: it cannot, since vLLM's latency benchmark serves requests that are all alike.
+    """
+    try:
+        for key in ("prompt_tokens", "output_tokens"):
+            _constant(loaded.experiment, key)
+        if not isinstance(loaded.experiment.engine.get("hf_overrides", {}), dict):
+            raise ConfigError("engine.hf_overrides: --usual-way sets a vocabulary in it, so it must be a mapping")
+    except ConfigError as error:
+        raise ConfigError(loaded.place(str(error))) from error
 
 
 def latency_pairs(loaded: Loaded, folder: Path, pairs: int, announce: Callable[[str], None]) -> Pairs:
@@ -191,7 +215,7 @@ def _output_tokens(experiment: Experiment) -> int:
 def _constant(experiment: Experiment, key: str) -> int:
     length = getattr(getattr(experiment.workload, key, None), "constant", None)
     if length is None:
-        raise HostError(f"workload.{key}: vLLM's latency benchmark needs a constant number; give one")
+        raise ConfigError(f"workload.{key}: vLLM's latency benchmark needs a constant number; give one")
     return int(length)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import re
 import threading
+from json import dumps  # noqa: F401 (under two names)
 from types import SimpleNamespace
 
 import numpy as np
@@ -390,6 +391,8 @@ def test_an_unknown_scope_is_refused_with_the_likely_ones() -> None:
         ["torch.tensor", "torch:tensor"],
         ["compute_slot_mapping", "tests.fakes.BlockTable.compute_slot_mapping"],
         ["tests.fakes.BlockTable.compute_slot_mapping", "compute_slot_mapping"],
+        ["json.dumps", "tests.instrument.test_instrument.dumps"],  # a re-export
+        ["tests.fakes.BlockTable._write", "tests.fakes.OldBlockTable._write"],  # a method that is inherited
     ],
 )
 def test_one_function_under_two_names_is_refused(probes) -> None:

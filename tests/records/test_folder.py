@@ -4,6 +4,7 @@ import errno
 import json
 import os
 
+import pyarrow as pa
 import pytest
 
 from harness.errors import ConfigError, RecordsError
@@ -163,3 +164,48 @@ def test_run_json_is_json_for_people(folder) -> None:
     text = (folder.path / "run.json").read_text()
     assert text.count("\n") > 2
     assert json.loads(text)["schema"] == RUN_SCHEMA
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"step": [0, 1], "arm": ["list"]}, {"step": [2**70], "arm": ["list"]}, {"step": [object()], "arm": ["list"]}],
+    ids=["unequal lengths", "too large", "no value"],
+)
+def test_what_makes_no_table_is_an_error_of_records_and_leaves_no_file(folder, columns) -> None:
+    with pytest.raises(RecordsError, match=r"0000\.parquet: these values make no table"):
+        folder.write_pass(0, columns, complete=True)
+    assert [file.name for file in folder.path.rglob("*") if file.is_file()] == ["run.json"]
+
+
+@pytest.mark.parametrize("error", [pa.ArrowInvalid("torn"), pa.ArrowNotImplementedError("no such type"), MemoryError()])
+def test_an_error_of_pyarrow_is_one_of_records_and_leaves_no_file(folder, monkeypatch, error) -> None:
+    def fail(table, path, **_):
+        path.write_text("half")
+        raise error
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", fail)
+    with pytest.raises(RecordsError, match=r"0000\.parquet: cannot be written"):
+        folder.write_pass(0, {**COLUMNS, "pass": [0] * 2}, complete=True)
+    assert [file.name for file in folder.path.rglob("*") if file.is_file()] == ["run.json"]
+
+
+def test_ctrl_c_while_a_file_is_written_leaves_no_half_of_it(folder, monkeypatch) -> None:
+    def fail(descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(KeyboardInterrupt):
+        folder.write_text("report.md", "text")
+    assert [file.name for file in folder.path.rglob("*") if file.is_file()] == ["run.json"]
+
+
+def test_passes_of_different_make_are_not_joined_and_stay(folder) -> None:
+    folder.write_pass(0, {**COLUMNS, "pass": [0] * 2}, complete=True)
+    folder.write_pass(1, {**COLUMNS, "step": ["a", "b"], "pass": [1] * 2}, complete=True)
+    with pytest.raises(RecordsError, match=r"passes\.parquet: cannot be written"):
+        folder.join_passes()
+    assert sorted(file.name for file in folder.path.rglob("*") if file.is_file()) == [
+        "0000.parquet",
+        "0001.parquet",
+        "run.json",
+    ]

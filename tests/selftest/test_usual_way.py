@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.config.file import load
-from harness.errors import HostError
+from harness.errors import ConfigError, HostError
 from harness.instrument.instrumentation import Instrumentation
 from harness.records.folder import RunFolder, read_facts
 from harness.running.run import Run
@@ -60,7 +60,7 @@ def test_an_arm_of_a_file_is_found_from_anywhere(tmp_path) -> None:
 
 def test_the_benchmark_needs_requests_of_constant_length(tmp_path) -> None:
     loaded = load(CONFIG, ["workload.output_tokens={uniform: {low: 2, high: 5}}"])
-    with pytest.raises(HostError, match=r"workload\.output_tokens: vLLM's latency benchmark needs a constant"):
+    with pytest.raises(ConfigError, match=r"workload\.output_tokens: vLLM's latency benchmark needs a constant"):
         latency_pairs(loaded, tmp_path, 2, lambda text: None)
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.config.experiment import SyntheticWorkload, TraceWorkload
-from harness.errors import ConfigError
+from harness.config.experiment import SyntheticWorkload
 from harness.workload.requests import build
 
 HERE = Path()
@@ -59,41 +57,18 @@ def test_clipping_keeps_the_models_length_and_loses_prompt_first(prompt: int, ou
     assert work.clipped == (prompt + output > longest)
 
 
-def trace(file: Path, **keys) -> TraceWorkload:
-    return TraceWorkload.model_validate({"kind": "trace", "file": file, **keys})
+def test_a_lognormal_draws_nothing_beyond_the_longest_request() -> None:
+    keys = {"requests": 2000, "prompt_tokens": {"lognormal": {"median": 10_000_000, "sigma": 10}}}
+    work = build(synthetic(**keys), HERE, 50, max_model_len=16)
+    assert {prompt + output for prompt, output in lengths(work)} <= set(range(8, 17))
 
 
-CSV = "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:50,396,109\n"
-
-
-def test_both_trace_formats_and_the_cap(tmp_path) -> None:
-    csv, jsonl = tmp_path / "a.csv", tmp_path / "a.jsonl"
-    csv.write_text(CSV)
-    entries = [
-        {"timestamp": 0, "input_length": 374, "output_length": 44},
-        {"timestamp": 9, "input_length": 396, "output_length": 109, "hash_ids": [1]},
+def test_drawing_all_prompts_at_once_gives_what_one_after_the_other_gave() -> None:
+    """A seed gives the same tokens as ever."""
+    keys = {"requests": 50, "prompt_tokens": {"uniform": {"low": 1, "high": 9}}, "seed": 3}
+    work = build(synthetic(**keys), HERE, 32_000, 64)
+    rng = np.random.default_rng(3)
+    prompts = rng.integers(1, 9, 50, endpoint=True)
+    assert [request.prompt_token_ids for request in work.requests] == [
+        rng.integers(0, 32_000, int(prompt)).tolist() for prompt in prompts
     ]
-    jsonl.write_text("\n".join(map(json.dumps, entries)) + "\n\n")
-    for file in (csv, jsonl):
-        assert lengths(build(trace(file), HERE, 9, 1000)) == [(374, 44), (396, 109)]
-        assert lengths(build(trace(file, requests=1), HERE, 9, 1000)) == [(374, 44)]
-        assert build(trace(file), HERE, 9, 450).clipped == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.csv", "TIMESTAMP,ContextTokens\n1,2\n", r"a.csv:1: no column 'GeneratedTokens'"),
-        ("a.csv", CSV + "x,many,3\n", r"a.csv:4: .*lengths are whole numbers"),
-        ("a.csv", CSV + "x,0,3\n", r"a.csv:4: a request needs at least one token"),
-        ("a.csv", CSV[:40], "holds no request"),
-        ("a.jsonl", '{"input_length": 3}\n', r"a.jsonl:1: 'output_length'; each line is an object"),
-        ("a.jsonl", "[1]\n", "a.jsonl:1: .*each line is an object"),
-        ("a.jsonl", "{\n", "a.jsonl:1: .*each line is an object"),
-    ],
-)
-def test_a_trace_that_cannot_be_read_is_named_with_its_line(tmp_path, name, text, message) -> None:
-    file = tmp_path / name
-    file.write_text(text)
-    with pytest.raises(ConfigError, match=message):
-        build(trace(file), HERE, 9, 100)

@@ -1,0 +1,39 @@
+"""Whether a file or a folder is there, asked in a way that no name can make raise: too long, or with a NUL in it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["exists", "is_file", "is_folder", "why_no_file"]
+
+
+def exists(path: Path) -> bool:
+    """Whether anything is there; false where the name itself is impossible."""
+    return os.path.exists(path)  # noqa: PTH110 (`Path.exists` raises where a name is too long)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; false where the name itself is impossible."""
+    return os.path.isfile(path)  # noqa: PTH113 (as above)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; false where the name itself is impossible."""
+    return os.path.isdir(path)  # noqa: PTH112 (as above)
+
+
+def why_no_file(path: Path) -> str:
+    """Why a path leads to no file, for a message; empty where it leads to one."""
+    if is_file(path):
+        return ""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return f"there is no file {path}"
+    except (OSError, ValueError) as error:
+        return f"{path}: {getattr(error, 'strerror', None) or error}"
+    return f"{path} is no file"

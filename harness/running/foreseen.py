@@ -1,0 +1,165 @@
+"""What can be known of a run before its engine starts: whatever is wrong with it is said before there is a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+
+from harness.config.experiment import TraceWorkload
+from harness.config.numbers import LONGEST
+from harness.config.references import in_file, why_no_module, why_not_in_module
+from harness.errors import ConfigError, HostError, in_line
+from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, installed
+from harness.hosts.vllm import resolve_model
+from harness.paths import is_file
+from harness.seams import SEAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.config.experiment import Experiment
+    from harness.config.file import Loaded
+    from harness.config.micro import Concat, Operations, Sizes
+
+__all__ = ["foresee", "foresee_micro"]
+
+TOKEN_BYTES: Final = 40
+"""A token of a list: an integer of Python, and its place in the list."""
+ITEM_BYTES: Final = 64
+"""An item in a list, an array and a numpy array."""
+REQUEST_BYTES: Final = 500
+"""A request beside its tokens."""
+ROW_BYTES: Final = 300
+"""A step of a pass: its row in the tables, which stay in memory until the run ends, and its place in the schedule."""
+
+
+def foresee(loaded: Loaded) -> None:
+    """Check all of a config that needs no engine; where it is for vLLM 0.5.4, in the environment that has it.
+
+    Raises:
+        ConfigError: something would fail when the engine has started; with file, line and key.
+        HostError: vLLM is not installed.
+    """
+    experiment = loaded.experiment
+    try:
+        model = resolve_model(str(experiment.engine["model"]), loaded.folder)
+        if importlib.util.find_spec("vllm") is None:
+            raise HostError(NOT_INSTALLED)
+        _check_model(model)
+        _check_engine(experiment)
+        _check_references(experiment)
+        _check_size(loaded, model)
+    except ConfigError as error:
+        raise ConfigError(loaded.place(str(error))) from error
+
+
+def foresee_micro(path: Path, benchmarks: Sequence[Sizes | Operations | Concat]) -> None:
+    """Check that the containers of each micro-benchmark fit into memory.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    for benchmark in benchmarks:
+        held = benchmark.held_items
+        _check_memory(held * ITEM_BYTES, f"{in_line(path)}: {benchmark.benchmark}", f"{held:,} items")
+
+
+def _check_memory(needed: float, key: str, what: str) -> None:
+    """Refuse what does not fit into this machine's memory.
+
+    Args:
+        needed: bytes.
+        key: of the config, for the message.
+        what: needs them, for the message.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
+    there = psutil.virtual_memory().total
+    if needed > there:
+        have, need = there / 2**30, needed / 2**30
+        raise ConfigError(
+            f"{key}: {what} need about {need:,.0f} GiB of memory, and this machine has {have:,.0f}: take fewer"
+        )
+
+
+def _check_model(model: str) -> None:
+    """Whether the config.json of a model's folder can be read; a name on the hub is not looked up."""
+    file = Path(model) / "config.json"
+    if is_file(file):
+        try:
+            whole = isinstance(json.loads(file.read_text(encoding="utf-8")), dict)
+        except (OSError, ValueError, RecursionError):
+            whole = False
+        if not whole:
+            raise ConfigError(f"engine.model: {in_line(file)} is no JSON object")
+
+
+def _check_engine(experiment: Experiment) -> None:
+    if declared := declared_arguments():
+        check_arguments(experiment.engine, declared, installed()[1])
+    host, build = experiment.host, installed()[0]
+    if host.kind != "vllm" or not build:
+        return
+    if host.device not in ("auto", build):
+        raise ConfigError(
+            f"host.device: {host.device} was asked for, and this vLLM is for {build}; "
+            "install the other build (`make setup EXTRA=cpu|cuda`) or set auto"
+        )
+    for option in ("sync", "nvtx"):
+        if build == "cpu" and getattr(experiment.protocol, option):
+            raise ConfigError(f"protocol.{option}: it needs a CUDA device, and this vLLM is for cpu; leave it out")
+
+
+def _check_references(experiment: Experiment) -> None:
+    """Whether the modules of arms and the packages of probes are there; those of files are looked at when loading."""
+    for index, arm in enumerate(experiment.arms):
+        if arm.reference and not in_file(arm.reference) and (why := why_not_in_module(arm.reference)):
+            raise ConfigError(f"arms.{index}: {why}")
+    for index, probe in enumerate(experiment.probes):
+        if probe != SEAMS[experiment.seam].probe and (why := why_no_module(probe)):
+            raise ConfigError(f"probes.{index}: {probe}: {why}")
+
+
+def _check_size(loaded: Loaded, model: str) -> None:
+    """Whether the requests, and the records of all passes, fit into memory."""
+    experiment, workload = loaded.experiment, loaded.experiment.workload
+    longest = _longest(experiment.engine, model)
+    if isinstance(workload, TraceWorkload):
+        from harness.workload.trace import read_lengths
+
+        lengths = read_lengths(workload, loaded.folder)
+        count = len(lengths)
+        prompts = float(sum(min(prompt, longest) for prompt, _ in lengths))
+        outputs = [min(output, longest) for _, output in lengths]
+        generated, steps = float(sum(outputs)), float(max(outputs))
+    else:
+        count = workload.requests
+        prompts = count * min(workload.prompt_tokens.mean, longest)
+        steps = min(workload.output_tokens.mean, longest)
+        generated = count * steps
+    # What is generated is held twice: by the engine, and as what every arm is compared with.
+    held = count * REQUEST_BYTES + TOKEN_BYTES * (prompts + 2 * generated)
+    key = "workload.requests" if workload.requests is not None else "workload.file"
+    _check_memory(held, key, f"{count:,} requests of {prompts + generated:,.0f} tokens")
+    protocol = experiment.protocol
+    if protocol.seconds is None and protocol.until is None:
+        passes = protocol.groups * (len(experiment.arms) + 1) * (1 + protocol.bare)
+        _check_memory(
+            passes * steps * ROW_BYTES, "protocol.groups", f"{passes:,} passes of at least {steps:,.0f} steps"
+        )
+
+
+def _longest(engine: dict[str, Any], model: str) -> int:
+    """Tokens that a request has at most, as far as that is known: longer ones are clipped to it."""
+    found = engine.get("max_model_len")
+    if found is None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            text = (Path(model) / "config.json").read_text(encoding="utf-8")
+            found = json.loads(text).get("max_position_embeddings")
+    return min(found, LONGEST) if isinstance(found, int) and found > 1 else LONGEST

@@ -1,0 +1,128 @@
+"""What is known of a run before its engine starts."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from harness.config.file import load, load_micro
+from harness.errors import ConfigError, HostError
+from harness.running import foreseen
+from harness.running.foreseen import foresee, foresee_micro
+from tests.config.test_config import MINIMAL
+
+TRACE = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+
+
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text('{"max_position_embeddings": 512}')
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("[" * 100_000)
+    file = tmp_path / "c.yaml"
+    file.write_text(MINIMAL.replace("some/model", "model"))
+    return file
+
+
+@pytest.fixture(autouse=True)
+def small_machine_with_a_cpu_build(monkeypatch) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=8 * 2**30))
+    monkeypatch.setattr(foreseen, "installed", lambda: ("cpu", "0.32.0"))
+    monkeypatch.setattr(foreseen, "declared_arguments", lambda: {"model", "max_model_len"})
+
+
+def refusal(path, *options: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        foresee(load(path, options))
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith((f"{path}:", "--set "))
+    return line
+
+
+def test_a_good_config_passes(path) -> None:
+    foresee(load(path))
+    foresee(load(path, ["probes=[compute_slot_mapping, torch.tensor, json.dumps]"]))
+    foresee(load(path, ["arms=[list, 'os.path:join', 'harness.examples.own_slots:Comprehension']"]))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("engine.max_modl_len=4", "engine.max_modl_len: vLLM 0.32.0 has no such engine argument; did you mean"),
+        ("engine.model=./gone", "engine.model: ./gone: there is no folder of that name with a config.json"),
+        (f"engine.model={'x' * 300}", "longer than the name of any model or folder"),
+        (f"engine.model=./{'x' * 300}/y", "there is no folder of that name with a config.json"),
+        ("engine.model=broken", "broken/config.json is no JSON object"),
+        ("host.device=cuda", "host.device: cuda was asked for, and this vLLM is for cpu"),
+        ("protocol.sync=true", "protocol.sync: it needs a CUDA device"),
+        ("protocol.nvtx=true", "protocol.nvtx: it needs a CUDA device"),
+        ("arms=[list, 'gone.module:Arm']", "arms.1: there is no module 'gone' here"),
+        ("arms=[list, 'patches.gone:Arm']", "arms.1: there is no module 'patches.gone' here"),
+        ("arms=[list, 'patches.slot_mapping:Gone']", "slot_mapping.py has no class Gone; it has Sequences, List"),
+        ("probes=[gone.function]", "probes.0: gone.function: there is no module 'gone' here"),
+        ("workload={requests: 1000000, prompt_tokens: 10000, output_tokens: 1}", "workload.requests: 1,000,000 requ"),
+        ("protocol.groups=100000", "protocol.groups: 600,000 passes of at least 500 steps need about"),
+    ],
+)  # fmt: skip
+def test_what_would_fail_in_the_engine_is_refused_before(path, option, message) -> None:
+    assert message in refusal(path, "workload.output_tokens=500", option)
+
+
+def test_requests_are_counted_as_long_as_the_model_lets_them_be(path) -> None:
+    workload = "workload={requests: 100000, prompt_tokens: 1000000, output_tokens: 1}"
+    foresee(load(path, [workload, "engine.max_model_len=16"]))
+    assert "about 187 GiB of memory, and this machine has 8: take fewer" in refusal(
+        path, workload.replace("requests: 100000", "requests: 1000000"),
+        "engine.max_model_len=5000",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", TRACE + "x,many,3\n", "workload.file: "),
+        ("t.csv", TRACE, "holds no request"),
+        ("t.jsonl", "null\n", "t.jsonl:1: "),
+    ],
+)
+def test_a_broken_trace_is_refused_before(path, name, content, message) -> None:
+    (path.parent / name).write_text(content)
+    said = refusal(path, f"workload={{kind: trace, file: {name}}}")
+    assert "workload.file: " in said
+    assert message in said
+
+
+def test_nothing_of_what_is_named_is_imported_for_it(path) -> None:
+    package = path.parent / "loud_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (package / "arm.py").write_text("class Arm: ...\n")
+    sys.path.insert(0, str(path.parent))
+    try:
+        foresee(load(path, ["arms=[list, 'loud_package.arm:Arm']", "probes=[loud_package.arm.f]"]))
+        assert "has no class Gone; it has Arm" in refusal(path, "arms=[list, 'loud_package.arm:Gone']")
+    finally:
+        sys.path.remove(str(path.parent))
+    assert "loud_package" not in sys.modules
+
+
+def test_without_vllm_nothing_is_begun(path, monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(HostError, match="vLLM is not installed here"):
+        foresee(load(path))
+
+
+def test_containers_of_micro_benchmarks_fit_into_memory(tmp_path) -> None:
+    path = tmp_path / "m.yaml"
+    for text, held in (
+        ("benchmark: concat\npieces: [1000000]\nlengths: [1000000]", "1,000,000,000,000 items"),
+        ("benchmark: to_cpu\nsizes: [99999998, 99999999, 100000000]", "299,999,997 items"),
+    ):
+        path.write_text(f"kind: micro\n{text}\n")
+        with pytest.raises(ConfigError, match=held):
+            foresee_micro(path, load_micro(path)[1])
+    path.write_text("kind: micro\nbenchmark: operations\n")
+    foresee_micro(path, load_micro(path)[1])
