@@ -14,6 +14,7 @@ import click
 
 from harness import __version__
 from harness.errors import HarnessError
+from harness.texts import one_line
 
 __all__ = ["cli", "main"]
 
@@ -57,7 +58,7 @@ def main() -> None:
         status: Any = cli(standalone_mode=False)
     except HarnessError as error:
         for line in str(error).splitlines():
-            click.echo(f"harness: {line}", err=True)
+            click.echo(f"harness: {one_line(line)}", err=True)
         sys.exit(error.exit_status)
     except click.ClickException as error:
         error.show()

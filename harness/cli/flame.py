@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from harness.texts import one_line
+
 __all__ = ["command"]
 
 
@@ -49,7 +51,7 @@ def command(
     from harness.sampling.stacks import fold
 
     if process.pid != pid:
-        click.echo(f"process {process.pid} below {pid} runs the model ({title(process)})", err=True)
+        click.echo(f"process {process.pid} below {pid} runs the model ({one_line(title(process), 200)})", err=True)
     path = out or Path("reports") / f"flame-{pid}-{dt.datetime.now():%Y%m%d-%H%M%S}"
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -29,13 +29,13 @@ PROBES = {
 def command(configs: Path) -> None:
     """List seams and their arms, probes and configs, with a line each. Starts nothing."""
     import yaml
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from harness.report.console import make_console
     from harness.seams import NATIVE, SEAMS
 
-    console = Console()
+    console = make_console()
 
     def section(title: str, rows: list[tuple[str, str]]) -> None:
         console.print(Text(title, style="bold"))

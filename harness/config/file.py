@@ -17,6 +17,7 @@ from harness.config.experiment import Experiment, TraceWorkload
 from harness.config.micro import Concat, Include, Micro, Operations, Sizes
 from harness.config.options import FORMER, apply_option, arm_from_here, choose_arms
 from harness.errors import ConfigError
+from harness.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -256,8 +257,8 @@ def _located(message: str, location: Sequence[Any], path: Path, tree: yaml.Node 
     key = ".".join(str(part) for part in location)
     for source, label in sources.items():
         if key == source or key.startswith(f"{source}."):
-            return f"{label}: {key}: {message}"
-    return f"{path}:{_line(tree, location)}: {key}: {message}"
+            return one_line(f"{label}: {key}: {message}")  # a line break in a key must not look like another fault
+    return one_line(f"{path}:{_line(tree, location)}: {key}: {message}")
 
 
 def _line(tree: yaml.Node | None, location: Iterable[Any]) -> int:

@@ -1,0 +1,126 @@
+"""Folders that a stranger made: changed at random, and the ways to do harm that are known.
+
+`report`, `compare` and `load_run` either do their work or refuse it with one of harness's own errors; they write
+nothing outside of the folder, and nothing of it reaches the terminal or a page as anything but text.
+HARNESS_FUZZ_CASES=10000 draws as many cases anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.analysis.frames import load_run
+from harness.cli import cli
+from harness.errors import HarnessError
+from tests import foreign
+
+BY_HAND = os.environ.get("HARNESS_FUZZ_CASES")
+CASES = int(BY_HAND or 500)
+cases = settings(
+    max_examples=CASES, derandomize=not BY_HAND, database=None, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+    print_blob=bool(BY_HAND),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, Path]:
+    """Folders as harness writes them; they are copied before they are changed."""
+    path = tmp_path_factory.mktemp("whole")
+    return {
+        "run": foreign.make_run_folder(path / "run"),
+        "launches": foreign.make_launches_folder(path / "launches"),
+        "micro": foreign.make_micro_folder(path / "micro"),
+    }
+
+
+@pytest.fixture
+def without_plots(monkeypatch) -> None:
+    """Plots are drawn of checked numbers and names alone, and take a hundred times as long as all the rest."""
+    import harness.micro.plots
+    import harness.report.plots
+
+    monkeypatch.setattr(harness.report.plots, "draw_plots", lambda summary: [])
+    monkeypatch.setattr(harness.micro.plots, "sweep_plot", lambda results: None)
+
+
+def said(*arguments: str) -> str:
+    """What a command prints; it may refuse its work by one of harness's own errors."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            cli.main(arguments, standalone_mode=False)
+        except HarnessError as error:
+            out.write(f"{error}\n")
+            assert "\n" not in str(error)
+    return out.getvalue()
+
+
+def change(draw, folder: Path, outside: Path) -> None:
+    """One to three changes of a folder's files."""
+    for _ in range(draw(st.integers(1, 3))):
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+        named = {"run.json": [f for f in files if f.suffix == ".json"] * 4, "table": [f for f in files if f.suffix == ".parquet"] * 2}
+        file = draw(st.sampled_from([*named["run.json"], *named["table"], *files]))
+        if draw(st.integers(0, 5)) == 0:
+            foreign.change_file(draw, file, outside)
+            continue
+        with contextlib.suppress(ValueError, OSError, IndexError, KeyError, TypeError, AttributeError):  # changed before
+            if file.suffix == ".json":
+                foreign.change_json(draw, file)
+            elif file.suffix == ".parquet":
+                foreign.change_table(draw, file)
+            else:
+                foreign.change_file(draw, file, outside)
+
+
+def try_all(draw, whole: dict[str, Path], kind: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="harness-foreign-") as name:
+        around = Path(name)
+        outside = around / "outside"
+        outside.mkdir()
+        (outside / "own.txt").write_text("mine")
+        folder = foreign.copy(whole[kind], around / "run[old]")
+        change(draw, folder, outside / "own.txt")
+        way = draw(st.sampled_from(["report", "report", "compare", "load"]))
+        shape = draw(st.sampled_from(["terminal", "full", "markdown", "html", "json", "csv"]))
+        text = ""
+        if way == "report":
+            option = ["--full"] if shape == "full" else ["--format", shape]
+            if not (kind == "micro" and shape == "csv"):
+                text = said("report", str(folder), *option)
+        elif way == "compare":
+            runs = [str(folder), str(whole["run"])]
+            text = said("compare", *(reversed(runs) if draw(st.booleans()) else runs), "--format", shape.replace("full", "csv"))
+        else:
+            with contextlib.suppress(HarnessError):
+                load_run(folder)
+        texts = [text, *(f.read_text() for f in (folder / "report.md", folder / "report.html") if f.is_file() and not f.is_symlink())]
+        for mark in foreign.MARKS:
+            if not (shape == "json" and mark == "<script>" or shape in ("terminal", "full", "csv") and mark in ("<script>", "](javascript:")):
+                assert mark not in texts[0]
+            assert not any(mark in each for each in texts[1:])
+        assert {path.name for path in around.iterdir()} == {"outside", "run[old]"}
+        assert [path.name for path in outside.iterdir()] == ["own.txt"]
+        assert (outside / "own.txt").read_text() == "mine"
+
+
+@given(data=st.data())
+@cases
+def test_a_changed_folder_is_rendered_or_refused_in_one_line(whole, without_plots, data) -> None:
+    try_all(data.draw, whole, data.draw(st.sampled_from(["run", "run", "run", "launches", "micro"])))
+
+
+@given(data=st.data())
+@settings(cases, max_examples=max(CASES // 50, 10))
+def test_its_plots_are_drawn_or_left_out(whole, data) -> None:
+    try_all(data.draw, whole, data.draw(st.sampled_from(["run", "micro"])))
