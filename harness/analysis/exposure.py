@@ -81,8 +81,8 @@ def exposure(
         confidence: of the intervals.
 
     Returns:
-        None where no delays were planted, nothing says when a step began or in which pass it was, or there is no second
-        group.
+        None where no delays were planted, nothing says when a step began or in which pass it was, a pass has fewer steps
+        than a delay is looked for in, or there is no second group.
     """
     delays_us = {planted_name(delay): delay for delay in planted_delays_us(protocol.get("exposed", False))}
     if not delays_us or not rows or any("begin_ns" not in of_launch for of_launch in rows):
@@ -128,7 +128,7 @@ def _distributed_lags(
     launches = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
     _, members = np.unique(launches if len(rows) > 1 else groups, return_inverse=True)
     count = int(members.max(initial=0)) + 1
-    if count < 2:
+    if count < 2 or not turns_ns.size:
         return None
     # Each step's level, of each launch, is taken out of both sides, which is the same as fitting it (Frisch & Waugh).
     design = _levelled(design, launches)

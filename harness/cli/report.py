@@ -33,7 +33,7 @@ def command(folder: Path, shape: str, full: bool) -> int:
         return report_micro(folder, shape)
     records = read_run(folder)  # refused before anything heavy is imported
 
-        from harness.analysis.summarise import summarise
+    from harness.analysis.summarise import summarise
     from harness.cli.output import drawing, written
     from harness.report.console import make_console
     from harness.report.screen import print_screen, where_the_report_is

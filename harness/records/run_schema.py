@@ -23,6 +23,10 @@ METRICS: Final = frozenset({"scope", "step", "rest", "sum", "probed_step_ns"})
 
 LARGEST: Final = 10**15
 """No time in nanoseconds, and no count, is larger: this is eleven days."""
+MOST: Final = 200
+"""Arms, and probes, at most: they are columns and rows of tables."""
+MANY: Final = 1000
+"""Entries of a list or section that is shown whole, at most."""
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
 Counted = Annotated[int, Field(ge=1, le=LARGEST)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
@@ -30,6 +34,8 @@ Amount = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 ArmName = Annotated[str, StringConstraints(pattern=NAME, max_length=200)]
 Probe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*([.:][A-Za-z_]\w*)*$", max_length=500)]
+Names = Annotated[list[ArmName], Field(max_length=MANY)]
+Section = Annotated[dict[str, Any], Field(max_length=MANY)]
 Load = Annotated[list[Amount], Field(min_length=1)]
 
 
@@ -43,7 +49,7 @@ class MachineFacts(Recorded):
     """`records.machine.describe_machine`."""
 
     cpu: str
-    cores: Counted
+    cores: Counted | None
     usable_cores: Counted
     memory_gib: Amount
     system: str
@@ -89,12 +95,12 @@ class ConfigEntry(Recorded):
     seam: str
     scope: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*( \+ [A-Za-z_]\w*)*$", max_length=500)]
     baseline: str
-    arms: Annotated[list[ArmEntry], Field(min_length=1, max_length=1000)]
-    probes: Annotated[list[Probe], Field(max_length=1000)]
+    arms: Annotated[list[ArmEntry], Field(min_length=1, max_length=MOST)]
+    probes: Annotated[list[Probe], Field(max_length=MOST)]
     protocol: ProtocolEntry
-    host: dict[str, Any] = Field(default_factory=dict)
-    engine: dict[str, Any] = Field(default_factory=dict)
-    workload: dict[str, Any] = Field(default_factory=dict)
+    host: Section = Field(default_factory=dict)
+    engine: Section = Field(default_factory=dict)
+    workload: Section = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> ConfigEntry:
@@ -116,11 +122,11 @@ class DetailsEntry(Recorded):
 
     process: str = ""
     torch_threads: Count = 1
-    substituted: list[str] = Field(default_factory=list)
+    substituted: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     generation: str = ""
     dtype: str = ""
     dtype_since: str = ""
-    block_size: list[Count] = Field(default_factory=list)
+    block_size: Annotated[list[Count], Field(max_length=MANY)] = Field(default_factory=list)
 
 
 class HostFacts(Recorded):
@@ -225,32 +231,32 @@ class RunFile(Recorded):
 
     schema_: Literal[2] = Field(alias="schema")
     status: Literal["running", "complete", "failed", "interrupted"]
-    command: list[str]
+    command: Annotated[list[str], Field(max_length=MANY)]
     config_file: str
     config: ConfigEntry
     machine: MachineFacts
-    versions: dict[str, str]
+    versions: Annotated[dict[str, str], Field(max_length=MANY)]
     message: str = ""
     exit_status: int = 0
     selftest: str = ""
     load_average_at_end: Load | None = None
     host: HostFacts | None = None
-    engine_args: dict[str, Any] = Field(default_factory=dict)
-    environment: dict[str, Any] = Field(default_factory=dict)
+    engine_args: Section = Field(default_factory=dict)
+    environment: Section = Field(default_factory=dict)
     workload: WorkFacts | None = None
     steps: StepsFacts | None = None
     calibration: CalibrationFacts | None = None
     equality: dict[str, EqualityFacts] = Field(default_factory=dict)
-    arms_measured: list[str] = Field(default_factory=list)
+    arms_measured: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     arm_sources: dict[str, str] = Field(default_factory=dict)
     passes_done: Count = 0
     passes_planned: Count = 0
     plan: PlanFacts | None = None
-    looks: list[Count] = Field(default_factory=list)
+    looks: Annotated[list[Count], Field(max_length=MANY)] = Field(default_factory=list)
     stopped: StoppedFacts | None = None
     other_threads: Count = 0
-    not_counted: list[str] = Field(default_factory=list)
-    not_traced: list[str] = Field(default_factory=list)
+    not_counted: Names = Field(default_factory=list)
+    not_traced: Names = Field(default_factory=list)
     flamegraphs: dict[str, RecordingFacts] = Field(default_factory=dict)
     flamegraphs_missing: str = ""
 
@@ -273,7 +279,7 @@ class MicroRunFile(Recorded):
     title: str
     again: str
     machine: MachineFacts
-    versions: dict[str, str]
+    versions: Annotated[dict[str, str], Field(max_length=MANY)]
     message: str = ""
     selftest: str = ""
     load_average_at_end: Load | None = None

@@ -81,7 +81,7 @@ def test_names_are_those_that_a_config_may_have() -> None:
         ("machine/load_average", [], "machine.load_average: "),
         ("machine/memory_gib", 10**400, "machine.memory_gib: "),
         ("host/world_size", "1", "host.world_size: "),
-        ("steps/num_reqs", [3], "steps.num_reqs: there are 1 values for 3 steps"),
+        ("steps/num_reqs", [3], "steps.num_reqs: there are 1 values for 5 steps"),
         ("steps/count", 10**12, "steps.count: "),
         ("steps", ..., "steps: is missing, though there are passes"),
         ("calibration", None, "calibration: is missing, though there are passes"),
@@ -183,7 +183,7 @@ def test_passes_that_are_all_zero_give_no_figures_and_a_note(folder, column) -> 
 
 def test_a_launch_that_did_other_work_is_left_out_and_named(tmp_path) -> None:
     folder = foreign.make_launches_folder(tmp_path / "run")
-    change(folder / "launches" / "03", "steps/num_tokens", [9, 9, 9])
+    change(folder / "launches" / "03", "steps/num_tokens", [9] * 5)
     summary = write_reports(folder)
     assert summary.launches == 2
     assert any("launches/03 (it did other work: step 0 had num_tokens 9" in note for note in summary.notes)
