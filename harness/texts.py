@@ -42,7 +42,7 @@ _TICKS: Final = re.compile(r"`+")
 
 
 def one_line(text: str, most: int = LONGEST) -> str:
-    """The text in one line of at most `most` characters: what cannot be printed is shown as an escape, such as \\x1b.
+    r"""The text in one line of at most `most` characters: what cannot be printed is shown as an escape such as `\x1b`.
 
     White space of any kind becomes a space. What comes out is left as it is when it comes in again.
     """

@@ -56,6 +56,7 @@ class _Elements(HTMLParser):
         self.names.add(tag)
         self.links += [value or "" for name, value in attributes if name in ("href", "src")]
 
+
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 5), st.integers(),
     st.sampled_from([2**31, 2**63, 10**15, 10**16, 10**400, -1, 0.5, 1e308, -1e308, 1e-308]),
@@ -77,7 +78,12 @@ def make_run_folder(path: Path, seed: int = 0) -> Path:
     run["config"]["protocol"] |= {"groups": GROUPS, "exposed": [5.0]}
     run["config"]["arms"] = [{"name": name, "reference": f"m:{name}"} for name in ("list", "array", "wrong")]
     run["arms_measured"] = MEASURED
-    run["steps"] = {"count": STEPS, "num_reqs": [3] * STEPS, "num_tokens": [16, 3, 3, 3, 3], "num_prefills": [3, 0, 0, 0, 0]}
+    run["steps"] = {
+        "count": STEPS,
+        "num_reqs": [3] * STEPS,
+        "num_tokens": [16, 3, 3, 3, 3],
+        "num_prefills": [3, 0, 0, 0, 0],
+    }
     run |= {"plan": {"groups": GROUPS, "expected_s": 9.0, "asked_s": 9.0, "fit": GROUPS}, "selftest": "none"}
     recording = {
         "rate_hz": 200, "native": False, "nonblocking": False, "samples": 300, "errors": 1, "behind_s": 0.1,
@@ -154,7 +160,9 @@ def make_micro_folder(path: Path) -> Path:
     folder = RunFolder(path, passes=False)
     run = make_run()
     facts = {key: run[key] for key in ("machine", "versions", "command", "config_file")}
-    folder.write_run({"kind": "micro", "status": "complete", "title": "A title", "again": "again", "message": "", **facts})
+    folder.write_run(
+        {"kind": "micro", "status": "complete", "title": "A title", "again": "again", "message": "", **facts}
+    )
 
     def row(label: str, size: int | None, *columns: str) -> dict[str, Any]:
         timings = {name: {"rounds_s": [1e-3 * (1 + i), 2e-3], "calls": 9} for i, name in enumerate(columns)}
@@ -203,7 +211,9 @@ def change_table(draw: Any, file: Path) -> None:
     name = draw(st.sampled_from(table.column_names))
     at = table.column_names.index(name)
     way = draw(
-        st.sampled_from(["drop", "rename", "zero", "gaps", "type", "value", "rows", "twice", "empty", "nested", "clear"])
+        st.sampled_from(
+            ["drop", "rename", "zero", "gaps", "type", "value", "rows", "twice", "empty", "nested", "clear"]
+        )
     )
     if way == "drop":
         table = table.drop_columns([name])
@@ -225,7 +235,9 @@ def change_table(draw: Any, file: Path) -> None:
         values = [[each] if way == "nested" else str(each) for each in table[name].to_pylist()]
         table = table.set_column(at, name, pa.array(values))
     elif way == "value" and name != "arm":
-        value = draw(st.one_of(st.sampled_from([-1, 0, 1, 7, 2**40, 2**62, -(2**62), 0.5]), st.floats(), st.integers(0, 9)))
+        value = draw(
+            st.one_of(st.sampled_from([-1, 0, 1, 7, 2**40, 2**62, -(2**62), 0.5]), st.floats(), st.integers(0, 9))
+        )
         values = table[name].to_pylist()
         for place in draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=9)) if values else ():
             values[place] = value
@@ -235,7 +247,11 @@ def change_table(draw: Any, file: Path) -> None:
         values[: len(values) // 2] = [draw(st.sampled_from([*HOSTILE[:5], "array", "list"]))] * (len(values) // 2)
         table = table.set_column(at, name, pa.array(values))
     elif way == "rows":
-        table = table.take(draw(st.lists(st.integers(0, max(len(table) - 1, 0)), max_size=len(table)))) if len(table) else table
+        table = (
+            table.take(draw(st.lists(st.integers(0, max(len(table) - 1, 0)), max_size=len(table))))
+            if len(table)
+            else table
+        )
     elif way == "twice":
         table = pa.concat_tables([table, table])
     elif way == "empty":
@@ -259,7 +275,11 @@ def change_file(draw: Any, file: Path, outside: Path) -> None:
     elif way == "link":
         file.symlink_to(outside)
     elif way == "deep":
-        file.write_text("[" * 5000 + "]" * 5000 if file.suffix == ".json" else ";".join(f"f{i} (a.py:1)" for i in range(3000)) + " 3\n")
+        file.write_text(
+            "[" * 5000 + "]" * 5000
+            if file.suffix == ".json"
+            else ";".join(f"f{i} (a.py:1)" for i in range(3000)) + " 3\n"
+        )
 
 
 def copy(folder: Path, to: Path) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -56,13 +55,14 @@ def without_plots(monkeypatch) -> None:
 
 def said(*arguments: str) -> str:
     """What a command prints; it may refuse its work by one of harness's own errors."""
-    out = io.StringIO()
+    out, refusal = io.StringIO(), ""
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
             cli.main(arguments, standalone_mode=False)
         except HarnessError as error:
-            out.write(f"{error}\n")
-            assert "\n" not in str(error)
+            refusal = str(error)
+            out.write(f"{refusal}\n")
+    assert "\n" not in refusal
     return out.getvalue()
 
 

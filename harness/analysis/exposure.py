@@ -81,8 +81,8 @@ def exposure(
         confidence: of the intervals.
 
     Returns:
-        None where no delays were planted, nothing says when a step began or in which pass it was, a pass has fewer steps
-        than a delay is looked for in, or there is no second group.
+        None where no delays were planted, nothing says when a step began or in which pass it was, a pass has fewer
+        steps than a delay is looked for in, or there is no second group.
     """
     delays_us = {planted_name(delay): delay for delay in planted_delays_us(protocol.get("exposed", False))}
     if not delays_us or not rows or any("begin_ns" not in of_launch for of_launch in rows):

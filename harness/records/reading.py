@@ -172,9 +172,10 @@ def _with_launches(records: Records, path: Path) -> Records:
             unreadable[one_line(f"launches/{file.parent.name}", 100)] = reason
         else:
             launches.append(launch)
-    first = next((launch.run for launch in launches if launch.columns), {})
-    # A run that was killed in its first launch has not taken these over from it yet.
-    run = {**{key: first[key] for key in WITH_PASSES if key in first}, **records.run}
+    run = dict(records.run)
+    for first in [launch.run for launch in launches if launch.columns][:1]:
+        # A run that was killed in its first launch has not taken these over from it yet.
+        run = {**{key: first[key] for key in WITH_PASSES}, **run}
     return replace(records, run=run, unreadable=unreadable, launches=launches)
 
 

@@ -26,8 +26,8 @@ class Took(RootModel[dict[str, Annotated[float, Field(ge=0, le=1e9)]]]):
 def recall(name: str, schema: type[BaseModel] = Took) -> dict[str, Any]:
     """What was last remembered under a name.
 
-    Empty where there is nothing, where it cannot be read, or where it is not of the kind that is asked for: anything can
-    have become of a file in a cache.
+    Empty where there is nothing, where it cannot be read, or where it is not what it should be: anything can have
+    become of a file in a cache.
 
     Args:
         name: as given to `remember`.

@@ -219,8 +219,8 @@ def _svg(title: str, lines: list[str], boxes: list[_Box], legend: list[_Entry]) 
         entries.append({"x": x, "width": width, "label": entry.label, "fill": entry.fill, "hatched": entry.hatched})
         x += width
     return render(
-        "flamegraph.svg.j2", title=title, lines=lines, boxes=boxes, legend=entries, rows=rows, row=ROW, top=top, width=WIDTH, margin=MARGIN,
-        height=top + rows * ROW + 36, percent=lambda value: f"{value * 100:.4f}%",
+        "flamegraph.svg.j2", title=title, lines=lines, boxes=boxes, legend=entries, rows=rows, row=ROW, top=top,
+        width=WIDTH, margin=MARGIN, height=top + rows * ROW + 36, percent=lambda value: f"{value * 100:.4f}%",
     )  # fmt: skip
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
+from markupsafe import escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter, SymmetricalLogLocator
-from markupsafe import escape
 
 from harness.seams import AA
 

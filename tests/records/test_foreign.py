@@ -149,7 +149,11 @@ def columns_changed(table: pa.Table, name: str, values: list) -> pa.Table:
     [
         ("passes.parquet", lambda t: t.drop_columns(["group"]), "column 'group' is missing"),
         ("passes.parquet", lambda t: t.drop_columns(["scope.total_ns"]), "column 'scope.total_ns' is missing"),
-        ("passes.parquet", lambda t: columns_changed(t, "step", ["x"] * len(t)), "'step' holds text instead of numbers"),
+        (
+            "passes.parquet",
+            lambda t: columns_changed(t, "step", ["x"] * len(t)),
+            "'step' holds text instead of numbers",
+        ),
         ("passes.parquet", lambda t: columns_changed(t, "arm", [1] * len(t)), "'arm' holds numbers instead of text"),
         ("passes.parquet", lambda t: columns_changed(t, "arm", [None] * len(t)), "column 'arm' has gaps"),
         ("passes.parquet", lambda t: columns_changed(t, "scope.self_ns", [None] * len(t)), "gaps in probed steps"),

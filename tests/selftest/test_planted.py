@@ -142,7 +142,9 @@ def test_a_remembered_result_that_is_none_is_as_good_as_none(run_selftest, monke
     assert last_result("a processor")["seconds"] == 60
 
 
-@pytest.mark.parametrize("text", ["", "[", "[]", "7", "[" * 5000, '{"a": "x"}', '{"a": NaN}', '{"a": -1}', '{"a": 1e99}'])
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "7", "[" * 5000, '{"a": "x"}', '{"a": NaN}', '{"a": -1}', '{"a": 1e99}']
+)
 def test_what_is_remembered_of_durations_is_numbers_or_nothing(monkeypatch, tmp_path, text) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     remembered.remember("took", {"a": 3.5})
