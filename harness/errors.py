@@ -16,6 +16,8 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from harness.texts import one_line
+
 __all__ = [
     "ArmError",
     "ConfigError",
@@ -26,18 +28,25 @@ __all__ = [
     "SeamError",
     "StepMismatchError",
     "in_line",
+    "told_shortly",
     "told_with_place",
 ]
 
 OWN: Final = Path(__file__).parent
 LONGEST: Final = 300
 """Characters of a text that is not ours, in a message of one line."""
+LONGEST_TOLD: Final = 2000
+"""Characters of a whole message."""
 
 
 def in_line(text: object, longest: int = LONGEST) -> str:
     """What is not ours, to stand in a message of one line: nothing in it breaks the line, and it is not long."""
-    whole = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text)[: 2 * longest])
-    return whole if len(whole) <= longest else f"{whole[:longest]}..."
+    return one_line(str(text), longest)
+
+
+def told_shortly(text: str) -> str:
+    """What an exception said, in one line: a tensor's values can be megabytes."""
+    return in_line(text, LONGEST_TOLD)
 
 
 def told_with_place(error: BaseException) -> str:
@@ -50,19 +59,26 @@ def told_with_place(error: BaseException) -> str:
         frame for frame in frames if "site-packages" not in frame.filename and OWN not in Path(frame.filename).parents
     ]
     place = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}{place}"
+    said = told_shortly(" ".join(str(error).split()))
+    return f"{type(error).__name__}: {said or 'no message'}{place}"
 
 
 class HarnessError(Exception):
-    """Base of all errors that harness raises on purpose."""
+    """Base of all errors that harness raises on purpose. Its text is one line, whatever it quotes, and no long one."""
 
     exit_status = 1
 
+    def __str__(self) -> str:
+        return told_shortly(super().__str__())
+
 
 class ConfigError(HarnessError):
-    """The configuration asks for something that is not there, or is malformed."""
+    """The configuration asks for something that is not there, or is malformed. A line for each fault."""
 
     exit_status = 2
+
+    def __str__(self) -> str:
+        return "\n".join(told_shortly(line) for line in Exception.__str__(self).split("\n"))
 
 
 class HostError(HarnessError):

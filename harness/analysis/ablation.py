@@ -83,7 +83,7 @@ def published_beside_measured(summary: Summary) -> list[PublishedRow]:
 
 def _row(summary: Summary, api: str, metric: str, published: float, own_ms: float) -> PublishedRow:
     comparison = summary.difference(ARMS[1], metric)
-    if comparison is None:
+    if comparison is None or own_ms <= 0:
         return PublishedRow(api, published, None, "not measured")
     measured = comparison.per_pass_ms.scaled(100 / own_ms)
     if summary.withheld:

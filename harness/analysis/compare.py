@@ -20,6 +20,7 @@ from harness.analysis.summarise import summarise
 from harness.records.agreement import SIGNATURE
 from harness.records.folder import read_run
 from harness.seams import AA
+from harness.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,8 @@ IGNORED: Final = frozenset({"load_average"})
 TIMED_BY: Final = ("seam", "scope", "probes", "sync", "nvtx", "grain")
 """Keys of the config and its protocol that decide what a self time is of. The whole step, from bare passes, is free of
 them."""
+NAME: Final = 100
+"""Characters of a run's name, at most."""
 CONTROLS: Final = ("groups", "passes", "seconds", "until", "launches", "seed")
 """Keys of the protocol that set how long and in which order is measured, but not what."""
 
@@ -89,9 +92,9 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
     """
     all_records = [read_run(folder) for folder in folders]
     summaries = [summarise(records) for records in all_records]
-    names = [folder.name or str(folder) for folder in folders]
+    names = [one_line(folder.name or str(folder), NAME) for folder in folders]
     if len(set(names)) < len(names):
-        names = [str(folder) for folder in folders]
+        names = [one_line(str(folder)) for folder in folders]
     runs = [records.run for records in all_records]
     differences = _differences(runs)
     launches = [max(len(records.launches), 1) for records in all_records]
@@ -222,4 +225,4 @@ def _refusals(
 
 
 def _shown(value: Any) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else one_line(str(value))

@@ -17,7 +17,7 @@ from harness.seams import NATIVE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.records.folder import Columns
+    from harness.records.tables import Columns
 
 __all__ = ["DeviceTimes", "device_times", "waiting_notes"]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.changepoint import Shift
-    from harness.records.folder import Columns
+    from harness.records.tables import Columns
 
 __all__ = ["LEVEL", "MACHINE", "SHARE", "LevelShift", "Levels", "find_drift", "levels"]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy import special
 
+from harness.analysis.grouping import Groups
 from harness.analysis.statistics import CLIP, Interval, total
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.probe_cost import ProbeCost
-    from harness.records.folder import Columns
+    from harness.records.tables import Columns
 
 __all__ = ["Exposure", "exposure", "planted_delays_us", "planted_name"]
 
@@ -81,23 +82,34 @@ def exposure(
         confidence: of the intervals.
 
     Returns:
-        None where no delays were planted, nothing says when a step began, or there is no second group.
+        None where no delays were planted, nothing says when a step began or in which pass it was, a pass has fewer
+        steps than a delay is looked for in, or there is no second group.
     """
     delays_us = {planted_name(delay): delay for delay in planted_delays_us(protocol.get("exposed", False))}
     if not delays_us or not rows or any("begin_ns" not in of_launch for of_launch in rows):
         return None
     if any(name not in of_launch["arm"] for name in delays_us for of_launch in rows):
         return None
+    if not all(_of_whole_passes(of_launch) for of_launch in rows):
+        return None
     lags = LAGS if protocol["grain"] == "step" else 1  # else the turns before have the same delay
     found = _distributed_lags(rows, delays_us, lags, confidence)
     if found is None:
         return None
     slope, turn_ns = found
+    if turn_ns <= 0:
+        return None
     if f"{probe}.total_ns" not in of_baseline:
         return Exposure(slope, None, turn_ns / 1e3)
     calls, nested = of_baseline[f"{probe}.calls"], of_baseline[f"{probe}.nested_calls"]
     seam_ns = total(of_baseline[f"{probe}.total_ns"] - calls * cost.inside_ns - nested * cost.call_ns)
     return Exposure(slope, slope.scaled(seam_ns / calls.shape[1] / turn_ns), turn_ns / 1e3)
+
+
+def _of_whole_passes(rows: Columns) -> bool:
+    """Whether the rows are passes of the same steps, each step once; turns are between a pass's steps."""
+    sizes = np.unique(rows["pass"], return_counts=True)[1]
+    return bool((sizes == len(np.unique(rows["step"]))).all() and Groups(rows["pass"], rows["step"]).sizes.max() == 1)
 
 
 def _distributed_lags(
@@ -116,7 +128,7 @@ def _distributed_lags(
     launches = np.repeat(np.arange(len(parts)), [len(part[1]) for part in parts])
     _, members = np.unique(launches if len(rows) > 1 else groups, return_inverse=True)
     count = int(members.max(initial=0)) + 1
-    if count < 2:
+    if count < 2 or not turns_ns.size:
         return None
     # Each step's level, of each launch, is taken out of both sides, which is the same as fitting it (Frisch & Waugh).
     design = _levelled(design, launches)

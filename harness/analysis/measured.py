@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.records.folder import Columns, Records
+    from harness.records.folder import Records
+    from harness.records.tables import Columns
 
     Values: TypeAlias = dict[str, NDArray[np.float64]]
 
@@ -89,16 +90,36 @@ def _cost(records: Records) -> ProbeCost:
 def _complete_groups(records: Records, notes: list[str]) -> Columns | None:
     """Rows of groups in which every step ran under every arm, probed and bare; None where there is no such group."""
     run, rows = records.run, {name: np.asarray(records.columns[name]) for name in records.columns}
-    passes = len(_measured_arms(run)) * (1 + bool(run["config"]["protocol"]["bare"]))
-    if not rows or not passes:
+    arms, ways = _measured_arms(run), 1 + bool(run["config"]["protocol"]["bare"])
+    if not rows or not arms:
         return None
-    groups, sizes = np.unique(rows["group"], return_counts=True)
-    whole = groups[sizes == passes * run["steps"]["count"]]
-    if len(whole) < len(groups):
-        notes.append(f"{len(groups) - len(whole)} of {len(groups)} groups lack a pass and are left out")
-        kept = np.isin(rows["group"], whole)
+    places = len(arms) * ways * run["steps"]["count"]
+    groups, group, sizes = np.unique(rows["group"], return_inverse=True, return_counts=True)
+    place = _places(rows, arms, ways, run["steps"]["count"])
+    taken = np.unique((group * places + place)[place >= 0]) // places
+    complete = sizes == places
+    sound = complete & (np.bincount(taken, minlength=len(groups)) == places)
+    if lacking := int((~complete).sum()):
+        notes.append(f"{lacking} of {len(groups)} groups lack a pass and are left out")
+    if strange := int((complete & ~sound).sum()):
+        notes.append(
+            f"{strange} of {len(groups)} groups are left out: a step is there twice, or took no time, or is of none of "
+            "the arms"
+        )
+    if not sound.all():
+        kept = sound[group]
         rows = {name: column[kept] for name, column in rows.items()}
-    return rows if len(whole) else None
+    return rows if sound.any() else None
+
+
+def _places(rows: Columns, arms: list[str], ways: int, steps: int) -> NDArray[np.int64]:
+    """Which of a group's (arm, probed or bare, step) each row is, counted from 0; -1 for what is none of them."""
+    numbers = {name: number for number, name in enumerate(arms)}
+    arm = np.fromiter((numbers.get(name, -1) for name in rows["arm"]), dtype=np.int64, count=len(rows["arm"]))
+    step, way = np.asarray(rows["step"]), np.where(rows["probed"], 0, 1)
+    there = (arm >= 0) & (way < ways) & (step >= 0) & (step < steps) & (step == np.floor(step))
+    there &= rows["execute_ns"] + rows["sample_ns"] > 0
+    return np.asarray(np.where(there, (arm * ways + way) * steps + step, -1).astype(np.int64))
 
 
 def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost) -> dict[str, Values]:

@@ -12,7 +12,7 @@ from harness.analysis.grouping import Groups
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from harness.records.folder import Columns
+    from harness.records.tables import Columns
 
 __all__ = ["CAUSES", "FAR", "Cause", "Outliers", "Outlying", "find_outliers", "find_outlying"]
 

@@ -64,13 +64,14 @@ def probe_cost(records: Records) -> ProbeCost:
     table = {name: np.asarray(column) for name, column in records.probing.items()}
     if not table or not hot.call_ns:
         return hot
-    groups, sizes = np.unique(table["group"], return_counts=True)
-    whole = np.isin(table["group"], groups[sizes == sizes.max()])
+    _, of_row = np.unique(table["group"], return_inverse=True)
+    steps = records.run["steps"]["count"]
+    complete = (np.bincount(of_row) == 2 * steps) & (np.bincount(of_row, weights=table["probed"]) == steps)
+    whole, count = complete[of_row], int(complete.sum())
     order = np.lexsort((table["step"][whole], table["group"][whole]))
     probed = table["probed"][whole][order]
     scope_ns, calls = (table[name][whole][order].astype(np.float64) for name in ("scope_ns", "calls"))
-    count = int(np.sum(sizes == sizes.max()))
-    calls_a_pass = float(calls[probed].sum()) / count
+    calls_a_pass = float(calls[probed].sum()) / max(count, 1)
     if count < FEWEST or not calls_a_pass:
         return hot
     with_probes, alone = (scope_ns[here].reshape(count, -1) / calls_a_pass for here in (probed, ~probed))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.outliers import Outlying
-    from harness.records.folder import Columns
+    from harness.records.tables import Columns
 
 __all__ = ["RareCosts", "find_rare", "sign_test"]
 

@@ -27,6 +27,8 @@ EMULATED: Final = (
     "this CPU has no native bfloat16, so every step emulates it and takes several times as long as in float32: "
     "set engine.dtype: float32"
 )
+NAMED: Final = 20
+"""Files of a kind that are named, at most."""
 LEFT_OUT: Final = {"counted": "counting", "traced": "tracing"}
 """Kinds of passes that have a time budget; extras.py leaves out the arms beyond it."""
 
@@ -69,8 +71,13 @@ def run_notes(records: Records) -> list[str]:
         got = ", ".join(run.get("flamegraphs", {}))
         notes.append(f"{f'flamegraphs of {got} only' if got else 'no flamegraphs'}: {missing}")
     if records.partial:
-        notes.append(f"cut short, so kept but not analysed: {', '.join(records.partial)}")
-    notes += [f"left out, since it cannot be read: {name} ({why})" for name, why in records.unreadable.items()]
+        named, more = records.partial[:NAMED], len(records.partial) - NAMED
+        others = f" and {more} more" if more > 0 else ""
+        notes.append(f"cut short, so kept but not analysed: {', '.join(named)}{others}")
+    left_out = [f"left out, since it cannot be read: {name} ({why})" for name, why in records.unreadable.items()]
+    notes += left_out[:NAMED]
+    if len(left_out) > NAMED:
+        notes.append(f"left out, since they cannot be read: {len(left_out) - NAMED} more files")
     return notes
 
 

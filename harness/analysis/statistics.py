@@ -53,7 +53,8 @@ class Interval:
 
     def scaled(self, factor: float) -> Interval:
         """The same in another unit."""
-        return Interval(self.estimate * factor, self.low * factor, self.high * factor)
+        low, high = self.low * factor, self.high * factor
+        return Interval(self.estimate * factor, *((high, low) if factor < 0 else (low, high)))
 
     def rate(self, amount: float, duration: float) -> Interval:
         """For a difference in duration: the change in amount per duration that it causes."""

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from harness.analysis.drift import Levels, LevelShift
     from harness.analysis.measured import Values
     from harness.analysis.outliers import Outliers, Outlying
-    from harness.records.folder import Columns, Records
+    from harness.records.folder import Records
+    from harness.records.tables import Columns
     from harness.sampling.sampled import Flame
 
 __all__ = ["scope_half_width_us", "summarise"]

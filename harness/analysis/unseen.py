@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.analysis.summary import ArmSummary
-    from harness.records.folder import Columns
+    from harness.records.tables import Columns
 
 __all__ = ["unseen_notes"]
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from harness.texts import on_terminal
+
 __all__ = ["command"]
 
 
@@ -39,5 +41,5 @@ def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
         click.echo(text, nl=False)
     else:
         RunFolder.existing(out.parent).write_text(out.name, text)
-        click.echo(str(out))
+        click.echo(on_terminal(str(out)))
     return 0

@@ -36,12 +36,12 @@ def command(config: Path, tried: bool) -> int:
     elif _is_historic(loaded) and is_set_up():
         go_where_it_is()
 
-    from rich.console import Console
     from rich.text import Text
 
     from harness.cli.output import engine_output_to
+    from harness.report.console import make_console
 
-    console = Console()
+    console = make_console()
 
     def show(findings: Iterable[Finding]) -> bool:
         """Whether there is a fault among them."""

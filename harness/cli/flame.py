@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from harness.cli.seconds import Seconds
+from harness.texts import one_line
 
 __all__ = ["command"]
 
@@ -55,7 +56,7 @@ def command(
     from harness.sampling.stacks import fold
 
     if process.pid != pid:
-        click.echo(f"process {process.pid} below {pid} runs the model ({title(process)})", err=True)
+        click.echo(f"process {process.pid} below {pid} runs the model ({one_line(title(process), 200)})", err=True)
     path = out or Path("reports") / f"flame-{pid}-{dt.datetime.now():%Y%m%d-%H%M%S}"
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -28,16 +28,16 @@ PROBES = {
 @click.option("--configs", type=click.Path(path_type=Path), default=Path("configs"), show_default=True)
 def command(configs: Path) -> None:
     """List seams and their arms, probes and configs, with a line each. Starts nothing."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from harness.config.source import read
     from harness.errors import ConfigError, in_line
     from harness.paths import is_folder
+    from harness.report.console import make_console
     from harness.seams import NATIVE, SEAMS
 
-    console = Console()
+    console = make_console()
 
     def section(title: str, rows: list[tuple[str, str]]) -> None:
         console.print(Text(title, style="bold"))

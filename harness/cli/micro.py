@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING
 
 import click
+
+from harness.texts import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,21 +38,20 @@ def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
         device_of(benchmark)  # refused before anything is started
     folder = RunFolder(path, passes=False)
 
-    from rich.console import Console
-
     from harness.cli.output import Terminal, drawing
     from harness.micro.report import print_micro, write_micro_reports
     from harness.micro.run import MicroRun
+    from harness.report.console import make_console
     from harness.report.facts import without_out
 
     typed = ["python", "-m", "harness", *sys.argv[1:]]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with Terminal(Console(stderr=True), unit="row") as terminal:
+    with Terminal(make_console(stderr=True), unit="row") as terminal:
         again = shlex.join(without_out(typed))
         outcome = MicroRun(title, config.name, benchmarks, folder, terminal, typed, again).execute()
     if outcome.message:
         click.echo(f"harness: {outcome.message}", err=True)
-    print_micro(path, Console())
+    print_micro(path, make_console())
     with drawing():
         write_micro_reports(path)
     click.echo(f"\n{path}/report.md")
@@ -63,17 +65,20 @@ def report_micro(folder: Path, shape: str) -> int:
     if shape not in ("terminal", *SHAPES):
         raise ConfigError(f"--format {shape}: micro-benchmarks have {', '.join(['terminal', *SHAPES])}")
 
-    from rich.console import Console
-
-    from harness.cli.output import drawing
-    from harness.micro.report import print_micro, write_micro_reports
+    from harness.cli.output import drawing, written
+    from harness.micro.report import print_micro, render_micro_reports
+    from harness.records.checked import read_json
+    from harness.report.console import make_console
 
     if shape == "terminal":
-        print_micro(folder, Console())
+        print_micro(folder, make_console())
     with drawing():
-        write_micro_reports(folder)
-    if shape == "terminal":
-        click.echo(f"\n{folder}/report.md")
-    else:
-        click.echo((folder / SHAPES[shape]).read_text(encoding="utf-8"), nl=False)
-    return 0
+        texts = render_micro_reports(folder)
+    kept = written(folder, texts)
+    if shape == "json":
+        click.echo(json.dumps(read_json(folder / "micro.json"), indent=1))
+    elif shape != "terminal":
+        click.echo(texts[SHAPES[shape]], nl=False)
+    elif kept:
+        click.echo(on_terminal(f"\n{folder}/report.md"))
+    return 0 if kept else 1

@@ -8,16 +8,21 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from rich.console import Console
+import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from harness.digits import duration
+from harness.errors import RecordsError
+from harness.records.folder import RunFolder
+from harness.report.console import make_console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Terminal", "drawing", "engine_output_to"]
+    from rich.console import Console
+
+__all__ = ["Terminal", "drawing", "engine_output_to", "written"]
 
 
 UNKNOWN: Final = "some tens of seconds"
@@ -27,13 +32,28 @@ UNKNOWN: Final = "some tens of seconds"
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
     """Say why nothing happens for some seconds after the table; on a terminal the line disappears afterwards."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     if not console.is_terminal:
         console.print("drawing the report (some seconds)")
         yield
         return
     with console.status("drawing the report (some seconds)"):
         yield
+
+
+def written(folder: Path, texts: Mapping[str, str]) -> bool:
+    """Write reports into a run's folder. Where that fails it is said, and False: what was asked for is printed anyway.
+
+    Args:
+        folder: of the run, perhaps on a full disk, or one that may only be read.
+        texts: the files by name.
+    """
+    try:
+        RunFolder.existing(folder).write_texts(texts)
+    except RecordsError as error:
+        click.echo(f"harness: {error}; the report is printed, but not written", err=True)
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -43,7 +63,7 @@ def engine_output_to(path: Path | None) -> Iterator[Console]:
     None leaves everything on the terminal.
     """
     if path is None:
-        yield Console(stderr=True)
+        yield make_console(stderr=True)
         return
     sys.stdout.flush()
     sys.stderr.flush()
@@ -52,7 +72,7 @@ def engine_output_to(path: Path | None) -> Iterator[Console]:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         try:
-            yield Console(file=terminal)
+            yield make_console(terminal)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

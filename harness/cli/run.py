@@ -100,16 +100,15 @@ def command(
 
 def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     """Print the table, then draw."""
-    from rich.console import Console
-
     from harness.analysis.summarise import summarise
     from harness.cli.output import drawing
     from harness.records.folder import read_run
+    from harness.report.console import make_console
     from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary
 
     summary = summarise(read_run(folder))
-    (print_summary if full else print_screen)(summary, Console(), told=outcome.message)
+    (print_summary if full else print_screen)(summary, make_console(), told=outcome.message)
     if outcome.message:
         click.echo(f"harness: {outcome.message}{logged}", err=True)
     with drawing():

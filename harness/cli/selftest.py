@@ -57,11 +57,11 @@ def command(
         check_fit(asked)  # likewise
     folder = RunFolder(out or Path("reports") / f"selftest-{dt.datetime.now():%Y%m%d-%H%M%S}")
 
-    from rich.console import Console
     from rich.table import Table
 
     from harness.cli.run import execute
     from harness.digits import significant
+    from harness.report.console import make_console
     from harness.report.table import format_interval
     from harness.running.planning import Plan
     from harness.selftest.planted import evaluate, plan, remember
@@ -79,7 +79,7 @@ def command(
     engine = f"{records.run['host']['engine']} {records.run['host']['version']}"
     remember(result, engine, records.run["machine"]["cpu"])
 
-    console = Console()
+    console = make_console()
     table = Table(title="Planted and recovered, us a step", box=None, pad_edge=False, title_justify="left")
     for heading in ("planted", "recovered in the scope", "recovered in the whole step, bare", ""):
         table.add_column(heading, justify="right")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from rich.text import Text
 
@@ -14,7 +13,8 @@ from harness.micro.results import read_micro
 from harness.micro.tables import build_micro_table
 from harness.records.folder import RunFolder
 from harness.report.facts import machine_facts
-from harness.report.markdown import table_lines
+from harness.report.markdown import markdown_table
+from harness.report.templates import render
 from harness.report.terminal import table_parts
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.report.plots import Plot
     from harness.report.table import Table
 
-__all__ = ["print_micro", "write_micro_reports"]
+__all__ = ["print_micro", "render_micro_reports", "write_micro_reports"]
 
 
 class _Section:
@@ -37,7 +37,7 @@ class _Section:
         self.title = results.title
         self.device = results.device
         self.table: Table | None = build_micro_table(results) if results.rows else None
-        self.lines = "\n".join(table_lines(self.table)) if self.table else ""
+        self.lines = markdown_table(self.table) if self.table else ""
         self.claims: list[Claim] = claims(results)
         self._results = results
         missing = results.planned - len(results.rows)
@@ -62,23 +62,26 @@ def write_micro_reports(folder: Path) -> None:
     Raises:
         RecordsError: the folder holds no micro-benchmarks, or cannot be written.
     """
+    RunFolder.existing(folder).write_texts(render_micro_reports(folder))
+
+
+def render_micro_reports(folder: Path) -> dict[str, str]:
+    """Every file that is made from micro.json, by its name in the folder; nothing is written.
+
+    Raises:
+        RecordsError: the folder holds no micro-benchmarks.
+    """
     run, results = read_micro(folder)
     sections = [_Section(each) for each in results]
-    writer = RunFolder.existing(folder)
     plots = [section.plot for section in sections if section.plot]
-    for plot in plots:
-        writer.write_text(f"plots/{plot.name}.svg", plot.standalone)
+    texts = {f"plots/{plot.name}.svg": plot.standalone for plot in plots}
     content: dict[str, Any] = {
         "title": run["title"], "facts": machine_facts(run), "sections": sections, "message": run.get("message", ""),
-        "command": run["again"], "files": [f"plots/{plot.name}.svg" for plot in plots],
+        "command": run["again"], "files": list(texts),
     }  # fmt: skip
-    for name, escape in (("report.md", False), ("report.html", True)):
-        environment = Environment(
-            loader=PackageLoader("harness.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-            keep_trailing_newline=True, autoescape=escape,  # noqa: S701 (Markdown is for people)
-        )  # fmt: skip
-        template = environment.get_template(f"micro_{name}.j2")
-        writer.write_text(name, template.render(**content))
+    texts["report.md"] = render("micro_report.md.j2", **content)
+    texts["report.html"] = render("micro_report.html.j2", **content) + "\n"
+    return texts
 
 
 def print_micro(folder: Path, console: Console) -> None:

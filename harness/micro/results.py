@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from harness.errors import RecordsError
+from harness.micro.schema import MICRO_SCHEMA, MicroFile
 from harness.micro.timing import MeasuredRow
+from harness.records.checked import check, read_json
+from harness.records.run_schema import MicroRunFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["MICRO_SCHEMA", "Exponent", "Results", "growth_exponent", "read_micro"]
-
-MICRO_SCHEMA: Final = 1
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ def read_micro(folder: Path) -> tuple[dict[str, Any], list[Results]]:
     """Read run.json and micro.json.
 
     Raises:
-        RecordsError: they are not there, or of another version.
+        RecordsError: they are not there, of another version, or a key of them is missing or wrong.
     """
-    try:
-        run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        content = json.loads((folder / "micro.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RecordsError(f"{folder} holds no micro-benchmarks that can be read: {error}") from error
-    if content.get("schema") != MICRO_SCHEMA:
-        found = content.get("schema")
-        raise RecordsError(f"{folder / 'micro.json'}: schema {found!r}; this version reads {MICRO_SCHEMA}")
+    contents = []
+    for name, schema in (("run.json", MicroRunFile), ("micro.json", MicroFile)):
+        try:
+            contents.append(read_json(folder / name))
+        except FileNotFoundError:
+            raise RecordsError(f"{folder} holds no micro-benchmarks that can be read: there is no {name}") from None
+        check(folder / name, contents[-1], schema)
+    run, content = contents
     results = [
         Results(**{**each, "rows": [MeasuredRow.from_dict(row) for row in each["rows"]]})
         for each in content["benchmarks"]

@@ -19,29 +19,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import ConfigError, RecordsError
+from harness.errors import ConfigError, RecordsError, told_shortly
+from harness.records.checked import cut_reason
+from harness.records.reading import PASSES, Records, RunReader, read_facts, read_run
+from harness.records.run_schema import RUN_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import pandas as pd
     import pyarrow as pa
-    from numpy.typing import NDArray
-
-    Columns: TypeAlias = Mapping[str, NDArray[Any]]
-    """A table: an array a column, all of the same length. A pandas frame works too: it has columns by name."""
 
 __all__ = ["RUN_SCHEMA", "Records", "RunFolder", "RunReader", "read_facts", "read_run"]
 
-RUN_SCHEMA: Final = 2
-"""Version of run.json and of the pass tables."""
-PASSES: Final = "passes.parquet"
-"""All passes of a run that has ended."""
+TOLD: Final = ("message", "flamegraphs_missing")
+"""Facts of run.json that quote exceptions."""
 
 
 class RunFolder:
@@ -78,7 +72,8 @@ class RunFolder:
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write run.json."""
-        self.write_text("run.json", json.dumps({"schema": RUN_SCHEMA, **run}, indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps({"schema": RUN_SCHEMA, **_cut(run)}, indent=2, ensure_ascii=False)
+        self.write_text("run.json", text + "\n")
 
     def write_pass(self, index: int, columns: Mapping[str, Sequence[Any]], complete: bool) -> None:
         """Write one pass's table: one row a step."""
@@ -129,31 +124,61 @@ class RunFolder:
         """Write a text file."""
         self._write(name, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
+    def write_texts(self, texts: Mapping[str, str]) -> None:
+        """Write text files by name, in their order, up to the first that cannot be written.
+
+        Raises:
+            RecordsError: one cannot be written.
+        """
+        for name, text in texts.items():
+            self.write_text(name, text)
+
     def _write_table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
         import pyarrow as pa
 
         try:
             table = pa.table(dict(columns))
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-            raise RecordsError(f"{self.path / name}: these values make no table: {_reason(error)}") from error
+            raise RecordsError(f"{self.path / name}: these values make no table: {cut_reason(error)}") from error
         self._write(name, lambda temporary: _write_parquet(table, temporary))
         return table
 
     def _write(self, name: str, write: Any) -> None:
         target = self.path / name
+        if _leads_out(target.parent, self.path):
+            raise RecordsError(f"{target}: cannot be written: it leads out of the folder")
         temporary = target.with_name(f".{target.name}.tmp")
         try:
             target.parent.mkdir(exist_ok=True)
+            temporary.unlink(missing_ok=True)  # what lies there may be a link to anywhere
             write(temporary)
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(target)
         except Exception as error:  # pyarrow and encodings have errors of their own
-            why = getattr(error, "strerror", None) or _reason(error) or type(error).__name__
+            why = getattr(error, "strerror", None) or cut_reason(error) or type(error).__name__
             raise RecordsError(f"{target}: cannot be written: {why}") from error
         finally:  # also where Ctrl-C ended it
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def _leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path in a folder leads out of it, by its name or by a link."""
+    try:
+        return not path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return True
+
+
+def _cut(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts, with what exceptions said in a length for people."""
+    cut = {key: told_shortly(value) if key in TOLD else value for key, value in run.items()}
+    if "equality" in run:
+        cut["equality"] = {
+            arm: {**found, "reason": told_shortly(found["reason"])} for arm, found in run["equality"].items()
+        }
+    return cut
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
@@ -161,166 +186,3 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 
     # Statistics are a third of a small file, and nothing reads them.
     pq.write_table(table, path, compression="zstd", write_statistics=False)
-
-
-REQUIRED: Final = ("status", "config", "config_file", "command", "machine", "versions")
-"""What run.json holds from the start of the run."""
-
-
-@dataclass(frozen=True)
-class Records:
-    """What a run's folder holds.
-
-    Attributes:
-        run: run.json.
-        columns: one row a (pass, step), of all complete passes.
-        unreadable: pass files that are torn or of another format, by name, with the reason.
-        partial: pass files of passes that were cut short, by name.
-        counters: one row a (arm, step) of the counting pass; empty without one.
-        probing: two rows a (group, step) of one arm, with its probes and without; empty where arms call them alike.
-        device: one row a (pass, arm, step) by the device's clock; empty without a GPU.
-        folded: by arm, the folded stacks of its flamegraph.
-        launches: of a run with several launches, the records of each; `columns` is then empty.
-    """
-
-    run: dict[str, Any]
-    columns: Columns
-    unreadable: dict[str, str] = field(default_factory=dict)
-    partial: list[str] = field(default_factory=list)
-    counters: Columns = field(default_factory=dict)
-    probing: Columns = field(default_factory=dict)
-    device: Columns = field(default_factory=dict)
-    folded: dict[str, str] = field(default_factory=dict)
-    launches: list[Records] = field(default_factory=list)
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """`columns` as a pandas frame."""
-        import pandas as pd
-
-        return pd.DataFrame(self.columns)
-
-
-def read_facts(path: Path) -> dict[str, Any]:
-    """Read a run's run.json.
-
-    Raises:
-        RecordsError: there is none, or it is of a newer schema.
-    """
-    try:
-        run = json.loads((path / "run.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecordsError(f"{path} holds no run: there is no run.json") from None
-    except (OSError, ValueError) as error:
-        raise RecordsError(f"{path / 'run.json'} cannot be read: {error}") from error
-    if not isinstance(run, dict) or run.get("schema") != RUN_SCHEMA:
-        found = run.get("schema") if isinstance(run, dict) else None
-        raise RecordsError(f"{path / 'run.json'}: schema {found!r}; this version of harness reads {RUN_SCHEMA}")
-    if run.get("kind") == "micro":
-        raise RecordsError(f"{path} holds micro-benchmarks; only `harness report` reads them")
-    if missing := [key for key in REQUIRED if key not in run]:
-        raise RecordsError(f"{path / 'run.json'}: it lacks {', '.join(missing)}, so it is not from a run")
-    return run
-
-
-def read_run(path: Path) -> Records:
-    """Read a run's folder; a torn pass is left out and named.
-
-    Raises:
-        RecordsError: no run.json, or of a newer schema.
-    """
-    return RunReader(path).read()
-
-
-class RunReader:
-    """Reads a run's folder, also again while the run goes on: then only new passes, since pass files do not change.
-
-    Each file is opened by itself, so that a torn one does not affect the others; pyarrow's dataset takes twice as long
-    for as many small files.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read: set[str] = set()
-        self._passes: list[pa.Table] = []
-
-    def read(self) -> Records:
-        """All that the folder holds by now.
-
-        Raises:
-            RecordsError: no run.json, or of a newer schema.
-        """
-        path, unreadable, partial = self._path, dict[str, str](), []
-        run = read_facts(path)
-        if (path / PASSES).exists() and PASSES not in self._read:
-            table = _table(path / PASSES, PASSES, unreadable)
-            if table is not None:
-                # A run that was killed while it joined its passes has left some of their files there.
-                self._read |= {PASSES, *(f"{index:04d}.parquet" for index in set(table["pass"].to_pylist()))}
-                self._passes.append(table)
-        for file in sorted((path / "passes").glob("*.parquet")):
-            if file.name.endswith(".partial.parquet"):
-                partial.append(file.name)
-            elif re.fullmatch(r"\d+\.parquet", file.name) and file.name not in self._read:
-                table = _table(file, f"passes/{file.name}", unreadable)
-                if table is not None:
-                    self._read.add(file.name)
-                    self._passes.append(table)
-        self._passes = _joined(self._passes)
-        beside = {}
-        for what in ("counters", "probing", "device"):
-            name = f"{what}.parquet"
-            table = _table(path / name, name, unreadable) if (path / name).exists() else None
-            beside[what] = _columns([] if table is None else [table])
-        folded = {}
-        for arm in run.get("flamegraphs", {}):
-            try:
-                folded[arm] = (path / "flamegraphs" / f"{arm}.folded").read_text(encoding="utf-8")
-            except (OSError, ValueError) as error:
-                unreadable[f"flamegraphs/{arm}.folded"] = _reason(error)
-        launches = [read_run(file.parent) for file in sorted((path / "launches").glob("*/run.json"))]
-        return Records(run, _columns(self._passes), unreadable, partial, **beside, folded=folded, launches=launches)
-
-
-def _table(file: Path, name: str, unreadable: dict[str, str]) -> pa.Table | None:
-    """One table; None where it cannot be read, with the reason in `unreadable`."""
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.ParquetFile(file, memory_map=True).read(use_threads=False)
-    except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
-        unreadable[name] = _reason(error)
-        return None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-def _joined(tables: list[pa.Table]) -> list[pa.Table]:
-    """The tables as one, if there are any; columns that one of them lacks are null in it."""
-    if len(tables) < 2:
-        return tables
-    import pyarrow as pa
-
-    return [pa.concat_tables(tables, promote_options="permissive").combine_chunks()]
-
-
-def _columns(tables: list[pa.Table]) -> Columns:
-    return {name: _array(table[name].combine_chunks()) for table in tables for name in table.column_names}
-
-
-def _array(column: pa.Array) -> NDArray[Any]:
-    """A column by DLPack, since pyarrow's own `to_numpy` imports pandas first, which takes longer than all the rest."""
-    import numpy as np
-    import pyarrow as pa
-
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        encoded = column.dictionary_encode()
-        names = np.array(encoded.dictionary.to_pylist(), dtype=object)
-        return np.asarray(names[np.from_dlpack(encoded.indices)])
-    if column.null_count:
-        column = column.cast(pa.float64()).fill_null(np.nan)
-    if pa.types.is_boolean(column.type):
-        return np.asarray(np.from_dlpack(column.cast(pa.uint8())), dtype=bool)
-    return np.asarray(np.from_dlpack(column))

@@ -6,21 +6,39 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field, RootModel, ValidationError
+
+from harness.errors import RecordsError
+from harness.records.checked import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["recall", "remember"]
+__all__ = ["Took", "recall", "remember"]
 
 
-def recall(name: str) -> dict[str, Any]:
-    """What was last remembered under a name; empty where there is nothing, or where it cannot be read."""
+class Took(RootModel[dict[str, Annotated[float, Field(ge=0, le=1e9)]]]):
+    """How many seconds each of several things took, by its name."""
+
+
+def recall(name: str, schema: type[BaseModel] = Took) -> dict[str, Any]:
+    """What was last remembered under a name.
+
+    Empty where there is nothing, where it cannot be read, or where it is not what it should be: anything can have
+    become of a file in a cache.
+
+    Args:
+        name: as given to `remember`.
+        schema: what it must be.
+    """
     try:
-        content = json.loads(_file(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content: dict[str, Any] = read_json(_file(name))
+        schema.model_validate(content)
+    except (OSError, RecordsError, ValidationError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return content
 
 
 def remember(name: str, content: Mapping[str, Any]) -> None:

@@ -12,25 +12,47 @@ from typing import TYPE_CHECKING, Final
 from harness.records.folder import RunFolder, read_run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from harness.analysis.summary import Summary
 
-__all__ = ["write_reports"]
+__all__ = ["render_reports", "write_reports"]
 
 
 WHOLE: Final = ("passes", "launches")
 """Folders that are linked as a whole, since they hold many files of one kind."""
 
 
-def _beside(folder: Path) -> list[str]:
-    """What lies in a run's folder, pictures first."""
-    names = [
-        path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*"))
+def _beside(folder: Path, made: Iterable[str]) -> list[str]:
+    """What lies in a run's folder, and what is made for it, pictures first."""
+    names = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*")
         if path.is_file() and path.relative_to(folder).parts[0] not in WHOLE and not path.name.startswith(".")
-    ]  # fmt: skip
+    } | set(made)  # fmt: skip
     whole = [f"{name}/" for name in WHOLE if (folder / name).is_dir() and any((folder / name).iterdir())]
     return sorted(names, key=lambda name: ("/" not in name, not name.endswith(".svg"), name)) + whole
+
+
+def render_reports(folder: Path, summary: Summary) -> dict[str, str]:
+    """Every file that is made of a summary, by its name in the folder; nothing is written."""
+    # Imported here, so that the table on the terminal does not wait for the plotting libraries.
+    from harness.report.flamegraph import flamegraph_files
+    from harness.report.html import render_html
+    from harness.report.markdown import render_markdown
+    from harness.report.plots import draw_plots
+
+    plots, flamegraphs = draw_plots(summary), flamegraph_files(summary)
+    texts = {
+        "summary.json": json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n",
+        **{f"plots/{plot.name}.svg": plot.standalone for plot in plots},
+        **{flame.name: flame.text for flame in flamegraphs},
+    }
+    beside = [name for name in _beside(folder, texts) if name not in ("report.md", "report.html")]
+    in_folders = dict.fromkeys(f"{name.partition('/')[0]}/" if "/" in name else name for name in beside)
+    texts["report.md"] = render_markdown(summary, ["report.html", *in_folders])
+    texts["report.html"] = render_html(summary, plots, flamegraphs, ["report.md", *beside])
+    return texts
 
 
 def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
@@ -39,25 +61,8 @@ def write_reports(folder: Path, summary: Summary | None = None) -> Summary:
     Raises:
         RecordsError: the folder holds no run, or cannot be written.
     """
-    # Imported here, so that the table on the terminal does not wait for the plotting libraries.
     from harness.analysis.summarise import summarise
-    from harness.report.flamegraph import flamegraph_files
-    from harness.report.html import render_html
-    from harness.report.markdown import render_markdown
-    from harness.report.plots import draw_plots
 
     summary = summary or summarise(read_run(folder))
-    plots, flamegraphs = draw_plots(summary), flamegraph_files(summary)
-    texts = {
-        "summary.json": json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n",
-        **{f"plots/{plot.name}.svg": plot.standalone for plot in plots},
-        **{flame.name: flame.text for flame in flamegraphs},
-    }
-    writer = RunFolder.existing(folder)
-    for name, text in texts.items():
-        writer.write_text(name, text)
-    beside = [name for name in _beside(folder) if name not in ("report.md", "report.html")]
-    in_folders = dict.fromkeys(f"{name.partition('/')[0]}/" if "/" in name else name for name in beside)
-    writer.write_text("report.md", render_markdown(summary, ["report.html", *in_folders]))
-    writer.write_text("report.html", render_html(summary, plots, flamegraphs, ["report.md", *beside]))
+    RunFolder.existing(folder).write_texts(render_reports(folder, summary))
     return summary

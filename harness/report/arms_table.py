@@ -52,7 +52,7 @@ def _level_columns(summary: Summary, names: list[str], metric: str, form: Callab
         arm, comparison = summary.arms[name], summary.difference(name, metric)
         time_us = _a_step_us(summary, name, metric) if arm.measured else None
         times.append("" if time_us is None else number(time_us))
-        if comparison is None or not of_baseline_us:
+        if comparison is None or of_baseline_us is None or of_baseline_us <= 0:
             itself = name == summary.baseline and arm.measured
             differences.append("baseline" if itself else "")
             changes.append("")

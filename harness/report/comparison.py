@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from rich.console import Console
 from rich.text import Text
 
 from harness.analysis.metrics import SCOPE, STEP
-from harness.report.markdown import table_lines
+from harness.report.console import make_console
+from harness.report.markdown import markdown_table
 from harness.report.table import Column, Table, format_interval
+from harness.report.templates import render
 from harness.report.terminal import whole_table
 
 if TYPE_CHECKING:
@@ -30,29 +30,27 @@ def render_comparison(comparison: RunComparison, shape: str, width: int = 100) -
     if shape == "csv":
         return _csv(comparison)
     tables = [differences_table(comparison), *figures_tables(comparison)]
-    context = {
+    context: dict[str, Any] = {
         "title": " against ".join([", ".join(comparison.names[1:]), comparison.names[0]]),
         "same": not comparison.differences,
         "refusals": comparison.refusals,
         "how_sure": _how_sure(comparison),
     }
     if shape == "terminal":
-        console = Console(file=io.StringIO(), width=width)
-        console.print(Text(str(context["title"]), style="bold"))
+        text = io.StringIO()
+        console = make_console(text, width=width)
+        console.print(Text(context["title"], style="bold"))
         if not comparison.differences:
             console.print("Nothing that the runs recorded differs between them.")
         for table in filter(None, tables):
             console.print(whole_table(table), crop=False)
         for line in (*comparison.refusals, _how_sure(comparison)):
             console.print(line, highlight=False)
-        return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
-    environment = Environment(
-        loader=PackageLoader("harness.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True, autoescape=shape == "html",  # noqa: S701 (Markdown is for people)
-    )  # fmt: skip
-    template = environment.get_template(f"compare.{'md' if shape == 'markdown' else 'html'}.j2")
-    shown = [(table, "\n".join(table_lines(table))) for table in tables if table is not None]
-    return template.render(tables=shown, **context)
+        return text.getvalue()
+    shown = [(table, markdown_table(table)) for table in tables if table is not None]
+    if shape == "markdown":
+        return render("compare.md.j2", tables=shown, **context)
+    return render("compare.html.j2", tables=shown, **context) + "\n"
 
 
 def differences_table(comparison: RunComparison) -> Table | None:

@@ -9,6 +9,7 @@ from harness.analysis.drift import LEVEL, MACHINE, SHARE
 from harness.digits import significant
 from harness.report.table import format_interval
 from harness.seams import SEAMS
+from harness.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -277,7 +278,7 @@ def reach(summary: Summary) -> str:
 
 def command_line(summary: Summary) -> str:
     """How to run it again, into a new folder."""
-    return shlex.join(without_out(summary.run["command"]))
+    return one_line(shlex.join(without_out(summary.run["command"])))
 
 
 def without_out(command: Sequence[str]) -> list[str]:

@@ -13,10 +13,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from harness.config.experiment import place_of
 from harness.report.speedscope import speedscope
+from harness.report.templates import render
 from harness.sampling.stacks import ENTRY, SEAM, change, match, merge
 
 if TYPE_CHECKING:
@@ -47,11 +46,6 @@ GROUPS: Final = {
 }
 """Tints of Okabe & Ito's colours, dark text on all of them, by what a frame belongs to."""
 MORE, LESS, ALIKE = (206, 62, 47), (52, 116, 190), (226, 226, 226)
-
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("harness.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    autoescape=True,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -224,9 +218,9 @@ def _svg(title: str, lines: list[str], boxes: list[_Box], legend: list[_Entry]) 
         width = 34 + LETTER * len(entry.label)
         entries.append({"x": x, "width": width, "label": entry.label, "fill": entry.fill, "hatched": entry.hatched})
         x += width
-    return _ENVIRONMENT.get_template("flamegraph.svg.j2").render(
-        title=title, lines=lines, boxes=boxes, legend=entries, rows=rows, row=ROW, top=top, width=WIDTH, margin=MARGIN,
-        height=top + rows * ROW + 36, percent=lambda value: f"{value * 100:.4f}%",
+    return render(
+        "flamegraph.svg.j2", title=title, lines=lines, boxes=boxes, legend=entries, rows=rows, row=ROW, top=top,
+        width=WIDTH, margin=MARGIN, height=top + rows * ROW + 36, percent=lambda value: f"{value * 100:.4f}%",
     )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.report.arms_table import build_arms_table
@@ -22,6 +21,7 @@ from harness.report.facts import (
 from harness.report.plots import draw_plots
 from harness.report.side_tables import side_tables
 from harness.report.table import build_differences, build_totals
+from harness.report.templates import render
 from harness.report.verdict import struck, verdict_sentence
 from harness.seams import AA, NATIVE
 
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from harness.report.plots import Plot
 
 __all__ = ["render_html"]
-
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("harness.report"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    autoescape=True,
-)  # fmt: skip
 
 
 def render_html(
@@ -55,7 +50,8 @@ def render_html(
         files: names of the files beside the page, to be linked.
     """
     arms = build_arms_table(summary)
-    return _ENVIRONMENT.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         title=summary.run["config"]["title"] or summary.run["config_file"],
         verdict=verdict_sentence(summary),
         withheld=withheld(summary),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from harness.report.arms_table import build_arms_table
 from harness.report.facts import command_line, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
 from harness.report.side_tables import side_tables
 from harness.report.table import build_differences, build_totals
+from harness.report.templates import render
 from harness.report.verdict import struck, verdict_sentence
 from harness.seams import AA, NATIVE
+from harness.texts import Markdown, code_span, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,36 +19,28 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Summary
     from harness.report.table import Column, Table
 
-__all__ = ["render_markdown", "table_lines"]
-
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("harness.report"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 (Markdown for people, no HTML; cells are made in table.py)
-)
+__all__ = ["markdown_table", "render_markdown", "table_lines"]
 
 
 def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
     """The report as Markdown, with links to the files that lie beside it."""
     scope = summary.run["config"]["scope"]
     arms, totals, differences = build_arms_table(summary), build_totals(summary), build_differences(summary)
-    return _ENVIRONMENT.get_template("report.md.j2").render(
+    return render(
+        "report.md.j2",
         title=summary.run["config"]["title"] or summary.run["config_file"],
         verdict=verdict_sentence(summary),
         facts=facts(summary),
-        arms="\n".join(table_lines(arms)) if arms else "",
-        totals="\n".join(table_lines(totals)) if totals else "",
-        differences="\n".join(table_lines(differences)) if differences and differences.columns else "",
+        arms=markdown_table(arms) if arms else "",
+        totals=markdown_table(totals) if totals else "",
+        differences=markdown_table(differences) if differences and differences.columns else "",
         baseline=summary.baseline,
         how_sure=" ".join([*arms.footnotes, how_sure(summary)]) if arms else "",
         own_cost=own_cost(summary),
         exposed=exposed(summary),
         footnotes=totals.footnotes if totals else [],
         side_tables=[
-            (caption.replace(scope, f"`{scope}`"), "\n".join(table_lines(side)), side.footnotes)
+            (Markdown(markdown(caption).replace(scope, code_span(scope))), markdown_table(side), side.footnotes)
             for caption, side in side_tables(summary)
         ],
         files=files,
@@ -62,13 +54,18 @@ def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
     )
 
 
-def table_lines(table: Table) -> list[str]:
+def markdown_table(table: Table) -> Markdown:
     """A Markdown table, aligned so that it reads in a terminal too."""
-    columns = [[table.corner, *(_code(row) for row in table.rows)]]
-    columns += [[_heading(column), *column.cells] for column in table.columns]
+    return Markdown("\n".join(table_lines(table)))
+
+
+def table_lines(table: Table) -> list[str]:
+    """The lines of `markdown_table`."""
+    columns = [[markdown(table.corner), *(_code(row) for row in table.rows)]]
+    columns += [[markdown(_heading(column)), *(markdown(cell) for cell in column.cells)] for column in table.columns]
     widths = [max(map(len, column)) for column in columns]
 
-    def line(cells: list[str]) -> str:
+    def line(cells: Sequence[str]) -> str:
         first, *rest = cells
         padded = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))]
         return f"| {' | '.join(padded)} |"
@@ -82,7 +79,10 @@ def _heading(column: Column) -> str:
     return f"{column.title} ({column.subtitle})" if column.subtitle else column.title
 
 
-def _code(title: str) -> str:
+def _code(title: str) -> Markdown:
     """A row's title with the function's name in it set as code."""
     name, _, rest = title.partition(" ")
-    return f"`{name}`{' ' + rest if rest else ''}" if "." in name or "_" in name else title
+    if "." not in name and "_" not in name:
+        return markdown(title)
+    code = code_span(name).replace("|", r"\|")  # the one escape that a cell needs within code as well
+    return Markdown(f"{code}{markdown(f' {rest}' if rest else '')}")

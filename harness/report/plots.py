@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
+from markupsafe import escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter, SymmetricalLogLocator
 
@@ -64,7 +65,7 @@ mpl.rcParams.update(
         "svg.fonttype": "none", "svg.hashsalt": "harness", "font.family": "sans-serif", "font.size": 10,
         "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
         "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
-        "legend.frameon": False, "hatch.linewidth": 0.6,
+        "legend.frameon": False, "hatch.linewidth": 0.6, "text.parse_math": False,  # names may have a dollar
     }
 )  # fmt: skip
 
@@ -287,4 +288,4 @@ def as_svg(figure: Figure, title: str) -> str:
     text = re.sub(r'xlink:href="#', f'xlink:href="#{prefix}-', text)
     for size in ("width", "height"):  # the page decides
         text = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", text, count=1)
-    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)

@@ -15,6 +15,7 @@ from harness.report.facts import reach
 from harness.report.screen_table import FIRST_ARMS, GAP, LEAST_NAME, build_screen_table, by_interest, shortened
 from harness.report.table import FLOOR, Column, format_half_width
 from harness.report.verdict import NAMED, doubts, verdict_sentence
+from harness.texts import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,7 @@ def print_screen(summary: Summary, console: Console, told: str = "") -> None:
 def where_the_report_is(folder: Path) -> str:
     """The last lines of the screen."""
     command = shlex.join(["python", "-m", "harness", "report", str(folder), "--full"])
-    return f"\n{folder}/report.md\n{command}"
+    return on_terminal(f"\n{folder}/report.md\n{command}")
 
 
 def _heading(summary: Summary) -> list[Text]:
@@ -169,7 +170,7 @@ def _needed(columns: Sequence[Column]) -> int:
 def _grid(corner: str, rows: Sequence[str], columns: Sequence[Column]) -> RichTable:
     """A table without a frame."""
     grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
-    grid.add_column(corner, no_wrap=True, min_width=max(map(len, (corner, *rows))))
+    grid.add_column(Text(corner), no_wrap=True, min_width=max(map(len, (corner, *rows))))
     widths = [max(map(len, (column.title, column.subtitle, *column.cells))) for column in columns]
     for column, width in zip(columns, widths, strict=True):
         heading = "\n".join(line.rjust(width) for line in (column.title, column.subtitle) if line)

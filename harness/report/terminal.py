@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -52,7 +51,7 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
             if line:
                 console.print(Text(line, style="dim"))
     for caption, of_arms in side_tables(summary):
-        console.print(f"\n{caption}", style="dim")
+        console.print(Text(f"\n{caption}", style="dim"))
         for part in table_parts(of_arms, console.width):
             console.print(part, crop=False)
         for footnote in of_arms.footnotes:
@@ -61,12 +60,12 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         console.print(Text(line, style="bold red"))
     for name, arm in summary.arms.items():
         if arm.equal is False and name != AA:
-            console.print(f"[bold red]{escape(name)} is struck:[/] {escape(arm.reason)}")
+            console.print(Text.assemble((f"{name} is struck:", "bold red"), f" {arm.reason}"))
     equal = [name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)]
     if equal:
         console.print(Text(f"Equal to native bit for bit at every step, and in the tokens: {', '.join(equal)}"))
     for note in (note for note in summary.notes if note != told):
-        console.print(f"[bold yellow]note:[/] {escape(note)}")
+        console.print(Text.assemble(("note:", "bold yellow"), f" {note}"))
 
 
 def whole_table(table: Table) -> RichTable:
@@ -102,7 +101,7 @@ def _width(column: Column) -> int:
 
 def _rich(table: Table, columns: list[Column]) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False)
-    rich.add_column(table.corner, no_wrap=True, min_width=max(map(len, table.rows)))
+    rich.add_column(Text(table.corner), no_wrap=True, min_width=max(map(len, table.rows)))
     for column in columns:
         rich.add_column(
             Text(f"{column.title}\n{column.subtitle}"),

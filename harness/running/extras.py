@@ -91,8 +91,8 @@ class Extras:
                 probed = [bool(which) for which in chosen]
                 found = self.alone("probing", arm, f"a pass for the cost of probes in arm {arm!r}", probed).columns
                 calls = [name for name in found if name.endswith(".calls") and name != "scope.calls"]
-                columns = {
-                    "group": [group] * steps, "step": found["step"], "probed": probed,
+                columns: dict[str, list[Any]] = {
+                    "arm": [arm] * steps, "group": [group] * steps, "step": found["step"], "probed": probed,
                     "scope_ns": found["scope.total_ns"],
                     "calls": [sum(of_step) for of_step in zip(*(found[name] for name in calls), strict=True)],
                 }  # fmt: skip

@@ -7,7 +7,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import HarnessError, RecordsError
+from harness.errors import HarnessError, RecordsError, told_shortly
 from harness.records import machine
 from harness.running.stages import Stages
 
@@ -86,7 +86,7 @@ class Run:
         except HarnessError as error:
             return Outcome("failed", error.exit_status, f"{error}; {self._done()}" if stages.measured else str(error))
         except Exception as error:  # noqa: BLE001 (an engine can die of anything)
-            text = " ".join(str(error).split())[:300]
+            text = told_shortly(" ".join(str(error).split())[:300])
             return Outcome("failed", 1, f"the engine failed: {type(error).__name__}: {text}; {self._done()}")
 
     def _record(self, outcome: Outcome) -> Outcome:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
+from harness.texts import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -38,6 +40,12 @@ RUNNER: Final = ("timed_execute_model", "timed_sample_tokens")
 """harness's own frames around the model runner's step (`instrument.instrument`)."""
 SEAMS_FOLDER: Final = "harness/seams/"
 PLANTING: Final = "harness/instrument/planting.py"
+DIGITS: Final = 12
+"""Of a count of samples, at most."""
+DEEPEST: Final = 400
+"""Frames of a stack, at most: trees of them are walked by recursion."""
+LONGEST: Final = 500
+"""Characters of a frame, at most."""
 ERROR: Final = 0.05
 """The probability that any frame of two recordings of the same work is taken for different."""
 
@@ -75,17 +83,21 @@ Stack = tuple[Frame, ...]
 Stacks = dict[Stack, int]
 """How often each stack was seen."""
 
-_FRAME: Final = re.compile(r"(?P<name>.+) \((?P<file>[^()]*?)(?::(?P<line>\d+))?\)")
+_FRAME: Final = re.compile(r"(?P<name>.+) \((?P<file>[^()]*?)(?::(?P<line>\d{1,9}))?\)")
 _THREAD: Final = re.compile(r"thread \(\w+\)(?:: )?")
 
 
 def parse(folded: str) -> Stacks:
-    """Read folded stacks; a thread comes out as its outermost frame, without its number."""
+    """Read folded stacks; a thread comes out as its outermost frame, without its number.
+
+    Lines that are none are passed over, and what is deeper than `DEEPEST` frames is counted as its `DEEPEST`th.
+    """
     stacks: Counter[Stack] = Counter()
     for line in folded.splitlines():
         frames, _, count = line.rpartition(" ")
-        if frames and count.isdecimal():
-            stacks[tuple(_frame(text) for text in frames.split(";"))] += int(count)
+        if frames and count.isdecimal() and len(count) <= DIGITS:
+            outer, *inner = frames.split(";", DEEPEST)
+            stacks[tuple(_frame(one_line(text, LONGEST)) for text in (outer, *inner[: DEEPEST - 1]))] += int(count)
     return dict(stacks)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import numpy as np
+from pydantic import BaseModel, Field, field_validator
 
 from harness import __version__
 from harness.analysis.measured import arm_values
@@ -145,6 +146,32 @@ MEMORY: Final = "selftest"
 KEPT: Final = dt.timedelta(days=7)
 """For how long a result stands against one that measured for a shorter time."""
 
+Positive = Annotated[float, Field(ge=0, le=1e9)]
+
+
+class _Planted(BaseModel):
+    planted_us: Positive
+
+
+class _Remembered(BaseModel):
+    """What is read of a remembered result."""
+
+    when: str
+    engine: str
+    cpu: str
+    passed: bool
+    recovered: Annotated[list[_Planted], Field(min_length=1)]
+    resolves_us: Positive
+    resolves_step_us: Positive
+    seconds: Positive
+
+    @field_validator("when")
+    @classmethod
+    def _is_a_time(cls, when: str) -> str:
+        if dt.datetime.fromisoformat(when).tzinfo is None:
+            raise ValueError("it has no time zone")
+        return when
+
 
 def remember(result: SelftestResult, engine: str, cpu: str) -> None:
     """Keep the result for this machine; a quick try does not replace a longer one, unless that is old."""
@@ -161,7 +188,7 @@ def remember(result: SelftestResult, engine: str, cpu: str) -> None:
 
 def last_result(cpu: str) -> dict[str, Any] | None:
     """The last selftest on a machine with this processor, if one is remembered."""
-    content = remembered.recall(MEMORY)
+    content = remembered.recall(MEMORY, _Remembered)
     return content if content.get("cpu") == cpu else None
 
 

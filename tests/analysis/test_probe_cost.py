@@ -41,8 +41,8 @@ def with_many_calls(measured: bool = True, spread_ns: float = 2000.0, seed: int 
         return records
     group, step, probed = (each.ravel() for each in np.indices((2 * GROUPS, steps, 2)))
     probing = {
-        "group": group, "step": step, "probed": probed == 1, "calls": CALLS * probed,
-        "scope_ns": 140_000 + CALLS * COLD_NS * probed + rng.normal(0, spread_ns, len(group)),
+        "arm": np.full(len(group), ARM, dtype=object), "group": group, "step": step, "probed": probed == 1,
+        "calls": CALLS * probed, "scope_ns": 140_000 + CALLS * COLD_NS * probed + rng.normal(0, spread_ns, len(group)),
     }  # fmt: skip
     return dataclasses.replace(records, probing=probing)
 
@@ -112,7 +112,7 @@ def test_a_run_measures_it_where_arms_call_their_probes_unequally(make_run_of_li
     assert run.execute().status == "complete"
     assert host.passes.count("probing") >= 6
     records = read_run(run.folder.path)
-    assert set(records.probing) == {"group", "step", "probed", "scope_ns", "calls"}
+    assert set(records.probing) == {"arm", "group", "step", "probed", "scope_ns", "calls"}
     probed = records.probing["probed"]
     assert probed.sum() * 2 == len(probed)
     assert not records.probing["calls"][~probed].any()

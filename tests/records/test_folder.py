@@ -8,10 +8,17 @@ import pyarrow as pa
 import pytest
 
 from harness.errors import ConfigError, RecordsError
-from harness.records.folder import REQUIRED, RUN_SCHEMA, RunFolder, RunReader, read_run
+from harness.records.folder import RUN_SCHEMA, RunFolder, RunReader, read_run
+from harness.records.tables import OF_PASSES, TIMED
+from tests.analysis.test_summarise import make_run
 
-RUN = {key: {} for key in REQUIRED} | {"status": "complete"}
-COLUMNS = {"step": [0, 1], "arm": ["list", "numpy"], "execute_ns": [5, 6]}
+RUN = {key: value for key, value in make_run().items() if key != "schema"}
+RUN["config"]["probes"] = []
+COLUMNS = {
+    **{name: [0, 0] for name in OF_PASSES}, "step": [0, 1], "arm": ["list", "numpy"], "probed": [False, False],
+    "execute_ns": [5, 6],
+}  # fmt: skip
+PROBED = {f"scope.{part}": [1, 1] for part in TIMED}
 
 
 def no_space(descriptor: int) -> None:
@@ -36,9 +43,9 @@ def test_passes_come_back_as_one_frame(folder) -> None:
 
 
 def test_columns_that_a_pass_lacks_are_not_a_number_in_it(folder) -> None:
-    folder.write_pass(0, {**COLUMNS, "pass": [0] * 2, "probed": [True, False]}, complete=True)
+    folder.write_pass(0, {**COLUMNS, **PROBED, "pass": [0] * 2, "probed": [True, False]}, complete=True)
     folder.write_pass(
-        1, {**COLUMNS, "pass": [1] * 2, "probed": [False, True], "torch.cat.calls": [3, 4]}, complete=True
+        1, {**COLUMNS, **PROBED, "pass": [1] * 2, "probed": [False, True], "torch.cat.calls": [3, 4]}, complete=True
     )
     frame = read_run(folder.path).frame
     assert frame["probed"].tolist() == [True, False, False, True]
@@ -144,7 +151,7 @@ def test_a_full_disk_leaves_what_was_there_and_no_half_file(folder, monkeypatch)
         ("{", "cannot be read"),
         ("[]", "schema None"),
         ('{"schema": 99}', "schema 99"),
-        ('{"schema": 2}', "it lacks status, config"),
+        ('{"schema": 2}', r"status: is missing \(and 5 more\)"),
     ],
 )
 def test_what_is_no_run_is_refused(tmp_path, text, message) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.config.file import load
 from harness.errors import ConfigError, RecordsError
+from harness.records import remembered
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.running.planning import MIN_GROUPS
@@ -115,6 +117,40 @@ def test_the_last_result_is_remembered_for_its_machine_and_quoted_with_its_age(
     assert describe(last, when + dt.timedelta(minutes=30)).startswith("30 min before")
     assert describe(last, when + dt.timedelta(days=3)).startswith("3 days before")
     assert "did NOT recover" in describe({**last, "passed": False}, when)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"when": ...}, {"when": "yesterday"}, {"when": "2026-01-01T00:00:00"}, {"when": 5}, {"passed": ...},
+        {"passed": "perhaps"}, {"seconds": ...}, {"seconds": None}, {"seconds": 10**400}, {"recovered": ...},
+        {"recovered": []}, {"recovered": [{}]}, {"resolves_us": ...}, {"resolves_us": "x"}, {"resolves_step_us": []},
+        {"engine": ...}, {"engine": {}}, {"cpu": ...},
+    ],
+)  # fmt: skip
+def test_a_remembered_result_that_is_none_is_as_good_as_none(run_selftest, monkeypatch, tmp_path, change) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
+    result = evaluate(records, delays, 60.0)
+    remember(result, "vllm 1.0", "a processor")
+    file = tmp_path / "cache" / "harness" / "selftest.json"
+    content = {**json.loads(file.read_text()), **change}
+    file.write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
+    assert last_result("a processor") is None
+    assert "none on this machine yet" in describe(last_result("a processor"), NOW)
+    remember(result, "vllm 1.0", "a processor")
+    assert last_result("a processor")["seconds"] == 60
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[]", "7", "[" * 5000, '{"a": "x"}', '{"a": NaN}', '{"a": -1}', '{"a": 1e99}']
+)
+def test_what_is_remembered_of_durations_is_numbers_or_nothing(monkeypatch, tmp_path, text) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    remembered.remember("took", {"a": 3.5})
+    assert remembered.recall("took") == {"a": 3.5}
+    (tmp_path / "harness" / "took.json").write_text(text)
+    assert remembered.recall("took") == {}
 
 
 class Device:

@@ -1,0 +1,130 @@
+"""Folders that a stranger made: changed at random, and the ways to do harm that are known.
+
+`report`, `compare` and `load_run` either do their work or refuse it with one of harness's own errors; they write
+nothing outside of the folder, and nothing of it reaches the terminal or a page as anything but text.
+HARNESS_FUZZ_CASES=10000 draws as many cases anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from harness.analysis.frames import load_run
+from harness.cli import cli
+from harness.errors import HarnessError
+from tests import foreign
+
+BY_HAND = os.environ.get("HARNESS_FUZZ_CASES")
+CASES = int(BY_HAND or 500)
+cases = settings(
+    max_examples=CASES, derandomize=not BY_HAND, database=None, deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
+    print_blob=True, phases=(Phase.explicit, Phase.generate),  # a case has few changes, and each takes long to try
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, Path]:
+    """Folders as harness writes them; they are copied before they are changed."""
+    path = tmp_path_factory.mktemp("whole")
+    return {
+        "run": foreign.make_run_folder(path / "run"),
+        "launches": foreign.make_launches_folder(path / "launches"),
+        "micro": foreign.make_micro_folder(path / "micro"),
+    }
+
+
+@pytest.fixture
+def without_plots(monkeypatch) -> None:
+    """Plots are drawn of checked numbers and names alone, and take a hundred times as long as all the rest."""
+    import harness.micro.plots
+    import harness.report.plots
+
+    monkeypatch.setattr(harness.report.plots, "draw_plots", lambda summary: [])
+    monkeypatch.setattr(harness.micro.plots, "sweep_plot", lambda results: None)
+
+
+def said(*arguments: str) -> str:
+    """What a command prints; it may refuse its work by one of harness's own errors."""
+    out, refusal = io.StringIO(), ""
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        try:
+            cli.main(arguments, standalone_mode=False)
+        except HarnessError as error:
+            refusal = str(error)
+            out.write(f"{refusal}\n")
+    assert "\n" not in refusal
+    return out.getvalue()
+
+
+def change(draw, folder: Path, outside: Path) -> None:
+    """One to three changes of a folder's files."""
+    for _ in range(draw(st.integers(1, 3))):
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+        of_json, tables = ([file for file in files if file.suffix == suffix] for suffix in (".json", ".parquet"))
+        file = draw(st.sampled_from([*of_json * 4, *tables * 2, *files]))
+        if draw(st.integers(0, 5)) == 0:
+            foreign.change_file(draw, file, outside)
+            continue
+        # A file that was changed before may not be what its change needs.
+        with contextlib.suppress(ValueError, OSError, LookupError, TypeError, RecursionError, pa.ArrowException):
+            if file.suffix == ".json":
+                foreign.change_json(draw, file)
+            elif file.suffix == ".parquet":
+                foreign.change_table(draw, file)
+            else:
+                foreign.change_file(draw, file, outside)
+
+
+def try_all(draw, whole: dict[str, Path], kind: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="harness-foreign-") as name:
+        around = Path(name)
+        outside = around / "outside"
+        outside.mkdir()
+        (outside / "own.txt").write_text("mine")
+        folder = foreign.copy(whole[kind], around / "run[old]")
+        change(draw, folder, outside / "own.txt")
+        way = draw(st.sampled_from(["report", "report", "compare", "load"]))
+        shape = draw(st.sampled_from(["terminal", "full", "markdown", "html", "json", "csv"]))
+        text = ""
+        if way == "report":
+            option = ["--full"] if shape == "full" else ["--format", shape]
+            if not (kind == "micro" and shape == "csv"):
+                text = said("report", str(folder), *option)
+        elif way == "compare":
+            runs = [str(folder), str(whole["run"])]
+            runs = runs[::-1] if draw(st.booleans()) else runs
+            text = said("compare", *runs, "--format", shape.replace("full", "csv"))
+        else:
+            with contextlib.suppress(HarnessError):
+                load_run(folder)
+        pages = {path.name: path.read_text() for path in folder.glob("report.*") if path.is_file()}
+        pages |= {f"printed.{shape}": text} if way != "load" and shape in ("markdown", "html") else {}
+        for page in (text, *pages.values()):
+            assert not [mark for mark in foreign.MARKS if mark in page]
+        for name, page in pages.items():
+            assert foreign.markup_in(name, page) == []
+        assert {path.name for path in around.iterdir()} == {"outside", "run[old]"}
+        assert [path.name for path in outside.iterdir()] == ["own.txt"]
+        assert (outside / "own.txt").read_text() == "mine"
+
+
+@given(data=st.data())
+@cases
+def test_a_changed_folder_is_rendered_or_refused_in_one_line(whole, without_plots, data) -> None:
+    try_all(data.draw, whole, data.draw(st.sampled_from(["run", "run", "run", "launches", "micro"])))
+
+
+@given(data=st.data())
+@settings(cases, max_examples=max(CASES // 50, 10))
+def test_its_plots_are_drawn_or_left_out(whole, data) -> None:
+    try_all(data.draw, whole, data.draw(st.sampled_from(["run", "micro"])))
