@@ -78,7 +78,7 @@ def examine_machine() -> Iterator[Finding]:
         "warning" if busy else "ok", "load", f"{load} over the last minute",
         "other work makes intervals wider; wait until it has ended, or measure more passes" if busy else "",
     )  # fmt: skip
-    last = last_result(facts["cpu"])
+    last = last_result(facts)
     line = describe(last, dt.datetime.now(dt.UTC))
     yield Finding(
         "ok" if last and last["passed"] else "warning", "selftest", line,

@@ -167,4 +167,4 @@ def _tested() -> str:
     from harness.records.machine import describe_machine
     from harness.selftest.planted import describe, last_result
 
-    return describe(last_result(describe_machine()["cpu"]), dt.datetime.now(dt.UTC))
+    return describe(last_result(describe_machine()), dt.datetime.now(dt.UTC))

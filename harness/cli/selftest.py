@@ -77,7 +77,7 @@ def command(
     measured_s = round(planned.expected_s) if planned.short else seconds
     result = evaluate(records, delays, measured_s)
     engine = f"{records.run['host']['engine']} {records.run['host']['version']}"
-    remember(result, engine, records.run["machine"]["cpu"])
+    remember(result, engine, records.run["machine"])
 
     console = make_console()
     table = Table(title="Planted and recovered, us a step", box=None, pad_edge=False, title_justify="left")

@@ -143,6 +143,7 @@ def evaluate(records: Records, delays: Mapping[str, float], seconds: float) -> S
 # The last result on this machine is remembered, so that doctor and every report can quote it.
 
 MEMORY: Final = "selftest"
+KIND: Final = ("cpu", "usable_cores", "system", "clock_source")
 KEPT: Final = dt.timedelta(days=7)
 """For how long a result stands against one that measured for a shorter time."""
 
@@ -158,7 +159,7 @@ class _Remembered(BaseModel):
 
     when: str
     engine: str
-    cpu: str
+    machine: str
     passed: bool
     recovered: Annotated[list[_Planted], Field(min_length=1)]
     resolves_us: Positive
@@ -173,23 +174,28 @@ class _Remembered(BaseModel):
         return when
 
 
-def remember(result: SelftestResult, engine: str, cpu: str) -> None:
+def remember(result: SelftestResult, engine: str, machine: Mapping[str, Any]) -> None:
     """Keep the result for this machine; a quick try does not replace a longer one, unless that is old."""
-    now, last = dt.datetime.now(dt.UTC), last_result(cpu)
+    now, last = dt.datetime.now(dt.UTC), last_result(machine)
     longer = last is not None and last["passed"] and result.seconds < last["seconds"]
     if last is not None and longer and result.passed and now - dt.datetime.fromisoformat(last["when"]) < KEPT:
         return
     when = now.isoformat(timespec="seconds")
     remembered.remember(
         MEMORY,
-        {"when": when, "harness": __version__, "engine": engine, "cpu": cpu, "passed": result.passed, **asdict(result)},
+        {"when": when, "harness": __version__, "engine": engine, "machine": _kind(machine), "passed": result.passed, **asdict(result)},
     )
 
 
-def last_result(cpu: str) -> dict[str, Any] | None:
-    """The last selftest on a machine with this processor, if one is remembered."""
+def last_result(machine: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The last selftest on a machine of this kind (`describe_machine`), if one is remembered."""
     content = remembered.recall(MEMORY, _Remembered)
-    return content if content.get("cpu") == cpu else None
+    return content if content.get("machine") == _kind(machine) else None
+
+
+def _kind(machine: Mapping[str, Any]) -> str:
+    """What makes a result speak for a machine: a home folder, and what is remembered in it, can be shared by several."""
+    return ", ".join(f"{key} {machine.get(key)}" for key in KIND)
 
 
 def describe(last: Mapping[str, Any] | None, now: dt.datetime) -> str:

@@ -1,6 +1,7 @@
+# ruff: noqa: T201 (a program that prints)
 """How often intervals miss and reports claim what is not so: the tables of docs/measuring.md.
 
-    python -m tests.analysis.error_rates [RUNS]
+    python -m tests.analysis.error_rates [RUNS] [misses] [reports] [power]
 
 With 400 runs a cell it takes half an hour on a slow core.
 """
@@ -144,40 +145,61 @@ def found_in(noise: Noise, kind: str, groups: int, runs: int, rng: np.random.Gen
     return planted_us, hits / runs * 100
 
 
-def main() -> None:
-    """Print the three tables as Markdown."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 400
-    rng = np.random.default_rng(0)
-    made = synthetic(rng)
-    cpu, gpu = of_run("slot_mapping-cpu"), of_run("gpu-v1-decode-32")
+def print_misses(noises: dict[str, Noise], runs: int, rng: np.random.Generator) -> None:
+    """How often single intervals miss, today's and the former ones."""
+    cpu, gpu = noises["of slot_mapping-cpu"], noises["of gpu-v1-decode-32"]
     draws: dict[str, Draw] = {
         "one step, normal noise": lambda groups, rng: 1e6 + 1e3 * rng.standard_normal((2, groups, 1)),
         "step 0 of slot_mapping-cpu": differences_of(cpu, slice(1)),
         "step 0 of gpu-v1-decode-32": differences_of(gpu, slice(1)),
-        "64 steps, step 0 30 times as long": differences_of(made, slice(None)),
+        "64 steps, step 0 30 times as long": differences_of(noises["synthetic"], slice(None)),
         "64 steps of slot_mapping-cpu": differences_of(cpu, slice(None)),
         "64 steps of gpu-v1-decode-32": differences_of(gpu, slice(None)),
     }
-    print(f"Misses of a true 0 in {5 * runs} runs a cell, in % (nominal 5 / 0.125)\n")  # noqa: T201
-    print("| noise | groups | jackknife | today | width of jackknife / today |\n|---|---:|---:|---:|---:|")  # noqa: T201
+    print(f"Misses of a true 0 in {5 * runs} runs a cell, in % (nominal 5 / 0.125)\n")
+    print("| noise | groups | jackknife | today | width of jackknife / today |\n|---|---:|---:|---:|---:|")
     for name, draw in draws.items():
         for groups in GROUPS:
             *rates, ratio = missed(draw, groups, 5 * runs, rng)
             cells = " | ".join(f"{five:.1f} / {rare:.2f}" for five, rare in rates)
-            print(f"| {name} | {groups} | {cells} | {ratio:.2f} |", flush=True)  # noqa: T201
-    noises = {"synthetic": made, "of slot_mapping-cpu": cpu, "of gpu-v1-decode-32": gpu}
-    print(f"\nReports on equal arms that claim anything, of {runs} (stated: 5 %)\n")  # noqa: T201
-    print("| noise | groups | false | at most (95 %) |\n|---|---:|---:|---:|")  # noqa: T201
+            print(f"| {name} | {groups} | {cells} | {ratio:.2f} |", flush=True)
+
+
+def print_reports(noises: dict[str, Noise], runs: int, rng: np.random.Generator) -> None:
+    """How often whole reports on equal arms claim anything."""
+    print(f"\nReports on equal arms that claim anything, of {runs} (stated: 5 %)\n")
+    print("| noise | groups | false | at most (95 %) |\n|---|---:|---:|---:|")
     for name, noise in noises.items():
         for groups in GROUPS:
             hits = false_reports(noise, groups, runs, rng)
-            print(f"| {name} | {groups} | {hits / runs * 100:.1f} % | {upper_limit(hits, runs):.1f} % |", flush=True)  # noqa: T201
-    print("\nPlanted in one arm and found, with 20 groups (stated: about 90 %)\n")  # noqa: T201
-    print("| noise | cost | planted, us a step | found |\n|---|---|---:|---:|")  # noqa: T201
+            print(f"| {name} | {groups} | {hits / runs * 100:.1f} % | {upper_limit(hits, runs):.1f} % |", flush=True)
+
+
+def print_power(noises: dict[str, Noise], runs: int, rng: np.random.Generator) -> None:
+    """How often planted costs are found."""
+    print("\nPlanted in one arm and found, with 20 groups (stated: about 90 %)\n")
+    print("| noise | cost | planted, us a step | found |\n|---|---|---:|---:|")
     for name, noise in noises.items():
         for kind in ("constant", "proportional", "rare"):
             planted_us, share = found_in(noise, kind, 20, runs // 2, rng)
-            print(f"| {name} | {kind} | {planted_us:.2g} | {share:.0f} % |", flush=True)  # noqa: T201
+            print(f"| {name} | {kind} | {planted_us:.2g} | {share:.0f} % |", flush=True)
+
+
+TABLES = {"misses": print_misses, "reports": print_reports, "power": print_power}
+
+
+def main() -> None:
+    """Print the tables as Markdown, each from a seed of its own."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    made = synthetic(np.random.default_rng(0))
+    noises = {
+        "synthetic": made,
+        "of slot_mapping-cpu": of_run("slot_mapping-cpu"),
+        "of gpu-v1-decode-32": of_run("gpu-v1-decode-32"),
+    }
+    for seed, (name, table) in enumerate(TABLES.items()):
+        if name in (sys.argv[2:] or TABLES):
+            table(noises, runs, np.random.default_rng(seed))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
 NOW = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
+MACHINE = {"cpu": "a processor", "usable_cores": 2, "system": "Linux 6 x86_64", "clock_source": "tsc"}
 
 
 @pytest.fixture
@@ -43,13 +44,13 @@ def test_a_quick_try_does_not_replace_a_longer_result(run_selftest, monkeypatch,
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
     long, quick = (evaluate(records, delays, seconds) for seconds in (60.0, 1.0))
-    remember(quick, "vllm 1.0", "a processor")
-    remember(long, "vllm 1.0", "a processor")
-    remember(quick, "vllm 1.0", "a processor")
-    assert last_result("a processor")["seconds"] == 60
+    remember(quick, "vllm 1.0", MACHINE)
+    remember(long, "vllm 1.0", MACHINE)
+    remember(quick, "vllm 1.0", MACHINE)
+    assert last_result(MACHINE)["seconds"] == 60
     monkeypatch.setattr("harness.selftest.planted.KEPT", dt.timedelta(0))  # it is old
-    remember(quick, "vllm 1.0", "a processor")
-    assert last_result("a processor")["seconds"] == 1
+    remember(quick, "vllm 1.0", MACHINE)
+    assert last_result(MACHINE)["seconds"] == 1
 
 
 def test_the_letters_do_not_tell_the_delays_and_the_seed_decides_them(tmp_path) -> None:
@@ -105,12 +106,13 @@ def test_the_last_result_is_remembered_for_its_machine_and_quoted_with_its_age(
     run_selftest, monkeypatch, tmp_path
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert last_result("a processor") is None
+    assert last_result(MACHINE) is None
     assert "python -m harness selftest" in describe(None, NOW)
     records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
-    remember(evaluate(records, delays, 60.0), "vllm 1.0", "a processor")
-    last = last_result("a processor")
-    assert last_result("another processor") is None
+    remember(evaluate(records, delays, 60.0), "vllm 1.0", MACHINE)
+    last = last_result(MACHINE)
+    assert last_result({**MACHINE, "cpu": "another processor"}) is None
+    assert last_result({**MACHINE, "usable_cores": 8}) is None
     when = dt.datetime.fromisoformat(last["when"])
     line = describe(last, when + dt.timedelta(hours=5))
     assert line.startswith("5 h before, vllm 1.0: recovered planted 2, 5 and 20 us; resolves ")
@@ -125,21 +127,21 @@ def test_the_last_result_is_remembered_for_its_machine_and_quoted_with_its_age(
         {"when": ...}, {"when": "yesterday"}, {"when": "2026-01-01T00:00:00"}, {"when": 5}, {"passed": ...},
         {"passed": "perhaps"}, {"seconds": ...}, {"seconds": None}, {"seconds": 10**400}, {"recovered": ...},
         {"recovered": []}, {"recovered": [{}]}, {"resolves_us": ...}, {"resolves_us": "x"}, {"resolves_step_us": []},
-        {"engine": ...}, {"engine": {}}, {"cpu": ...},
+        {"engine": ...}, {"engine": {}}, {"machine": ...},
     ],
 )  # fmt: skip
 def test_a_remembered_result_that_is_none_is_as_good_as_none(run_selftest, monkeypatch, tmp_path, change) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
     result = evaluate(records, delays, 60.0)
-    remember(result, "vllm 1.0", "a processor")
+    remember(result, "vllm 1.0", MACHINE)
     file = tmp_path / "cache" / "harness" / "selftest.json"
     content = {**json.loads(file.read_text()), **change}
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
-    assert last_result("a processor") is None
-    assert "none on this machine yet" in describe(last_result("a processor"), NOW)
-    remember(result, "vllm 1.0", "a processor")
-    assert last_result("a processor")["seconds"] == 60
+    assert last_result(MACHINE) is None
+    assert "none on this machine yet" in describe(last_result(MACHINE), NOW)
+    remember(result, "vllm 1.0", MACHINE)
+    assert last_result(MACHINE)["seconds"] == 60
 
 
 @pytest.mark.parametrize(
