@@ -49,6 +49,8 @@ def command(
     if asked.experiment.host.kind == "vllm_v0":
         go_where_it_is()
     folder = RunFolder(out or Path("reports") / f"selftest-{dt.datetime.now():%Y%m%d-%H%M%S}")
+    if folder.note:
+        click.echo(f"harness: {folder.note}", err=True)
 
     from rich.console import Console
     from rich.table import Table

@@ -10,6 +10,7 @@ launches/02/             of a run with several launches: the second one, a run's
 trace.json               where it was asked for: a few steps of each arm, for Perfetto
 flamegraphs/ARM.folded   where they were asked for: the stacks that py-spy saw; the graphs beside it are made from them
 engine.log               what the engine printed
+.taken                   while a run is at work in it, or where its process was killed
 report.md, report.html, summary.json  made from the above, and made again by `harness report`
 """
 
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from harness.errors import ConfigError, RecordsError
+from harness.records.taken import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,34 +48,63 @@ PASSES: Final = "passes.parquet"
 class RunFolder:
     """Writes a run's folder. Every file appears whole or not at all.
 
+    It is taken for one run at once, before anything is started, and until this object is closed or its process ends.
+
     Args:
         path: the folder; made if it is not there.
         passes: whether passes will be written into it.
 
+    Attributes:
+        note: what the user should know of what was there before; empty where nothing was.
+
     Raises:
         RecordsError: the folder cannot be made.
-        ConfigError: it already holds a run that measured something.
+        ConfigError: another run is at work in it, or it already holds one that measured something.
     """
+
+    note: str = ""
 
     def __init__(self, path: Path, passes: bool = True) -> None:
         self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._taken = Taken(path)
+        except OSError as error:
+            raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
+        try:
+            self._begin(path, passes)
+        except BaseException:
+            self._taken.give_back()
+            raise
+
+    def _begin(self, path: Path, passes: bool) -> None:
         try:
             (path / "passes" if passes else path).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
         held = (path / PASSES, path / "launches", path / "micro.json")
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
-            raise ConfigError(f"{path} already holds a run; name another folder with --out")
+            died = " that died before its end, with what it had measured" if self._taken.left else ""
+            raise ConfigError(f"{path} already holds a run{died}; name another folder with --out")
+        if self._taken.left:
+            self.note = f"{path} was left by a run that died before it measured anything; it is free, and taken anew"
         if passes:
             import pyarrow.parquet  # noqa: F401 (it writes the passes, and must not be imported between them)
         self._whole: dict[str, pa.Table] = {}
+
+    _taken: Taken | None
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:
         """A folder that holds a run already, to write reports into."""
         folder = cls.__new__(cls)
-        folder.path, folder._whole = path, {}
+        folder.path, folder._whole, folder._taken = path, {}, None
         return folder
+
+    def close(self) -> None:
+        """Let other runs have the folder."""
+        if self._taken is not None:
+            self._taken.give_back()
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write run.json."""

@@ -54,6 +54,7 @@ def test_passes_are_put_together_and_those_cut_short_stay_beside(folder) -> None
     after = read_run(folder.path)
     assert after.frame.equals(before.frame)
     assert (after.partial, after.unreadable) == (before.partial, {})
+    folder.close()
     with pytest.raises(ConfigError, match="already holds a run"):
         RunFolder(folder.path)
 
