@@ -52,6 +52,7 @@ def heeded() -> Iterator[None]:
     try:
         yield
     finally:
+        _came.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -24,7 +24,7 @@ from harness.instrument.calibration import Calibration
 from harness.instrument.pulse import SIZE, Pulse, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from harness.config.experiment import Host as HostConfig
     from harness.instrument.instrument import PassKind
@@ -164,20 +164,25 @@ class VllmHost:
 
     def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm in each worker; the first worker's probe cost."""
-        if self._processes is not None and instrumentation.step_timeout_s:
-            instrumentation = self._watched(instrumentation)
-        costs = self._rpc("harness_install", instrumentation.as_dict())
+        with self._watched(instrumentation) as watched:
+            costs = self._rpc("harness_install", watched.as_dict())
         return Calibration(**costs[0])
 
-    def _watched(self, instrumentation: Instrumentation) -> Instrumentation:
-        """With a pulse that is seen here, where calls into the engine wait for their answers."""
-        assert self._processes is not None  # noqa: S101 (the caller asks)
-        self._pulse = tempfile.NamedTemporaryFile(prefix="harness-pulse-")  # noqa: SIM115 (for the engine's life)
-        self._pulse.write(bytes(SIZE))
-        self._pulse.flush()
-        names = [arm.name for arm in instrumentation.arms]
-        self._processes.watch = Watch(Pulse(self._pulse.name), instrumentation.step_timeout_s, names)
-        return dataclasses.replace(instrumentation, pulse=self._pulse.name)
+    @contextlib.contextmanager
+    def _watched(self, instrumentation: Instrumentation) -> Iterator[Instrumentation]:
+        """With a pulse that is seen here, where calls into an engine of its own process wait for their answers.
+
+        Its file is needed only until all workers have it open.
+        """
+        if self._processes is None or not instrumentation.step_timeout_s:
+            yield instrumentation
+            return
+        with tempfile.NamedTemporaryFile(prefix="harness-pulse-") as pulse:
+            pulse.write(bytes(SIZE))
+            pulse.flush()
+            names = [arm.name for arm in instrumentation.arms]
+            self._processes.watch = Watch(Pulse(pulse.name), instrumentation.step_timeout_s, names)
+            yield dataclasses.replace(instrumentation, pulse=pulse.name)
 
     def run_pass(
         self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request], probed: Sequence[bool] = ()

@@ -56,7 +56,10 @@ class Faults:
         except BaseException as error:
             if signals.came() or (isinstance(error, HarnessError) and not isinstance(error, ArmFaultError)):
                 raise
-            self._told[name] = str(error) if isinstance(error, ArmFaultError) else f"raised {told_with_place(error)}"
+            raised = (
+                error.__cause__ or error if isinstance(error, ArmFaultError) else error
+            )  # without this machine's paths
+            self._told[name] = f"raised {told_with_place(raised)}"
         if changed := put_back(before):
             self._told.setdefault(name, f"changed {', '.join(changed)} when it was loaded, for all that came after it")
         return None if name in self._told else made

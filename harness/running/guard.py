@@ -18,7 +18,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.children import begin_as_child
 from harness.instrument.pulse import SIZE, Pulse, Watch
 
 if TYPE_CHECKING:
@@ -42,26 +41,25 @@ def guarded(folder: Path, limit_s: float, arms: Sequence[str]) -> Iterator[str]:
     if not limit_s:
         yield ""
         return
-    with tempfile.NamedTemporaryFile(prefix="harness-pulse-") as pulse:
+    descriptor, name = tempfile.mkstemp(prefix="harness-pulse-")
+    with os.fdopen(descriptor, "wb") as pulse:
         pulse.write(bytes(SIZE))
-        pulse.flush()
-        told = json.dumps([pulse.name, str(folder), limit_s, list(arms), os.getpid()])
-        process = subprocess.Popen(  # noqa: S603 (our own interpreter)
-            [sys.executable, "-m", __name__, told], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0,
-            preexec_fn=begin_as_child,
-        )  # fmt: skip
-        try:
-            yield pulse.name
-        finally:
-            if process.stdin is not None:
-                process.stdin.close()
-            process.terminate()
-            process.wait()
+    told = json.dumps([name, str(folder), limit_s, list(arms), os.getpid()])
+    process = subprocess.Popen(  # noqa: S603 (our own interpreter)
+        [sys.executable, "-m", __name__, told], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, process_group=0
+    )
+    try:
+        yield name
+    finally:
+        with contextlib.suppress(OSError):
+            process.communicate()  # the end of its input ends it
+        Path(name).unlink(missing_ok=True)
 
 
 def watch(path: str, folder: Path, limit_s: float, arms: Sequence[str], pid: int) -> int:
     """Watch until the run ends, or end it; the exit status."""
     watched = Watch(Pulse(path), limit_s, arms)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end of its input is what ends it
     while not select.select([sys.stdin], [], [], limit_s / LOOKS)[0]:
         if hangs := watched.hangs():
             os.kill(pid, signal.SIGSTOP)  # or it might write its own ending meanwhile
@@ -72,7 +70,8 @@ def watch(path: str, folder: Path, limit_s: float, arms: Sequence[str], pid: int
                 _end(folder, message)
             finally:
                 os.kill(pid, signal.SIGKILL)
-            return 1
+            break
+    Path(path).unlink(missing_ok=True)
     return 0
 
 

@@ -140,6 +140,7 @@ class Launches:
         )
         try:
             exit_status = int(process.wait())
+            exit_status = 1 if exit_status < 0 else exit_status  # a signal ended it
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             try:

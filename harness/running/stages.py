@@ -221,6 +221,7 @@ class Stages:
                 durations.append(time.monotonic() - began)
                 if result.failure is None and result.changed and name != NATIVE and not result.unrestored:
                     self._equality.strike(name, f"changed {', '.join(result.changed)} while it warmed up")
+                    self.observer.advance()
                     continue
                 self._check_failure(result, "a warm-up pass")
                 self._check_signature(result, f"the warm-up of arm {name!r}")

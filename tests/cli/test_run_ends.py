@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import os
 import pty
@@ -9,11 +10,14 @@ import signal
 import subprocess
 import sys
 import termios
+from importlib.machinery import ModuleSpec
+from types import ModuleType, SimpleNamespace
 
 import psutil
 import pytest
 
 from harness import cli
+from harness.children import ENGINE_OWNER
 from harness.cli import run as cli_run
 from harness.config.experiment import Host as HostConfig
 from harness.hosts.vllm import VllmHost
@@ -158,21 +162,32 @@ def interrupted_once(function):
 
 def test_an_interrupted_start_of_an_engine_of_its_own_leaves_no_process(monkeypatch) -> None:
     """Its processes are there before anything holds the engine."""
-    vllm = pytest.importorskip("vllm")
+    started = []
+
+    class Interrupted:
+        def __init__(self, **_: object) -> None:
+            started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
+            raise KeyboardInterrupt
+
     host = VllmHost(HostConfig(process="subprocess"), {"model": "none"})
+    arguments = dataclasses.make_dataclass("EngineArgs", list(host.engine_args))
+    platform = SimpleNamespace(device_type="cpu", is_cpu=lambda: False)
+    for name, attributes in {
+        "vllm": {"LLM": Interrupted, "__version__": "1.0"},
+        "vllm.engine": {},
+        "vllm.engine.arg_utils": {"EngineArgs": arguments},
+        "vllm.platforms": {"current_platform": platform},
+    }.items():
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        vars(module).update(attributes)
+        monkeypatch.setitem(sys.modules, name, module)
     with session_of(["-c", "import time; print(flush=True); time.sleep(600)"]) as bystander:
         bystander.stdout.readline()
         host = VllmHost(HostConfig(process="subprocess"), {"model": "none"})
-        started = []
-
-        class Interrupted:
-            def __init__(self, **_: object) -> None:
-                started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]))
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(vllm, "LLM", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             host.start()
         host.stop()
         until("the end of what was started", lambda: started[0].poll() is not None)
         assert bystander.poll() is None
+    assert ENGINE_OWNER not in os.environ

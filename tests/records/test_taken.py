@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import ConfigError
 from harness.records.folder import RunFolder
 from tests.processes import finish, session_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TAKES = """\
 import sys, time
