@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -16,6 +17,7 @@ from harness.instrument.global_state import put_back, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
 __all__ = ["ArmFaultError", "Faults", "load_arm", "load_object", "source_digest"]
 
@@ -30,9 +32,15 @@ class Faults:
     """What the code of arms did outside of a step: when it was imported, made, or asked for its attributes.
 
     Such an arm is struck, and the others go on.
+
+    Args:
+        around: gives, for an arm's name, what its code runs in: a time limit.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, around: Callable[[str], AbstractContextManager[None]] = lambda name: contextlib.nullcontext()
+    ) -> None:
+        self._around = around
         self._told: dict[str, str] = {}
 
     @property
@@ -49,19 +57,20 @@ class Faults:
         """
         if name in self._told:
             return None
-        before = snapshot()
         made = None
-        try:
-            made = make()
-        except BaseException as error:
-            if signals.came() or (isinstance(error, HarnessError) and not isinstance(error, ArmFaultError)):
-                raise
-            raised = (
-                error.__cause__ or error if isinstance(error, ArmFaultError) else error
-            )  # without this machine's paths
-            self._told[name] = f"raised {told_with_place(raised)}"
-        if changed := put_back(before):
-            self._told.setdefault(name, f"changed {', '.join(changed)} when it was loaded, for all that came after it")
+        with self._around(name):
+            before = snapshot()
+            try:
+                made = make()
+            except BaseException as error:
+                if signals.came() or (isinstance(error, HarnessError) and not isinstance(error, ArmFaultError)):
+                    raise
+                # What it raised itself: ArmFaultError has this machine's paths in its text.
+                raised = error.__cause__ if isinstance(error, ArmFaultError) else error
+                self._told[name] = f"raised {told_with_place(raised or error)}"
+            if changed := put_back(before):
+                what = ", ".join(changed)
+                self._told.setdefault(name, f"changed {what} when it was loaded, for all that came after it")
         return None if name in self._told else made
 
 

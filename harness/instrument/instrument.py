@@ -76,8 +76,11 @@ class Instrument:
         self.arm_names = [name for name, *_ in arms]
         self._pulse = Pulse(instrumentation.pulse)
         self._limit = Limit(instrumentation.step_timeout_s, self._pulse)
-        self._faults = Faults()
-        implementations = [self._load(index, name, reference) for index, (name, reference, _) in enumerate(arms)]
+        self._faults = Faults(lambda name: self._limit.loading(self.arm_names.index(name)))
+        implementations = [
+            self._faults.of(name, functools.partial(load_arm, name, reference)) if reference else None
+            for name, reference, _ in arms
+        ]
 
         self._ledger = Ledger(clock, synchronizer(runner) if instrumentation.sync else None, cpu_clock)
         self.probe_names = list(instrumentation.probes)
@@ -108,13 +111,6 @@ class Instrument:
         self._probing: list[bool] = [False]
         self._probing_now = False
         self._reset()
-
-    def _load(self, index: int, name: str, reference: str) -> Any:
-        """An arm; None for the host's own, and where its own code failed."""
-        if not reference:
-            return None
-        with self._limit.loading(index):
-            return self._faults.of(name, lambda: load_arm(name, reference))
 
     def _checking(self, arm: str) -> None:
         self._pulse.put(self._step, self.arm_names.index(arm))

@@ -43,20 +43,20 @@ class Limit:
     def __init__(self, seconds: float, pulse: Pulse) -> None:
         self._seconds, self._pulse = seconds, pulse
         self._seen: Beat | None = None
-        self._since = 0.0
+        self._looked = self._quiet_s = 0.0
         self._everything = False
         self._armed = False
 
     def begin(self, everything: bool = False) -> None:
         """Watch from now on; with `everything` whatever runs is an arm's own code."""
-        self._pulse.begin()
         self._everything, self._seen = everything, None
         free = signal.getsignal(signal.SIGALRM) in (signal.SIG_DFL, signal.SIG_IGN)
-        if self._seconds and free and threading.current_thread() is threading.main_thread():
-            self._armed = True
+        self._armed = bool(self._seconds) and free and threading.current_thread() is threading.main_thread()
+        self._pulse.begin(self._armed)
+        if self._armed:
             signal.signal(signal.SIGALRM, self._tick)
-            tick_s = min(self._seconds / 4, LONGEST_TICK_S)
-            signal.setitimer(signal.ITIMER_REAL, tick_s, tick_s)
+            signal.siginterrupt(signal.SIGALRM, False)  # native code need not know of it
+            signal.setitimer(signal.ITIMER_REAL, self._tick_s, self._tick_s)
 
     def end(self) -> None:
         """Watch no longer; may be called repeatedly."""
@@ -78,11 +78,18 @@ class Limit:
 
     def _tick(self, _number: int, frame: FrameType | None) -> None:
         now, beat = time.monotonic(), self._pulse.read()
+        # Where all of it was stopped for a while (Ctrl-Z, a sleeping laptop), that while does not count.
+        self._quiet_s += min(now - self._looked, 2 * self._tick_s)
+        self._looked = now
         if beat != self._seen or not (self._everything or _in_an_arm(frame)):
             self._pulse.tick()
-            self._seen, self._since = self._pulse.read(), now
-        elif now - self._since >= self._seconds:  # again at each tick, should the arm swallow the first
+            self._seen, self._quiet_s = self._pulse.read(), 0.0
+        elif self._quiet_s >= self._seconds:  # again at each tick, should the arm swallow the first
             raise ArmTimeout(f"it had not returned after {self._seconds:g} s (protocol.step_timeout_s)")
+
+    @property
+    def _tick_s(self) -> float:
+        return min(self._seconds / 4, LONGEST_TICK_S)
 
 
 def _in_an_arm(frame: FrameType | Any) -> bool:

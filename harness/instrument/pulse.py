@@ -30,7 +30,7 @@ class Beat(NamedTuple):
         step: the last one that began; -1 while arms are loaded.
         arm: its index among the installed arms.
         ticks: how often the process found by itself that it goes on.
-        active: whether a pass is under way, or an arm is being loaded.
+        active: whether a pass is under way, or an arm is being loaded, and signs of life are given.
     """
 
     work: int
@@ -54,11 +54,11 @@ class Pulse:
         else:
             self.values = array("q", bytes(SIZE))
 
-    def begin(self) -> None:
-        """A pass, or the loading of an arm, begins."""
+    def begin(self, active: bool = True) -> None:
+        """A pass, or the loading of an arm, begins; `active` says whether `tick` will be called meanwhile."""
         self.values[WORK] += 1
         self.values[STEP] = -1
-        self.values[ACTIVE] = 1
+        self.values[ACTIVE] = int(active)
 
     def put(self, step: int, arm: int) -> None:
         """A step begins under an arm."""
@@ -93,7 +93,7 @@ class Watch:
         self, pulse: Pulse, limit_s: float, arms: Sequence[str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._pulse, self._limit_s, self._arms, self._clock = pulse, limit_s, arms, clock
-        self._seen, self._since = pulse.read(), clock()
+        self._seen, self._looked, self._quiet_s = pulse.read(), clock(), 0.0
 
     @property
     def patience_s(self) -> float:
@@ -103,9 +103,12 @@ class Watch:
     def hangs(self) -> str:
         """What hangs, in words; empty while all goes on. To be asked several times within the limit."""
         beat, now = self._pulse.read(), self._clock()
+        # Where all of it was stopped for a while (Ctrl-Z, a sleeping laptop), that while does not count.
+        self._quiet_s += min(now - self._looked, self._limit_s / 2)
+        self._looked = now
         if beat != self._seen or not beat.active or not self._limit_s:
-            self._seen, self._since = beat, now
-        if now - self._since < self.patience_s:
+            self._seen, self._quiet_s = beat, 0.0
+        if self._quiet_s < self.patience_s:
             return ""
         where = f"at step {beat.step}" if beat.step >= 0 else "while it was loaded"
         return (
