@@ -221,10 +221,7 @@ class Instrument:
         return {
             "columns": columns,
             "failure": self._swaps.failure(),
-            "mismatches": [
-                *(of_faults(self._faults) if self._kind == "check" else ()),
-                *self._checker.take_mismatches(),
-            ],
+            "mismatches": of_faults(self._faults, self._kind) + self._checker.take_mismatches(),
             "changed": changed,
             "seam_calls": self._checker.take_calls(),
             "unrestored": unrestored,

@@ -74,14 +74,10 @@ class RunFolder:
         try:
             self._begin(path, passes)
         except BaseException:
-            self._taken.give_back()
+            self._taken.give_back(marked=self._taken.left)
             raise
 
     def _begin(self, path: Path, passes: bool) -> None:
-        try:
-            (path / "passes" if passes else path).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
         held = (path / PASSES, path / "launches", path / "micro.json")
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
             died = " that died before its end, with what it had measured" if self._taken.left else ""

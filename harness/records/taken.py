@@ -59,11 +59,11 @@ class Taken:
         self._owner = os.getpid()
         os.write(self._file, f"{self._owner}\n".encode())
 
-    def give_back(self) -> None:
-        """Let others take it; may be called repeatedly."""
+    def give_back(self, marked: bool = False) -> None:
+        """Let others take it; may be called repeatedly. `marked` leaves the mark of a run that died."""
         if self._file >= 0 and self._owner == os.getpid():  # and not a forked child's copy of this object
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+            if not marked:
+                self._path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = -1
 

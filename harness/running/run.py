@@ -115,6 +115,17 @@ class Run:
         except BaseException as error:  # noqa: BLE001 (whatever the engine does while it ends; the run had ended before)
             self.observer.note(f"the engine did not stop well: {told(error)}")
 
+    def _record(self, outcome: Outcome) -> Outcome:
+        """Write how the run ended, and join its passes; gives what became of that."""
+        self.facts |= facts_at_end(outcome)
+        try:
+            self.folder.write_run(self.facts)
+            self.folder.join_passes()
+        except Exception as error:  # noqa: BLE001 (the ending must be told, whatever the writing of it does)
+            why = str(error) if isinstance(error, HarnessError) else told(error)
+            return Outcome("failed", 1, f"{outcome.message or 'the run ended'}; and {why}")
+        return outcome
+
     def _ended(self) -> Outcome:
         if self.unequal:
             reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self._unequal_arms().items())

@@ -16,6 +16,7 @@ from tests.processes import finish, runs, session_of, until
 from tests.running.test_broken_arms import CHECKED, CONFIG, in_step, later
 
 RUN = """\
+import sys
 from pathlib import Path
 from harness.config.file import load
 from harness.records.folder import RunFolder
@@ -51,7 +52,7 @@ def start(tmp_path):
     ("text", "where", "rows"),
     [
         (in_step(ENDLESS), "at step 0", False),
-        (f"{ENDLESS}", "while it was loaded", False),
+        (f"{ENDLESS}\nclass Mine: pass", "while it was loaded", False),
         (later(ENDLESS, 2 * CHECKED + 12), "at step", True),
     ],
     ids=["in the check", "at import", "while measured"],
