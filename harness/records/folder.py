@@ -63,32 +63,31 @@ class RunFolder:
     """
 
     note: str = ""
+    _taken: Taken | None
 
     def __init__(self, path: Path, passes: bool = True) -> None:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
-            self._taken = Taken(path)
+            taken = self._taken = Taken(path)
         except OSError as error:
             raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
         try:
-            self._begin(path, passes)
+            self._begin(path, passes, taken.left)
         except BaseException:
-            self._taken.give_back(marked=self._taken.left)
+            taken.give_back(marked=taken.left)
             raise
 
-    def _begin(self, path: Path, passes: bool) -> None:
+    def _begin(self, path: Path, passes: bool, left: bool) -> None:
         held = (path / PASSES, path / "launches", path / "micro.json")
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
-            died = " that died before its end, with what it had measured" if self._taken.left else ""
+            died = " that died before its end, with what it had measured" if left else ""
             raise ConfigError(f"{path} already holds a run{died}; name another folder with --out")
-        if self._taken.left:
+        if left:
             self.note = f"{path} was left by a run that died before it measured anything; it is free, and taken anew"
         if passes:
             import pyarrow.parquet  # noqa: F401 (it writes the passes, and must not be imported between them)
         self._whole: dict[str, pa.Table] = {}
-
-    _taken: Taken | None
 
     @classmethod
     def existing(cls, path: Path) -> RunFolder:

@@ -62,8 +62,9 @@ class Taken:
     def give_back(self, marked: bool = False) -> None:
         """Let others take it; may be called repeatedly. `marked` leaves the mark of a run that died."""
         if self._file >= 0 and self._owner == os.getpid():  # and not a forked child's copy of this object
-            if not marked:
-                self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                if not marked:
+                    self._path.unlink()
             os.close(self._file)
             self._file = -1
 

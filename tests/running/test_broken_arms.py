@@ -95,7 +95,7 @@ STRUCK = {
         "raised RuntimeError: later",
     ),
     "changes state when loaded": (
-        "import torch\ntorch.set_default_dtype(torch.float64)\nfrom patches.slot_mapping import Numpy\nclass Mine(Numpy): pass",
+        "import torch\ntorch.set_default_dtype(torch.float64)\nclass Mine: pass",
         "changed torch's default dtype when it was loaded",
     ),
     "exits": (in_step("raise SystemExit(0)"), "raised SystemExit: 0 (arm.py:"),
