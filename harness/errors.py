@@ -4,10 +4,12 @@ HarnessError              exit status 1: the run failed
 ├── ConfigError           exit status 2: the user can fix it (its text has the file, the key and the fix)
 ├── HostError             the engine did not start, or died
 ├── SeamError             a seam's target is not what this version of harness knows
-├── ArmError              an arm raised while the engine ran
+├── ArmError              an arm raised, or turned wrong, while the engine ran
 ├── ProfilerError         py-spy is missing, may not attach, or its process is gone
 ├── StepMismatchError     step i was not the same work in two passes
 └── RecordsError          a run's folder cannot be written or read
+
+ArmTimeout is none of these and no Exception: it is raised inside an arm that does not return, and must get out of it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from harness.texts import one_line
 
 __all__ = [
     "ArmError",
+    "ArmTimeout",
     "ConfigError",
     "HarnessError",
     "HostError",
@@ -28,6 +31,7 @@ __all__ = [
     "SeamError",
     "StepMismatchError",
     "in_line",
+    "told",
     "told_shortly",
     "told_with_place",
 ]
@@ -45,8 +49,19 @@ def in_line(text: object, longest: int = LONGEST) -> str:
 
 
 def told_shortly(text: str) -> str:
-    """What an exception said, in one line: a tensor's values can be megabytes."""
+    """A whole message that quotes what is not ours, in one line: a tensor's values can be megabytes."""
     return in_line(text, LONGEST_TOLD)
+
+
+def told(error: BaseException) -> str:
+    """Any exception in one line: its kind and the beginning of its text, whatever its own `__str__` does."""
+    kind = type.__getattribute__(type(error), "__name__")[:100]
+    try:
+        text = str(error)
+    except BaseException as second:  # noqa: BLE001 (the text of an exception can raise anything)
+        text = f"(its text cannot be had: __str__ raised {type.__getattribute__(type(second), '__name__')[:100]})"
+    text = in_line(" ".join(text[: 10 * LONGEST].split()))
+    return f"{kind}: {text}" if text else kind
 
 
 def told_with_place(error: BaseException) -> str:
@@ -59,8 +74,8 @@ def told_with_place(error: BaseException) -> str:
         frame for frame in frames if "site-packages" not in frame.filename and OWN not in Path(frame.filename).parents
     ]
     place = f" ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else ""
-    said = told_shortly(" ".join(str(error).split()))
-    return f"{type(error).__name__}: {said or 'no message'}{place}"
+    said = told(error)
+    return f"{said if ': ' in said else f'{said}: no message'}{place}"
 
 
 class HarnessError(Exception):
@@ -92,7 +107,11 @@ class SeamError(HarnessError):
 
 
 class ArmError(HarnessError):
-    """An arm raised inside the running engine."""
+    """An arm raised inside the running engine, or turned out wrong when it was checked again."""
+
+
+class ArmTimeout(BaseException):
+    """Raised inside an arm that has not returned for too long; no `except Exception` of the arm's keeps it."""
 
 
 class ProfilerError(HarnessError):

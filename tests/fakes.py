@@ -179,6 +179,7 @@ class FakeHost:
         self.engine_args: dict[str, Any] = {"model": "/somewhere/none"}
         self.environment: dict[str, str] = {}
         self.passes: list[str] = []
+        self.admits: list[bool] = []
         self.stopped = False
         self.instrument: Instrument | None = None
 
@@ -200,7 +201,11 @@ class FakeHost:
         return PassResult(tokens=tokens, **self.instrument.end())
 
     def admit_profiler(self) -> int:
+        self.admits.append(True)
         return os.getpid()
+
+    def dismiss_profiler(self) -> None:
+        self.admits.append(False)
 
     def partial(self) -> PassResult | None:
         if self.instrument is None or not self.instrument.under_way:

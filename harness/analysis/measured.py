@@ -137,6 +137,8 @@ def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost) -> dict[
     timed = [name for name in rows if name.partition(".")[2]]
     values = {}
     for name in _measured_arms(run):
+        if run.get("equality", {}).get(name, {}).get("equal") is False:
+            continue  # struck by a check after it had been measured: it did other work, so its times say nothing
         of_arm = arm == name
         values[name] = _metrics(arrays(of_arm & probed, [*timed, *STEP_PARTS]), probes, cost)
         if run["config"]["protocol"]["bare"]:

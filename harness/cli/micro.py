@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -37,7 +36,10 @@ def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
     for benchmark in benchmarks:
         device_of(benchmark)  # refused before anything is started
     folder = RunFolder(path, passes=False)
+    if folder.note:
+        click.echo(f"harness: {folder.note}", err=True)
 
+    from harness import signals
     from harness.cli.output import Terminal, drawing
     from harness.micro.report import print_micro, write_micro_reports
     from harness.micro.run import MicroRun
@@ -45,7 +47,7 @@ def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
     from harness.report.facts import without_out
 
     typed = ["python", "-m", "harness", *sys.argv[1:]]
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals.heed()
     with Terminal(make_console(stderr=True), unit="row") as terminal:
         again = shlex.join(without_out(typed))
         outcome = MicroRun(title, config.name, benchmarks, folder, terminal, typed, again).execute()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
-import signal
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,7 @@ def command(
     for note in loaded.notes:
         click.echo(f"harness: {note}", err=True)
 
+    from harness import signals
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records.folder import RunFolder
     from harness.running.foreseen import foresee
@@ -84,17 +86,34 @@ def command(
         go_where_it_is()
     foresee(loaded)  # refused before there is a folder
     folder = RunFolder(path)
+    if folder.note:
+        click.echo(f"harness: {folder.note}", err=True)
+    signals.heed()  # till the end of the process: what draws the report can be interrupted as well
     # As typed, and not sys.argv[0], which is a path of this machine.
     typed = ["python", "-m", "harness", *sys.argv[1:]]
-    if loaded.experiment.protocol.launches > 1:
-        given = [str(config), *(word for override in overrides for word in ("--set", override))]
-        given += [*(("--arms", arms) if arms else ()), *(("-v",) if verbose else ())]
-        given += ["--trace"] if trace else []
-        outcome = execute_launches(loaded, folder, given, typed, ("--flamegraph",) if flamegraph else ())
-    else:
-        outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph)
-    logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {path / LOG})"
-    _show(folder.path, outcome, logged, full)
+    with contextlib.closing(folder):
+        if loaded.experiment.protocol.launches > 1:
+            given = [str(config), *(word for override in overrides for word in ("--set", override))]
+            given += [*(("--arms", arms) if arms else ()), *(("-v",) if verbose else ())]
+            given += ["--trace"] if trace else []
+            outcome = execute_launches(loaded, folder, given, typed, ("--flamegraph",) if flamegraph else ())
+        else:
+            outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph)
+        logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {path / LOG})"
+        return _shown(folder.path, outcome, logged, full)
+
+
+def _shown(folder: Path, outcome: Outcome, logged: str, full: bool) -> int:
+    """Print the table and draw; the exit status."""
+    try:
+        _show(folder, outcome, logged, full)
+    except KeyboardInterrupt:
+        from harness.running.run import INTERRUPTED
+
+        done = "all has been measured" if outcome.status == "complete" else "what was measured is kept"
+        again = shlex.join(["python", "-m", "harness", "report", str(folder)])
+        click.echo(f"harness: interrupted while the report was made; {done}, and {again} makes it", err=True)
+        return INTERRUPTED
     return outcome.exit_status
 
 
@@ -132,18 +151,24 @@ def execute(
     from harness.hosts.vllm import VllmHost, resolve_model
     from harness.hosts.vllm_v0 import VllmV0Host
     from harness.records.folder import RunReader
+    from harness.running.guard import guarded
+    from harness.running.instrumenting import instrument
     from harness.running.run import Run
 
     experiment = loaded.experiment
     engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     kinds: dict[str, type[VllmHost | VllmV0Host]] = {"vllm": VllmHost, "vllm_v0": VllmV0Host}
     host = kinds[experiment.host.kind](experiment.host, engine)
-    # SIGTERM ends a run as Ctrl-C does: what was measured is kept, and no engine process is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with engine_output_to(None if verbose else folder.path / LOG) as console, Terminal(console) as terminal:
+    in_process = experiment.host.process == "in_process"  # an engine in processes of its own is watched by its host
+    names = [arm.name for arm in instrument(loaded).arms]
+    with (
+        guarded(folder.path, experiment.protocol.step_timeout_s if in_process else 0.0, names) as pulse,
+        engine_output_to(None if verbose else folder.path / LOG) as console,
+        Terminal(console) as terminal,
+    ):
         reader = RunReader(folder.path)  # each look reads from it what is new
         run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(reader.read()))
-        run.trace_steps, run.flamegraphs = trace_steps, flamegraphs
+        run.trace_steps, run.flamegraphs, run.pulse = trace_steps, flamegraphs, pulse
         return run.execute()
 
 
@@ -158,7 +183,6 @@ def execute_launches(
         left = "" if left_s is None else f", about {duration(left_s)} left"
         click.echo(f"launch {number} of {planned}{left}", err=True)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return Launches(loaded, folder, given, typed, announce, _tested(), only_first).execute()
 
 

@@ -56,6 +56,8 @@ def command(
 
         check_fit(asked)  # likewise
     folder = RunFolder(out or Path("reports") / f"selftest-{dt.datetime.now():%Y%m%d-%H%M%S}")
+    if folder.note:
+        click.echo(f"harness: {folder.note}", err=True)
 
     from rich.table import Table
 

@@ -52,6 +52,7 @@ class Protocol(Strict):
         sync: have each probed call wait for the device before its clock stops: the issue's own way of timing, which
             adds the device's time and changes what is measured. Without it no timer ever waits for a device.
         nvtx: put NVTX ranges around the scope and each arm's function, for Nsight; their cost is in every arm alike.
+        step_timeout_s: how long an arm may take for a step, or to be loaded, until it is interrupted.
         bare: measure as many passes again in which only the step is timed; the end-to-end verdict comes from them.
     """
 
@@ -71,6 +72,7 @@ class Protocol(Strict):
     exposed: bool | Annotated[list[Exposed], Field(min_length=1, max_length=20)] = False
     sync: bool = False
     nvtx: bool = False
+    step_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
 
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:

@@ -47,6 +47,7 @@ class PassResult:
         unrestored: what could not be put back after the pass; empty unless something else patched it meanwhile.
         spans: (step, name, start_ns, stop_ns) of the first worker (tracing passes).
         other_threads: calls of probes by other threads while the scope was open, which are left out, of all workers.
+        changed: global state that was changed during the pass, in words; it has been put back.
     """
 
     columns: dict[str, list[Any]]
@@ -57,6 +58,7 @@ class PassResult:
     unrestored: list[str]
     spans: list[list[Any]] = field(default_factory=list)
     other_threads: int = 0
+    changed: list[str] = field(default_factory=list)
 
 
 class Host(Protocol):
@@ -87,6 +89,10 @@ class Host(Protocol):
 
     def admit_profiler(self) -> int:
         """Let a profiler attach to the process that runs the (first) model runner; the process's id."""
+        ...
+
+    def dismiss_profiler(self) -> None:
+        """Take that leave back."""
         ...
 
     def partial(self) -> PassResult | None:

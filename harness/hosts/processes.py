@@ -18,6 +18,8 @@ from harness.errors import HostError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.instrument.pulse import Watch
+
 __all__ = ["EngineProcesses"]
 
 Result = TypeVar("Result")
@@ -34,6 +36,7 @@ class EngineProcesses:
         self._before = {process.pid for process in psutil.Process().children(recursive=True)}
         self._processes: list[psutil.Process] = []
         self.lost: str = ""
+        self.watch: Watch | None = None
 
     def gather(self) -> None:
         """The engine has started: remember its processes."""
@@ -70,6 +73,10 @@ class EngineProcesses:
                 if (process := self.dead()) is not None and not done.wait(GRACE_S):
                     self.lost = f"the engine died: its process {process.pid} has ended"
                     raise HostError(self.lost)
+                if self.watch is not None and (hangs := self.watch.hangs()):
+                    self.lost = f"{hangs}; the engine was ended"
+                    self._kill()
+                    raise HostError(self.lost)
         except KeyboardInterrupt:
             self.lost = "the engine was left in the middle of a call"
             raise
@@ -83,12 +90,28 @@ class EngineProcesses:
 
     def end(self) -> None:
         """Terminate whatever still runs of the engine, and kill what does not end."""
-        left = [process for process in self._processes if _runs(process)]
-        for ending in ("terminate", "kill"):
+        left = self._left()
+        try:
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    getattr(process, ending)()
-            _, left = psutil.wait_procs(left, timeout=5)
+                    process.terminate()
+            psutil.wait_procs(left, timeout=5)
+        finally:  # also where Ctrl-C came meanwhile
+            self._kill()
+
+    def _kill(self) -> None:
+        for process in (left := self._left()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=5)
+
+    def _left(self) -> list[psutil.Process]:
+        """What still runs of the engine; what it started in the meantime as well."""
+        known = {process.pid: process for process in self._processes}
+        for process in self._processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                known |= {child.pid: child for child in process.children(recursive=True)}
+        return [process for process in known.values() if _runs(process)]
 
 
 def _runs(process: psutil.Process) -> bool:

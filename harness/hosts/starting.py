@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import ConfigError, in_line
+from harness.errors import ConfigError, in_line, told
 from harness.records.machine import native_bfloat16
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def one_line(error: BaseException) -> str:
     """The root of an exception in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+    return told(error)
 
 
 def dtype_default(engine: Mapping[str, Any]) -> dict[str, str]:

@@ -9,10 +9,12 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import errors
+from harness.children import ENGINE_OWNER, end_with_engine_owner
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
 from harness.hosts.stack_chunk import call_in_large_chunk
@@ -26,10 +28,11 @@ from harness.hosts.starting import (
     one_line,
 )
 from harness.instrument.calibration import Calibration
+from harness.instrument.pulse import SIZE, Pulse, Watch
 from harness.paths import is_file, is_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from harness.config.experiment import Host as HostConfig
     from harness.instrument.instrument import PassKind
@@ -42,6 +45,7 @@ EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
 
 LONGEST_NAME: Final = 255
 """Characters: of a file on Linux, and more than a hub's name has."""
+os.register_at_fork(after_in_child=end_with_engine_owner)  # where vLLM forks its processes, as it does for a GPU
 
 ENGINE_DEFAULTS: Final[dict[str, Any]] = {
     "skip_tokenizer_init": True,  # prompts are token ids
@@ -110,7 +114,8 @@ class VllmHost:
         self.environment = engine_environment(host, engine)
         self._llm: Any = None
         self._processes = EngineProcesses() if host.process == "subprocess" else None
-        self._environment = Environment(self.environment)
+        own = {} if self._processes is None else {ENGINE_OWNER: str(os.getpid())}
+        self._environment = Environment({**self.environment, **own})
 
     def start(self) -> HostInfo:
         """Import vLLM and start the engine.
@@ -141,8 +146,9 @@ class VllmHost:
             self._llm = LLM(**self.engine_args)
         except Exception as error:
             raise errors.HostError(f"the engine did not start: {one_line(error)}") from error
-        if self._processes is not None:
-            self._processes.gather()
+        finally:  # also of an engine that did not start, or was interrupted while it did
+            if self._processes is not None:
+                self._processes.gather()
         facts = self._rpc("harness_describe")[0]
         if facts["generation"] != self._config.generation:
             raise errors.ConfigError(
@@ -161,8 +167,25 @@ class VllmHost:
 
     def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm in each worker; the first worker's probe cost."""
-        costs = self._rpc("harness_install", instrumentation.as_dict())
+        with self._watched(instrumentation) as watched:
+            costs = self._rpc("harness_install", watched.as_dict())
         return Calibration(**costs[0])
+
+    @contextlib.contextmanager
+    def _watched(self, instrumentation: Instrumentation) -> Iterator[Instrumentation]:
+        """With a pulse that is seen here, where calls into an engine of its own process wait for their answers.
+
+        Its file is needed only until all workers have it open.
+        """
+        if self._processes is None or not instrumentation.step_timeout_s:
+            yield instrumentation
+            return
+        with tempfile.NamedTemporaryFile(prefix="harness-pulse-") as pulse:
+            pulse.write(bytes(SIZE))
+            pulse.flush()
+            names = [arm.name for arm in instrumentation.arms]
+            self._processes.watch = Watch(Pulse(pulse.name), instrumentation.step_timeout_s, names)
+            yield dataclasses.replace(instrumentation, pulse=pulse.name)
 
     def run_pass(
         self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request], probed: Sequence[bool] = ()
@@ -199,27 +222,35 @@ class VllmHost:
         """Let a profiler attach to the process that runs the first worker's model runner; the process's id."""
         return int(self._rpc("harness_admit_profiler")[0])
 
+    def dismiss_profiler(self) -> None:
+        """Take that leave back."""
+        self._rpc("harness_dismiss_profiler")
+
     def partial(self) -> PassResult | None:
         """What the pass that was cut short had measured; None where the engine is gone."""
         if self._llm is None:
             return None
         try:
             answers = as_far_as_all(answer for answer in self._rpc("harness_end") if answer is not None)
+            return PassResult(tokens=None, **merge_workers(answers)) if answers else None
         except Exception:  # noqa: BLE001 (the engine may be gone in any way; the caller has the first error)
             return None
-        return PassResult(tokens=None, **merge_workers(answers)) if answers else None
 
     def stop(self) -> None:
         """Shut the engine down, and put the environment back."""
         self._environment.put_back()
         llm, self._llm = self._llm, None
         if llm is None:
+            if self._processes is not None:
+                self._processes.end()
             return
-        with contextlib.suppress(Exception):  # an engine that died cannot be shut down twice
-            llm.llm_engine.engine_core.shutdown()
-        if self._processes is not None:
-            self._processes.end()
-        else:
+        try:
+            with contextlib.suppress(Exception):  # an engine that died cannot be shut down twice
+                llm.llm_engine.engine_core.shutdown()
+        finally:  # also where a second Ctrl-C came meanwhile
+            if self._processes is not None:
+                self._processes.end()
+        if self._processes is None:
             from vllm.distributed import cleanup_dist_env_and_memory
 
             del llm
@@ -243,7 +274,12 @@ def as_far_as_all(answers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     kept = list(answers)
     steps = min((len(answer["columns"]["step"]) for answer in kept), default=0)
     return [
-        {**answer, "columns": {name: values[:steps] for name, values in answer["columns"].items()}} for answer in kept
+        {
+            **answer,
+            "columns": {name: values[:steps] for name, values in answer["columns"].items()},
+            "seam_calls": answer["seam_calls"][:steps],
+        }
+        for answer in kept
     ]
 
 
@@ -263,4 +299,5 @@ def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "unrestored": [name for answer in answers for name in answer["unrestored"]],
         "spans": first["spans"],
         "other_threads": sum(answer["other_threads"] for answer in answers),
+        "changed": list(dict.fromkeys(name for answer in answers for name in answer["changed"])),
     }

@@ -17,7 +17,7 @@ from harness.errors import ConfigError, HostError
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.stack_chunk import call_in_large_chunk
 from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, engine_dtype, one_line
-from harness.instrument.ptrace import admit_tracers
+from harness.instrument.ptrace import admit_tracers, dismiss_tracers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -242,6 +242,10 @@ class VllmV0Host:
         """Let a profiler attach to this process."""
         admit_tracers()
         return os.getpid()
+
+    def dismiss_profiler(self) -> None:
+        """Take that leave back."""
+        dismiss_tracers()
 
     def partial(self) -> PassResult | None:
         """What the pass that was cut short had measured; its requests are given up."""

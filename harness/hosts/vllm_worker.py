@@ -13,17 +13,21 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_dummy" in this process)
+from harness import signals
+from harness.children import end_with_engine_owner
 from harness.errors import HarnessError
 from harness.hosts.starting import engine_dtype
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
 from harness.instrument.loops import loop_of
-from harness.instrument.ptrace import admit_tracers
+from harness.instrument.ptrace import admit_tracers, dismiss_tracers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["WorkerExtension"]
+
+end_with_engine_owner()  # this module is imported while a worker starts, before the model is loaded
 
 
 def _answer(method: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
@@ -76,6 +80,7 @@ class WorkerExtension:
     @_answer
     def harness_install(self, instrumentation: dict[str, Any]) -> dict[str, Any]:
         """Find every target and load every arm; nothing is replaced yet. Gives the cost of a probe."""
+        signals.mark()
         self._harness = Instrument(self.model_runner, Instrumentation.from_dict(instrumentation))
         return self._harness.calibrate().as_dict()
 
@@ -89,6 +94,11 @@ class WorkerExtension:
         """Let any process of this user trace this one; gives this one's id."""
         admit_tracers()
         return os.getpid()
+
+    @_answer
+    def harness_dismiss_profiler(self) -> None:
+        """Take that leave back."""
+        dismiss_tracers()
 
     @_answer
     def harness_end(self) -> dict[str, Any] | None:

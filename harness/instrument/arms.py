@@ -2,40 +2,101 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.errors import ConfigError
+from harness import signals
+from harness.errors import ConfigError, HarnessError, told_with_place
+from harness.instrument.global_state import put_back, snapshot
 
-__all__ = ["load_arm", "load_object", "source_digest"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+
+__all__ = ["ArmFaultError", "Faults", "load_arm", "load_object", "source_digest"]
+
+Result = TypeVar("Result")
+
+
+class ArmFaultError(ConfigError):
+    """An arm's own code raised while it was imported or made."""
+
+
+class Faults:
+    """What the code of arms did outside of a step: when it was imported, made, or asked for its attributes.
+
+    Such an arm is struck, and the others go on.
+
+    Args:
+        around: gives, for an arm's name, what its code runs in: a time limit.
+    """
+
+    def __init__(
+        self, around: Callable[[str], AbstractContextManager[None]] = lambda name: contextlib.nullcontext()
+    ) -> None:
+        self._around = around
+        self._told: dict[str, str] = {}
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """By arm, in words."""
+        return self._told
+
+    def of(self, name: str, make: Callable[[], Result]) -> Result | None:
+        """What `make`, which calls an arm's own code, gives; None where that raised or changed global state.
+
+        Raises:
+            HarnessError: the arm is not there, or is none.
+            KeyboardInterrupt: a signal ends the run.
+        """
+        if name in self._told:
+            return None
+        made = None
+        with self._around(name):
+            before = snapshot()
+            try:
+                made = make()
+            except BaseException as error:
+                if signals.came() or (isinstance(error, HarnessError) and not isinstance(error, ArmFaultError)):
+                    raise
+                # What it raised itself: ArmFaultError has this machine's paths in its text.
+                raised = error.__cause__ if isinstance(error, ArmFaultError) else error
+                self._told[name] = f"raised {told_with_place(raised or error)}"
+            if changed := put_back(before):
+                what = ", ".join(changed)
+                self._told.setdefault(name, f"changed {what} when it was loaded, for all that came after it")
+        return None if name in self._told else made
 
 
 def load_arm(name: str, reference: str) -> Any:
     """Load an arm's class and make an instance of it.
 
     Raises:
-        ConfigError: it cannot be loaded, is no class, or cannot be made without arguments.
+        ConfigError: it cannot be loaded, is no class, or cannot be made without arguments (where its own code raised:
+            ArmFaultError).
     """
     found = load_object(reference)
     if not inspect.isclass(found):
         raise ConfigError(f"arm {name!r}: {reference} is no class; an arm is a class that is made without arguments")
     try:
         return found()
-    except Exception as error:
-        text = " ".join(str(error).split())
-        raise ConfigError(f"arm {name!r}: {found.__name__}() failed: {type(error).__name__}: {text}") from error
+    except BaseException as error:
+        if signals.came():
+            raise
+        raise ArmFaultError(f"arm {name!r}: {found.__name__}() failed: {told_with_place(error)}") from error
 
 
 def load_object(reference: str) -> Any:
     """Load `package.module:Name` or `path/to/file.py:Name`.
 
     Raises:
-        ConfigError: the module or file is not there, fails to import, or has no such name.
+        ConfigError: the module or file is not there, fails to import (ArmFaultError), or has no such name.
     """
     where, _, name = reference.rpartition(":")
     if not where or not name:
@@ -44,8 +105,12 @@ def load_object(reference: str) -> Any:
         module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
     except ConfigError:
         raise
-    except Exception as error:
-        raise ConfigError(f"arm {reference!r}: importing {where} failed: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        if signals.came():
+            raise
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        kind = ConfigError if missing and f"{where}.".startswith(f"{missing}.") else ArmFaultError
+        raise kind(f"arm {reference!r}: importing {where} failed: {told_with_place(error)}") from error
     try:
         return getattr(module, name)
     except AttributeError:

@@ -15,17 +15,20 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import ConfigError
-from harness.instrument.arms import load_arm
+from harness.instrument.arms import Faults, load_arm
 from harness.instrument.bindings import Bindings
 from harness.instrument.calibration import Calibration, calibrate
-from harness.instrument.checking import Checker
+from harness.instrument.checking import Checker, of_faults
 from harness.instrument.counting import Counter
 from harness.instrument.device import DeviceClock, Synchronisations, on_cuda, ranged, synchronizer
 from harness.instrument.events import freeze_heap
 from harness.instrument.every_call import EveryCall
+from harness.instrument.global_state import put_back, snapshot
 from harness.instrument.ledger import Ledger
+from harness.instrument.limit import Limit
 from harness.instrument.loops import Loop, loop_of
 from harness.instrument.output_checking import OutputChecker
+from harness.instrument.pulse import Pulse
 from harness.instrument.scopes import JOIN, Scopes
 from harness.instrument.spans import Spans
 from harness.instrument.steps import StepRows
@@ -73,7 +76,13 @@ class Instrument:
         spec = SEAMS[seam]
         self._sites = importlib.import_module(spec.place(self._loop.generation, type(runner)).module).sites(runner)
         self.arm_names = [name for name, *_ in arms]
-        implementations = [load_arm(name, reference) if reference else None for name, reference, _ in arms]
+        self._pulse = Pulse(instrumentation.pulse)
+        self._limit = Limit(instrumentation.step_timeout_s, self._pulse)
+        self._faults = Faults(lambda name: self._limit.loading(self.arm_names.index(name)))
+        implementations = [
+            self._faults.of(name, functools.partial(load_arm, name, reference)) if reference else None
+            for name, reference, _ in arms
+        ]
 
         self._ledger = Ledger(clock, synchronizer(runner) if instrumentation.sync else None, cpu_clock)
         self.probe_names = list(instrumentation.probes)
@@ -87,20 +96,27 @@ class Instrument:
             clock,
             lambda name, function: ranged(f"harness: {seam}={name}", function) if instrumentation.nvtx else function,
             functools.partial(self._ledger.probe, seam_slot) if seam_slot else None,
+            self._faults,
         )
         freeze_heap()
         checker = OutputChecker if self._sites[0].by_outputs else Checker
-        self._checker = checker(self._sites, dict(zip(self.arm_names, implementations, strict=True)))
+        self._checker = checker(
+            self._sites, dict(zip(self.arm_names, implementations, strict=True)), self._faults, self._checking
+        )
         every_call = EveryCall({target.name: target.function for _, target in self._targets})
         self._counter = Counter(Synchronisations() if on_cuda(runner) else None, every_call)
         self._device = DeviceClock()
         self._spans = Spans(clock)
         self._bindings = Bindings()
+        self._shared = snapshot()
         self._kind: PassKind = "bare"
         self._schedule: list[int] = []
         self._probing: list[bool] = [False]
         self._probing_now = False
         self._reset()
+
+    def _checking(self, arm: str) -> None:
+        self._pulse.put(self._step, self.arm_names.index(arm))
 
     def _resolve_probes(self, seam_probe: str) -> int:
         """Find every probe's target; the slot of the seam's own function, or 0 where it is not probed."""
@@ -184,9 +200,13 @@ class Instrument:
         self._swaps.bind(self._bindings)
         if kind == "trace":
             self._spans.open()
+        self._shared = snapshot()
+        self._limit.begin()
 
     def end(self) -> dict[str, Any]:
         """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
+        self._limit.end()
+        changed = put_back(self._shared)
         unrestored, foreign_calls = self._restore(), self._ledger.foreign_calls
         columns, marks = self._steps.columns(), self._steps.marks
         if any(self._probing):
@@ -206,7 +226,8 @@ class Instrument:
         return {
             "columns": columns,
             "failure": self._swaps.failure(),
-            "mismatches": self._checker.take_mismatches(),
+            "mismatches": of_faults(self._faults, self._kind) + self._checker.take_mismatches(),
+            "changed": changed,
             "seam_calls": self._checker.take_calls(),
             "unrestored": unrestored,
             "spans": self._spans.take(),
@@ -277,6 +298,7 @@ class Instrument:
     def _before_step(self) -> None:
         self._spans.step = self._step = self._step + 1
         self._arm = arm = self._schedule[min(self._step, len(self._schedule) - 1)]
+        self._pulse.put(self._step, arm)
         if self._kind == "check":
             self._checker.bind(self._step)
             return

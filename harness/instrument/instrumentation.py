@@ -36,6 +36,8 @@ class Instrumentation:
         scope: the runner's methods inside which time counts, joined by `+`.
         sync: wait for the device at the end of each probed call, before its clock stops.
         nvtx: put NVTX ranges around the scope and each arm's function, in every pass.
+        step_timeout_s: how long an arm may take for a step; 0 for no limit.
+        pulse: the file in which signs of life are put; empty where nobody watches.
     """
 
     seam: str
@@ -44,6 +46,8 @@ class Instrumentation:
     scope: str
     sync: bool = False
     nvtx: bool = False
+    step_timeout_s: float = 0.0
+    pulse: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, which an RPC can carry and JSON can hold."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from harness.errors import told_with_place
-from harness.instrument.checking import Mismatch
+from harness.instrument.arms import Faults
+from harness.instrument.checking import Mismatch, run_arm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,15 +31,25 @@ class OutputChecker:
     Args:
         sites: the seam's sites.
         arms: the implementations by name; None stands for the host's own, which all others are compared with.
+        faults: takes what an arm's code raises while its functions are made.
+        limit: is told of every call of the scope under an arm.
     """
 
-    def __init__(self, sites: Sequence[Any], arms: Mapping[str, Any]) -> None:
-        self._sites = sites
-        self._calls = {
-            name: [site.implement(arm, _reraise, strict=True) for site in sites]
+    def __init__(
+        self,
+        sites: Sequence[Any],
+        arms: Mapping[str, Any],
+        faults: Faults | None = None,
+        limit: Callable[[str], None] = lambda arm: None,
+    ) -> None:
+        self._sites, self._limit = sites, limit
+        faults = faults or Faults()
+        made = {
+            name: faults.of(name, lambda arm=arm: [site.implement(arm, _reraise, strict=True) for site in sites])  # type: ignore[misc]
             for name, arm in arms.items()
             if arm is not None
         }
+        self._calls = {name: calls for name, calls in made.items() if calls is not None}
         self._step = 0
         self._mismatches: dict[str, Mismatch] = {}
         self._seam_calls: list[int] = []
@@ -60,10 +70,10 @@ class OutputChecker:
                 if name in self._mismatches:
                     continue
                 self._put(calls)
-                try:
-                    found = dict(leaves(scope(*args, **kwargs)))
-                except Exception as error:  # noqa: BLE001 (an arm may raise anything)
-                    self._note(name, None, None, None, f"raised {told_with_place(error)}")
+                self._limit(name)
+                found, wrong = run_arm(lambda: dict(leaves(scope(*args, **kwargs))))
+                if wrong:
+                    self._note(name, None, None, None, wrong)
                     continue
                 self._note_difference(name, expected, found)
             self._put([site.native for site in self._sites])
@@ -138,5 +148,5 @@ def _form(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
-def _reraise(error: Exception) -> None:
+def _reraise(error: BaseException) -> None:
     raise error

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness import signals
 from harness.errors import told_with_place
+from harness.instrument.arms import Faults
 from harness.instrument.planting import plant
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Swaps:
         clock: for planted delays.
         around: wraps a function, given its arm's name, in what is to be around it in every pass.
         probe: times a function; None where the seam's function is not probed.
+        faults: takes what an arm's code raises while its functions are made; the host's own then stands in its place.
     """
 
     def __init__(
@@ -43,14 +46,16 @@ class Swaps:
         clock: Callable[[], int],
         around: Callable[[str, Callable[..., Any]], Callable[..., Any]],
         probe: Callable[[Callable[..., Any]], Callable[..., Any]] | None,
+        faults: Faults | None = None,
     ) -> None:
         self._sites, self._names = sites, [name for name, *_ in arms]
         self._arm, self._step = 0, -1
         self._failure: Failure | None = None
+        faults = faults or Faults()
 
         def made(site: Any, name: str, arm: Any, delay_ns: int | None) -> Callable[..., Any]:
-            function = site.native if arm is None else site.implement(arm, self._on_error)
-            return around(name, plant(function, delay_ns, clock))
+            own = None if arm is None else faults.of(name, lambda: site.implement(arm, self._on_error))
+            return around(name, plant(own or site.native, delay_ns, clock))
 
         # [site][arm]
         self._bare = [[made(site, *arm) for arm in arms] for site in sites]
@@ -72,6 +77,8 @@ class Swaps:
         """The first arm that raised in this pass, if one did."""
         return None if self._failure is None else asdict(self._failure)
 
-    def _on_error(self, error: Exception) -> None:
+    def _on_error(self, error: BaseException) -> None:
+        if signals.came():  # it is not of the arm's making
+            raise error
         if self._failure is None:
             self._failure = Failure(self._names[self._arm], self._step, told_with_place(error))

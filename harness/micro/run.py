@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.errors import HarnessError, told_shortly
+from harness import signals
+from harness.errors import HarnessError, told
 from harness.micro.benchmarks import build_rows, device_of, has_gpu
 from harness.micro.measure import measure_row
 from harness.micro.results import MICRO_SCHEMA, Results
@@ -60,10 +61,10 @@ class MicroRun:
         except HarnessError as error:
             outcome = Outcome("failed", error.exit_status, str(error))
         except Exception as error:  # noqa: BLE001 (a statement can fail in any way, out of memory for one)
-            text = told_shortly(" ".join(str(error).split())[:300])
-            outcome = Outcome("failed", 1, f"{type(error).__name__}: {text}; what was measured is kept")
-        self._write()
-        self.folder.write_run(facts | facts_at_end(outcome))
+            outcome = Outcome("failed", 1, f"{told(error)}; what was measured is kept")
+        with signals.deferred():  # the ending is written whole
+            self._write()
+            self.folder.write_run(facts | facts_at_end(outcome))
         return outcome
 
     def _measure(self, benchmark: Sizes | Operations | Concat) -> None:

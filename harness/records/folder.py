@@ -11,6 +11,7 @@ launches/02/             of a run with several launches: the second one, a run's
 trace.json               where it was asked for: a few steps of each arm, for Perfetto
 flamegraphs/ARM.folded   where they were asked for: the stacks that py-spy saw; the graphs beside it are made from them
 engine.log               what the engine printed
+.taken                   while a run is at work in it, or where its process was killed
 report.md, report.html, summary.json  made from the above, and made again by `harness report`
 """
 
@@ -25,6 +26,7 @@ from harness.errors import ConfigError, RecordsError, told_shortly
 from harness.records.checked import cut_reason
 from harness.records.reading import PASSES, Records, RunReader, read_facts, read_run
 from harness.records.run_schema import RUN_SCHEMA
+from harness.records.taken import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,24 +43,43 @@ TOLD: Final = ("message", "flamegraphs_missing")
 class RunFolder:
     """Writes a run's folder. Every file appears whole or not at all.
 
+    It is taken for one run at once, before anything is started, and until this object is closed or its process ends.
+
     Args:
         path: the folder; made if it is not there.
         passes: whether passes will be written into it.
 
+    Attributes:
+        note: what the user should know of what was there before; empty where nothing was.
+
     Raises:
         RecordsError: the folder cannot be made.
-        ConfigError: it already holds a run that measured something.
+        ConfigError: another run is at work in it, or it already holds one that measured something.
     """
+
+    note: str = ""
+    _taken: Taken | None
 
     def __init__(self, path: Path, passes: bool = True) -> None:
         self.path = path
         try:
-            (path / "passes" if passes else path).mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            taken = self._taken = Taken(path)
         except OSError as error:
             raise RecordsError(f"{path}: the run's folder cannot be made: {error.strerror}") from error
+        try:
+            self._begin(path, passes, taken.left)
+        except BaseException:
+            taken.give_back(marked=taken.left)
+            raise
+
+    def _begin(self, path: Path, passes: bool, left: bool) -> None:
         held = (path / PASSES, path / "launches", path / "micro.json")
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
-            raise ConfigError(f"{path} already holds a run; name another folder with --out")
+            died = " that died before its end, with what it had measured" if left else ""
+            raise ConfigError(f"{path} already holds a run{died}; name another folder with --out")
+        if left:
+            self.note = f"{path} was left by a run that died before it measured anything; it is free, and taken anew"
         if passes:
             import pyarrow.parquet  # noqa: F401 (it writes the passes, and must not be imported between them)
         self._whole: dict[str, pa.Table] = {}
@@ -67,8 +88,13 @@ class RunFolder:
     def existing(cls, path: Path) -> RunFolder:
         """A folder that holds a run already, to write reports into."""
         folder = cls.__new__(cls)
-        folder.path, folder._whole = path, {}
+        folder.path, folder._whole, folder._taken = path, {}, None
         return folder
+
+    def close(self) -> None:
+        """Let other runs have the folder."""
+        if self._taken is not None:
+            self._taken.give_back()
 
     def write_run(self, run: Mapping[str, Any]) -> None:
         """Write run.json."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Summary
 
 __all__ = [
+    "checked_when",
     "command_line",
     "exposed",
     "facts",
@@ -81,6 +82,20 @@ def facts(summary: Summary) -> dict[str, str]:
         )
     lines |= machine_facts(run)
     return lines
+
+
+def checked_when(run: dict[str, Any]) -> str:
+    """When all arms were compared with native, behind "equal at every step"."""
+    drawn = run.get("checked_after_groups", [])
+    when = ["before measuring"]
+    when += [f"after {_listed(drawn)} groups (drawn)"] if drawn else []
+    when += ["after the last one"] if run.get("checked_at_end") else []
+    return f"checked in passes of their own {_listed(when)}; the same tokens in every pass"
+
+
+def _listed(items: Sequence[object]) -> str:
+    words = [str(item) for item in items]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def machine_facts(run: dict[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from harness.report.arms_table import build_arms_table
 from harness.report.facts import (
+    checked_when,
     command_line,
     exposed,
     facts,
@@ -85,6 +86,7 @@ def render_html(
             if line
         ],
         struck=struck(summary),
+        checked_when=checked_when(summary.run),
         equal=[name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)],
         command=command_line(summary),
     )

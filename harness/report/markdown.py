@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.report.arms_table import build_arms_table
-from harness.report.facts import command_line, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
+from harness.report.facts import (
+    checked_when,
+    command_line,
+    exposed,
+    facts,
+    how_sure,
+    instrument_cost,
+    own_cost,
+    steadiness,
+    withheld,
+)
 from harness.report.side_tables import side_tables
 from harness.report.table import build_differences, build_totals
 from harness.report.templates import render
@@ -48,6 +58,7 @@ def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
         withheld=withheld(summary),
         cost=instrument_cost(summary),
         struck=struck(summary),
+        checked_when=checked_when(summary.run),
         equal=[name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)],
         notes=summary.notes,
         command=command_line(summary),

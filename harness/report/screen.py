@@ -111,7 +111,7 @@ def _sentence(summary: Summary, width: int) -> Text:
 
 def _legend(summary: Summary) -> str:
     """What the signs of both tables mean."""
-    equal = "Equal yes: bit for bit at every step and in tokens."
+    equal = "Equal yes: bit for bit when checked, and in tokens."
     if not summary.comparisons:
         return equal
     confidence = summary.run["config"]["protocol"]["confidence"] * 100

@@ -8,7 +8,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness.report.facts import exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
+from harness.report.facts import checked_when, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
 from harness.report.side_tables import side_tables
 from harness.report.table import build_table
 from harness.seams import AA, NATIVE
@@ -63,7 +63,9 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
             console.print(Text.assemble((f"{name} is struck:", "bold red"), f" {arm.reason}"))
     equal = [name for name, arm in summary.arms.items() if arm.equal and name not in (NATIVE, AA)]
     if equal:
-        console.print(Text(f"Equal to native bit for bit at every step, and in the tokens: {', '.join(equal)}"))
+        console.print(
+            Text(f"Equal to native bit for bit at every step, {checked_when(summary.run)}: {', '.join(equal)}")
+        )
     for note in (note for note in summary.notes if note != told):
         console.print(Text.assemble(("note:", "bold yellow"), f" {note}"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -20,16 +21,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from harness.config.experiment import Flamegraph
-    from harness.hosts.base import PassResult
+    from harness.hosts.base import Host, PassResult
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
 
-__all__ = ["DEVICE_PASSES", "Extras"]
+__all__ = ["DEVICE_PASSES", "Extras", "profiled"]
 
 PROBING_SEED: Final = 1
 """Beside the seed of the measured passes, so that both are drawn independently."""
 DEVICE_PASSES: Final = 6
 """Passes of each arm, one after the other; their spread gives the interval."""
+
+
+@contextlib.contextmanager
+def profiled(host: Host) -> Iterator[Callable[[], int]]:
+    """Gives what admits a profiler to the engine's process and tells its id; afterwards none is admitted any more."""
+    try:
+        yield host.admit_profiler
+    finally:
+        with contextlib.suppress(HostError):  # an engine that is gone admits nobody
+            host.dismiss_profiler()
 
 
 @dataclass

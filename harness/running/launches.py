@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from harness import signals
 from harness.children import begin_as_child
-from harness.errors import RecordsError
+from harness.errors import HarnessError, RecordsError, told
 from harness.records.agreement import SIGNATURE, signature_difference
 from harness.records.folder import read_facts
 from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start
@@ -95,6 +96,23 @@ class Launches:
             "launches": [vars(launch) for launch in planned],
         }
         self.folder.write_run(self.facts)
+        with signals.heeded():
+            try:
+                outcome = self._all(planned)
+            except BaseException as error:  # noqa: BLE001 (how it ended is written, whatever that was)
+                with signals.deferred():
+                    interrupted = isinstance(error, KeyboardInterrupt)
+                    outcome = (
+                        Outcome("interrupted", INTERRUPTED, "interrupted")
+                        if interrupted
+                        else Outcome("failed", 1, str(error) if isinstance(error, HarnessError) else told(error))
+                    )
+            with signals.deferred():
+                self.facts |= facts_at_end(outcome)
+                self.folder.write_run(self.facts)
+        return outcome
+
+    def _all(self, planned: Sequence[Launch]) -> Outcome:
         outcome = Outcome("complete", 0)
         began = time.monotonic()
         for done, launch in enumerate(planned):
@@ -107,8 +125,6 @@ class Launches:
                 break
             if found.exit_status and not outcome.exit_status:  # an unequal arm; the others are still worth measuring
                 outcome = found
-        self.facts |= facts_at_end(outcome)
-        self.folder.write_run(self.facts)
         return outcome
 
     def _one(self, launch: Launch) -> Outcome:
@@ -126,6 +142,7 @@ class Launches:
         )
         try:
             exit_status = int(process.wait())
+            exit_status = 1 if exit_status < 0 else exit_status  # a signal ended it
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             try:

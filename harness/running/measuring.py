@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.stopping import looks
 from harness.errors import HarnessError, RecordsError
 from harness.running.planning import MIN_GROUPS, plan_run
-from harness.running.schedule import complete_blocks
+from harness.running.schedule import complete_blocks, drawn_checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +36,7 @@ class Measuring:
         arms: those to be measured.
         steps: steps a pass.
         verify: raises HarnessError where a pass, named for the message, went wrong or did other work.
+        check_again: compares all arms with native, given after how many groups, and whether these were the last.
         half_width_us: for `protocol.until`: gives the half-width of the widest interval so far.
         facts: the run's facts, which are filled here.
         calls_a_pass: how often each arm's probes are called in a pass, known after the first group.
@@ -50,6 +51,7 @@ class Measuring:
     arms: Sequence[str]
     steps: int
     verify: Callable[[PassResult, str], None]
+    check_again: Callable[[int, bool], None]
     half_width_us: Callable[[], float]
     facts: dict[str, Any]
     begun: bool = field(default=False, init=False)
@@ -75,6 +77,7 @@ class Measuring:
         schedule = complete_blocks(
             len(treatments), self.steps, plan.groups, protocol.seed, protocol.order, protocol.grain
         )
+        checks = drawn_checks(plan.groups, protocol.seed)
         self.begun = True
         self.facts |= {"passes_planned": schedule.shape[0] * schedule.shape[1], "arms_measured": list(self.arms)}
         if protocol.until is not None:
@@ -87,6 +90,9 @@ class Measuring:
                 self._one_pass([treatments[chosen] for chosen in steps_of_pass])
             if protocol.until is not None and self._enough(protocol.until, time.monotonic() - began):
                 break
+            if self._group + 1 in checks:
+                self.check_again(self._group + 1, False)
+        self.check_again(self._group + 1, True)
 
     def _enough(self, until: Until, elapsed_s: float) -> bool:
         """Whether to stop: at a look with all intervals narrow enough, or because the time is over."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import HarnessError, RecordsError, told_shortly
+from harness import signals
+from harness.errors import HarnessError, told
 from harness.records import machine
 from harness.running.stages import Stages
 
@@ -41,6 +41,7 @@ class Run:
         half_width_us: for `protocol.until`: gives the half-width of the widest interval so far, from the records.
         trace_steps: how many steps of each arm to trace after all measuring; 0 for none.
         flamegraphs: whether to sample each arm with py-spy after all measuring.
+        pulse: the file in which the instrument puts signs of life; empty where nobody watches.
         selftest: one line on the last selftest of this machine, for the report.
         unequal: arms that did not compute what native computes, and why.
         facts: what goes into run.json besides the config.
@@ -55,39 +56,64 @@ class Run:
     half_width_us: Callable[[], float] = lambda: float("inf")
     trace_steps: int = 0
     flamegraphs: bool = False
+    pulse: str = ""
     unequal: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def execute(self) -> Outcome:
-        """Run it. Raises only RecordsError, at the very start, where the folder cannot be written."""
+        """Run it. Raises only RecordsError, at the very start, where the folder cannot be written.
+
+        The first error is the one that is told, and how the run ended is written before the engine is stopped, which
+        takes long and can be interrupted.
+        """
         self.facts = {**facts_at_start(self.loaded, self.command, self.selftest), "passes_done": 0}
         self.folder.write_run(self.facts)
         stages = Stages(
             self.loaded, self.host, self.folder, self.observer, self.half_width_us, self.unequal, self.facts,
-            self.trace_steps, self.flamegraphs,
+            self.trace_steps, self.flamegraphs, self.pulse,
         )  # fmt: skip
-        try:
-            outcome = self._go(stages)
-            if unrestored := stages.keep_partial():
-                outcome.message += f"; these could not be put back: {', '.join(unrestored)}"
-            outcome = self._record(outcome)  # before the engine is stopped, which takes long and can be interrupted
-        finally:
-            with contextlib.suppress(KeyboardInterrupt):
-                self.host.stop()
+        with signals.heeded():
+            try:
+                outcome = self._go(stages)
+                self._keep(stages, outcome)
+                with signals.deferred():
+                    outcome = self._record(outcome)
+            finally:
+                self._stop()
         return outcome
 
     def _go(self, stages: Stages) -> Outcome:
-        """All stages, and how they ended."""
+        """All stages, and how they ended, whatever that was."""
         try:
             stages.go()
             return self._ended()
-        except KeyboardInterrupt:
+        except BaseException as error:  # noqa: BLE001 (an engine can die of anything)
+            with signals.deferred():
+                return self._failed(stages, error)
+
+    def _failed(self, stages: Stages, error: BaseException) -> Outcome:
+        if isinstance(error, KeyboardInterrupt):
             return Outcome("interrupted", INTERRUPTED, f"interrupted; {self._done()}")
-        except HarnessError as error:
+        if isinstance(error, HarnessError):
             return Outcome("failed", error.exit_status, f"{error}; {self._done()}" if stages.measured else str(error))
-        except Exception as error:  # noqa: BLE001 (an engine can die of anything)
-            text = told_shortly(" ".join(str(error).split())[:300])
-            return Outcome("failed", 1, f"the engine failed: {type(error).__name__}: {text}; {self._done()}")
+        return Outcome("failed", 1, f"the engine failed: {told(error)}; {self._done()}")
+
+    def _keep(self, stages: Stages, outcome: Outcome) -> None:
+        """Keep the pass that was cut short; what goes wrong with that does not hide how the run ended."""
+        try:
+            if unrestored := stages.keep_partial():
+                outcome.message += f"; these could not be put back: {', '.join(unrestored)}"
+        except BaseException as error:  # noqa: BLE001 (another Ctrl-C is among them)
+            lost = "the pass that was cut short could not be kept"
+            outcome.message = "; ".join(filter(None, [outcome.message, f"{lost}: {told(error)}"]))
+
+    def _stop(self) -> None:
+        try:
+            self.host.stop()
+        except KeyboardInterrupt:
+            pass  # the run had ended before
+        except BaseException as error:  # noqa: BLE001 (whatever the engine does while it ends; the run had ended before)
+            self.observer.note(f"the engine did not stop well: {told(error)}")
 
     def _record(self, outcome: Outcome) -> Outcome:
         """Write how the run ended, and join its passes; gives what became of that."""
@@ -95,20 +121,21 @@ class Run:
         try:
             self.folder.write_run(self.facts)
             self.folder.join_passes()
-        except RecordsError as error:
-            return Outcome("failed", 1, f"{outcome.message or 'the run ended'}; and {error}")
+        except Exception as error:  # noqa: BLE001 (the ending must be told, whatever the writing of it does)
+            why = str(error) if isinstance(error, HarnessError) else told(error)
+            return Outcome("failed", 1, f"{outcome.message or 'the run ended'}; and {why}")
         return outcome
 
     def _ended(self) -> Outcome:
         if self.unequal:
             reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self._unequal_arms().items())
-            return Outcome("complete", 1, f"not equal to native, so not measured: {reasons}")
+            return Outcome("complete", 1, f"not equal to native, so without figures: {reasons}")
         return Outcome("complete", 0)
 
     def _unequal_arms(self) -> dict[str, str]:
         """The unequal arms that the config names; with an unequal baseline, its repetitions are unequal as well."""
         configured = {arm.name for arm in self.loaded.experiment.arms}
-        return {name: reason for name, reason in self.unequal.items() if name in configured}
+        return {name: reason for name, reason in self.unequal.items() if name in configured} or self.unequal
 
     def _done(self) -> str:
         done, planned = self.facts["passes_done"], self.facts.get("passes_planned")

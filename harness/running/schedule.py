@@ -8,7 +8,7 @@ Bulej et al., "Duet benchmarking" (ICPE 2020); Fisher, The Design of Experiments
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["complete_blocks"]
+__all__ = ["complete_blocks", "drawn_checks"]
+
+GROUPS_A_CHECK: Final = 5
+MOST_CHECKS: Final = 3
+"""Between groups all arms are checked again once in so many groups, and at most so often: a few passes in hundreds."""
 
 
 def complete_blocks(
@@ -50,3 +54,13 @@ def complete_blocks(
         shift = np.arange(blocks[0])[:, None, None] + np.arange(blocks[1])[None, :, None]
         permutations = (np.arange(arms) + shift) % arms
     return np.broadcast_to(permutations, (groups, steps, arms)).swapaxes(1, 2).copy()
+
+
+def drawn_checks(groups: int, seed: int) -> list[int]:
+    """After how many groups all arms are checked again, in ascending order; drawn, so that no arm can count on it.
+
+    The check after the last group is not among them.
+    """
+    count = min(groups // GROUPS_A_CHECK, MOST_CHECKS)
+    drawn = np.random.default_rng([seed, groups]).choice(np.arange(1, groups), size=count, replace=False)
+    return sorted(int(group) for group in drawn)

@@ -8,16 +8,18 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from harness import signals
 from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
 from harness.instrument.arms import source_digest
-from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.records.agreement import signature, signature_difference, token_difference
-from harness.records.remembered import recall, remember
-from harness.running.extras import Extras
+from harness.running.equality import Equality
+from harness.running.extras import Extras, profiled
+from harness.running.instrumenting import instrument
 from harness.running.measuring import Measuring
 from harness.running.planning import beside_s, counting_s
+from harness.running.took import engine_like, last_start_s, remember_took, took
 from harness.sampling.pyspy import Recorder
 from harness.seams import AA, NATIVE, SEAMS
 from harness.workload.requests import Work, build
@@ -25,22 +27,20 @@ from harness.workload.requests import Work, build
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.config.experiment import Experiment
     from harness.config.file import Loaded
     from harness.hosts.base import Host, HostInfo, PassResult
     from harness.instrument.instrument import PassKind
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
     from harness.running.planning import Plan
+    from harness.workload.requests import Request
 
-__all__ = ["Stages", "last_start_s"]
+__all__ = ["Stages"]
 
 PROBING_SHARE: Final = 1 / 8
 """How long, relative to the measured passes, it may take to measure what the probes cost."""
 PROBING_GROUPS: Final = 4
 """How many groups of it, at most, for each that is measured: it is then known twice as well as what it corrects."""
-TOOK: Final = "took"
-"""The name under which is remembered how long engines took to start, and how long the check of a config took."""
 
 
 @dataclass
@@ -56,9 +56,15 @@ class Stages:
     facts: dict[str, Any]
     trace_steps: int = 0
     flamegraphs: bool = False
+    pulse: str = ""
     _installed: list[str] = field(default_factory=list, init=False)
     _measuring: Measuring | None = field(default=None, init=False)
     _pass_s: float = field(default=0.0, init=False)
+    _requests: Sequence[Request] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        named = [arm.name for arm in self.loaded.experiment.arms]
+        self._equality = Equality(named, self.observer, self.unequal, self.facts)
 
     @property
     def measured(self) -> bool:
@@ -71,7 +77,7 @@ class Stages:
         info = self._start()
         work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
 
-        instrumentation = self._instrumentation()
+        instrumentation = instrument(self.loaded, self.pulse)
         self._installed = [arm.name for arm in instrumentation.arms]
         self.facts["arm_sources"] = {
             arm.name: source_digest(arm.reference) for arm in instrumentation.arms if arm.reference
@@ -82,9 +88,9 @@ class Stages:
             self.flamegraphs = self._may_sample()
 
         steps = self._check(work)
-        self._note_equality()
+        self._equality.note(self._measurable())
         self._warm_up(work)
-        self._note_equality()
+        self._equality.note(self._measurable())
         arms = [name for name in self._measurable() if name not in self.unequal]
         own = [arm.name for arm in experiment.arms if arm.name in arms]
         if not arms or (self.unequal and own == [experiment.baseline]):
@@ -92,7 +98,7 @@ class Stages:
             return
         self._measuring = Measuring(
             experiment.protocol, self.host, self.folder, self.observer, work.requests, self._installed, arms, steps,
-            self._verify, self.half_width_us, self.facts,
+            self._verify, self._check_again, self.half_width_us, self.facts,
         )  # fmt: skip
         plan = self._measuring.plan(self._pass_s)
         self._tell(plan, len(own))
@@ -100,6 +106,9 @@ class Stages:
         if experiment.protocol.counters:
             extras.count(own)
         self._measuring.run(plan)
+        own = [name for name in own if name not in self.unequal]
+        if not own:
+            return
         calls = self._measuring.calls_a_pass
         most = max(own, key=lambda name: calls[name])
         if len({calls[name] for name in own}) > 1:  # else what is subtracted for them cancels in differences
@@ -110,26 +119,8 @@ class Stages:
         if self.trace_steps:
             extras.trace(own, self.trace_steps)
         if self.flamegraphs:
-            extras.sample(own, self.host.admit_profiler, experiment.flamegraph, experiment.scope)
-
-    def _instrumentation(self) -> Instrumentation:
-        """What the config asks for, with native, the baseline once more, and the planted arms.
-
-        Native comes first whether or not it is an arm: it is the reference for equality.
-        """
-        experiment, protocol = self.loaded.experiment, self.loaded.experiment.protocol
-        arms = {NATIVE: ArmSpec(NATIVE, "", None)}
-        for arm in experiment.arms:
-            delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
-            arms[arm.name] = ArmSpec(arm.name, self.loaded.whole(arm.reference), delay_ns)
-        baseline = arms[experiment.baseline]
-        arms[AA] = baseline._replace(name=AA)
-        for delay_us in planted_delays_us(protocol.exposed):
-            name = planted_name(delay_us)
-            arms[name] = ArmSpec(name, baseline.reference, round(delay_us * 1000))
-        return Instrumentation(
-            experiment.seam, list(arms.values()), experiment.probes, experiment.scope, protocol.sync, protocol.nvtx
-        )
+            with profiled(self.host) as admit:
+                extras.sample(own, admit, experiment.flamegraph, experiment.scope)
 
     def _start(self) -> HostInfo:
         experiment = self.loaded.experiment
@@ -138,7 +129,7 @@ class Stages:
         info = self.host.start()
         self.facts["start_s"] = time.monotonic() - began
         if not imported:  # with vLLM's import, which is most of it
-            _remember_took(_engine(experiment), self.facts["start_s"])
+            remember_took(engine_like(experiment), self.facts["start_s"])
         self.facts["host"] = _host_facts(info)
         # The model as the config names it, without this machine's paths.
         self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
@@ -162,7 +153,7 @@ class Stages:
     def _may_sample(self) -> bool:
         """Whether py-spy may attach; reported now, and not when everything else has been measured."""
         try:
-            with Recorder(self.host.admit_profiler(), rate_hz=10):
+            with profiled(self.host) as admit, Recorder(admit(), rate_hz=10):
                 return True
         except ProfilerError as error:
             self.facts["flamegraphs_missing"] = str(error)
@@ -174,36 +165,22 @@ class Stages:
         planted = planted_delays_us(self.loaded.experiment.protocol.exposed)
         return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
 
-    def _strike(self, arm: str, reason: str) -> None:
-        """An arm is not equal to native: reported now, and not when everything else has been measured."""
-        self.unequal[arm] = reason
-        if arm in (of_config.name for of_config in self.loaded.experiment.arms):
-            self.observer.note(f"{arm} is struck: {reason}")
-
-    def _note_equality(self) -> None:
-        self.facts["equality"] = {
-            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")}
-            for name in self._measurable()
-        }
-
     def _check(self, work: Work) -> int:
         """Compare every arm with native on the same inputs at each step; gives the number of steps."""
+        self._requests = work.requests
         check = f"check of {self.loaded.path.name}, {len(self._installed)} arms"
-        self.observer.stage("checking that all arms compute the same", 1, _took(check))
+        self.observer.stage("checking that all arms compute the same", 1, took(check))
         began = time.monotonic()
         result = self.host.run_pass("check", [0], work.requests)
         self._pass_s = time.monotonic() - began
-        _remember_took(check, self._pass_s)
+        remember_took(check, self._pass_s)
         self._check_failure(result, "the checking pass")
         self.observer.advance()
         probe = SEAMS[self.loaded.experiment.seam].probe
         if not result.seam_calls or not all(result.seam_calls):
             step = next((i for i, calls in enumerate(result.seam_calls) if not calls), 0)
             raise SeamError(f"{probe} was not called in step {step}: this engine computes it in another way")
-        for found in result.mismatches:
-            where = "" if found["position"] is None else f" at index {found['position']}"  # in its result
-            wrong = "fails" if found["reason"].startswith("raised") else "differs"
-            self._strike(found["arm"], f"{wrong} at step {found['step']}{where}: {found['reason']}")
+        self._equality.strike_found(result)
         self._reference_tokens = result.tokens
         self._signature = signature(result.columns)
         steps = len(result.columns["step"])
@@ -220,6 +197,25 @@ class Stages:
         }
         return steps
 
+    def _check_again(self, groups: int, last: bool) -> None:
+        """Compare every arm with native once more, after so many groups, beside what is timed.
+
+        Raises:
+            ArmError: an arm is no longer equal, and was to be measured further.
+        """
+        where = f"the check after group {groups}"
+        result = self.host.run_pass("check", [0], self._requests)
+        self._verify(result, where)
+        turned = self._equality.strike_found(result, f" of {where}")
+        if last:
+            self.facts["checked_at_end"] = True
+        else:
+            self.facts["checked_after_groups"] = [*self.facts.get("checked_after_groups", []), groups]
+        self._equality.note(self._measurable())
+        if turned and not last:
+            reasons = "; ".join(f"arm {name!r} {self.unequal[name]}" for name in turned)
+            raise ArmError(f"no longer equal to native, so measuring ended: {reasons}")
+
     def _warm_up(self, work: Work) -> None:
         """Serve the workload under each arm alone: it warms up, and its tokens are compared with native's."""
         rounds = self.loaded.experiment.protocol.warmup
@@ -233,6 +229,10 @@ class Stages:
                 began = time.monotonic()
                 result = self.host.run_pass("bare", [self._installed.index(name)], work.requests)
                 durations.append(time.monotonic() - began)
+                if result.failure is None and result.changed and name != NATIVE and not result.unrestored:
+                    self._equality.strike(name, f"changed {', '.join(result.changed)} while it warmed up")
+                    self.observer.advance()
+                    continue
                 self._check_failure(result, "a warm-up pass")
                 self._check_signature(result, f"the warm-up of arm {name!r}")
                 if difference := token_difference(self._reference_tokens, result.tokens):
@@ -241,7 +241,7 @@ class Stages:
                             f"two passes of native generated different tokens ({difference}), so equality of arms "
                             "cannot be judged by them: make the engine deterministic"
                         )
-                    self._strike(name, f"generates other tokens: {difference}")
+                    self._equality.strike(name, f"generates other tokens: {difference}")
                 self.observer.advance()
         self._pass_s = self.facts["pass_s"] = statistics.median(durations)
 
@@ -274,11 +274,17 @@ class Stages:
         return result.unrestored
 
     def _check_failure(self, result: PassResult, where: str) -> None:
+        signals.insist()  # an arm may have swallowed what a signal raised
         if result.unrestored:
             raise HarnessError(f"after {where} these could not be put back: {', '.join(result.unrestored)}")
         if result.failure is not None:
             failure = result.failure
             raise ArmError(f"arm {failure['arm']!r} raised at step {failure['step']} of {where}: {failure['error']}")
+        if result.changed:
+            raise ArmError(
+                f"in {where} an arm changed {', '.join(result.changed)}, for all that came after it; it has been put "
+                "back, but what was measured since is not to be trusted"
+            )
 
     def _check_signature(self, result: PassResult, where: str) -> None:
         if difference := signature_difference(self._signature, result.columns):
@@ -286,25 +292,6 @@ class Stages:
                 f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
                 "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
             )
-
-
-def last_start_s(experiment: Experiment) -> float | None:
-    """How many seconds an engine like the config's took to start the last time here, vLLM's import included."""
-    return _took(_engine(experiment))
-
-
-def _engine(experiment: Experiment) -> str:
-    return f"{experiment.host.kind}, {experiment.host.process}, {experiment.engine['model']}"
-
-
-def _took(what: str) -> float | None:
-    """How many seconds it took the last time on this machine; None where that is not remembered."""
-    seconds = recall(TOOK).get(what)
-    return float(seconds) if isinstance(seconds, int | float) else None
-
-
-def _remember_took(what: str, seconds: float) -> None:
-    remember(TOOK, {**recall(TOOK), what: seconds})
 
 
 def _host_facts(info: HostInfo) -> dict[str, Any]:

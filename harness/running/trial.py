@@ -17,7 +17,7 @@ from harness.config.file import Loaded
 from harness.digits import duration, significant
 from harness.errors import RecordsError
 from harness.running.planning import beside_s, counting_s, plan_run
-from harness.running.stages import last_start_s
+from harness.running.took import last_start_s
 from harness.seams import AA
 
 if TYPE_CHECKING:

@@ -83,7 +83,7 @@ class Site:
         yield self._builder, "__init__", self._with_lengths
 
     def implement(
-        self, arm: DecodeSeqLensArm, on_error: Callable[[Exception], None], strict: bool = False
+        self, arm: DecodeSeqLensArm, on_error: Callable[[BaseException], None], strict: bool = False
     ) -> Callable[[], Lengths]:
         """A function that makes an arm's lengths; where the arm raises, it makes a list and calls `on_error`."""
         check_arm(arm)
@@ -91,7 +91,7 @@ class Site:
         def lengths() -> Lengths:
             try:
                 return arm.lengths()
-            except Exception as error:  # noqa: BLE001 (no arm may take the engine down)
+            except BaseException as error:  # noqa: BLE001 (`on_error` lets signals pass)
                 on_error(error)
                 return []
 

@@ -30,6 +30,7 @@ __all__ = [
     "checked",
     "guarded",
     "known_signature",
+    "must_be_tensor",
 ]
 
 PAD_SLOT_ID: Final = -1
@@ -145,10 +146,25 @@ def guarded(arm: SlotMappingArm) -> Any:
     return _Guarded(arm)
 
 
+def must_be_tensor(slots: Any) -> None:
+    """Check that an arm gave a tensor at all.
+
+    Raises:
+        TypeError: it did not; the message is the contract's.
+    """
+    import torch
+
+    if not isinstance(slots, torch.Tensor):
+        if inspect.iscoroutine(slots):
+            slots.close()  # or Python warns that nobody awaited it
+        raise TypeError(f"slots must be int64 [tokens] on cpu, not {type(slots).__module__}.{type(slots).__qualname__}")
+
+
 def checked(write: Callable[[torch.Tensor], None]) -> Callable[[torch.Tensor], None]:
     """`write`, which raises where the slots are not of the contract's type and shape."""
 
     def checked_write(slots: torch.Tensor) -> None:
+        must_be_tensor(slots)
         found = f"{str(slots.dtype).removeprefix('torch.')} {list(slots.shape)} on {slots.device.type}"
         if not found.startswith("int64 ") or slots.dim() != 1 or slots.device.type != "cpu":
             raise TypeError(f"slots must be int64 [tokens] on cpu, not {found}")

@@ -67,7 +67,7 @@ class Site:
         return iter(())
 
     def implement(
-        self, arm: SlotMappingArm, on_error: Callable[[Exception], None], strict: bool = False
+        self, arm: SlotMappingArm, on_error: Callable[[BaseException], None], strict: bool = False
     ) -> Callable[..., None]:
         """A function with the native one's signature that computes by `arm`.
 
@@ -85,7 +85,7 @@ class Site:
             try:
                 block_tables, first_positions, counts = hand_over(*args, **kwargs)
                 write(slots(block_tables, first_positions, counts, table.block_size))
-            except Exception as error:  # noqa: BLE001 (no arm may take the engine down)
+            except BaseException as error:  # noqa: BLE001 (`on_error` lets signals pass)
                 on_error(error)
                 native(*args, **kwargs)
 

@@ -80,7 +80,9 @@ class Site:
         yield self.owner.FlashAttentionMetadataBuilder, "__init__", _with_slots
         yield self.owner, "torch", _with_tensor_of_slots
 
-    def implement(self, arm: Any, on_error: Callable[[Exception], None], strict: bool = False) -> Callable[..., None]:
+    def implement(
+        self, arm: Any, on_error: Callable[[BaseException], None], strict: bool = False
+    ) -> Callable[..., None]:
         """A function with the native one's signature that computes by `arm`.
 
         Should the arm raise, `on_error` is called and the host's own function does the whole batch instead. `strict`
@@ -90,7 +92,7 @@ class Site:
         by_sequence = all(callable(getattr(arm, part, None)) for part in ("container", "append", "tensor"))
         return (self._sequences if by_sequence else self._batch)(arm, on_error)
 
-    def _sequences(self, arm: Any, on_error: Callable[[Exception], None]) -> Callable[..., None]:
+    def _sequences(self, arm: Any, on_error: Callable[[BaseException], None]) -> Callable[..., None]:
         """For an arm that gathers slots sequence by sequence."""
         native, container, append, tensor = self.native, arm.container, arm.append, arm.tensor
 
@@ -111,14 +113,14 @@ class Site:
                 slots.tensor, slots.gathered = guarded, container()
             try:
                 append(slots.gathered, block_tables[seq_id], context_len, seq_len - context_len, block_size)
-            except Exception as error:  # noqa: BLE001 (no arm may take the engine down)
+            except BaseException as error:  # noqa: BLE001 (`on_error` lets signals pass)
                 on_error(error)
                 slots.tensor = native_tensor
 
         native_tensor = _native_tensor(native)
         return compute_slot_mapping
 
-    def _batch(self, arm: Any, on_error: Callable[[Exception], None]) -> Callable[..., None]:
+    def _batch(self, arm: Any, on_error: Callable[[BaseException], None]) -> Callable[..., None]:
         """For an arm that computes the whole batch: sequences are noted, and computed by one more call at the end.
 
         That call goes through the seam's own name, so that its time is the seam's.
@@ -147,11 +149,11 @@ class Site:
         return compute_slot_mapping
 
     def _or_native(
-        self, finished: Callable[[Slots], torch.Tensor], slots: Slots, on_error: Callable[[Exception], None]
+        self, finished: Callable[[Slots], torch.Tensor], slots: Slots, on_error: Callable[[BaseException], None]
     ) -> torch.Tensor:
         try:
             return finished(slots)
-        except Exception as error:  # noqa: BLE001 (no arm may take the engine down)
+        except BaseException as error:  # noqa: BLE001 (`on_error` lets signals pass)
             on_error(error)
             return _native_tensor(self.native)(slots)
 

@@ -104,7 +104,7 @@ class Site:
         return watched
 
     def implement(
-        self, arm: SlotMappingArm, on_error: Callable[[Exception], None], strict: bool = False
+        self, arm: SlotMappingArm, on_error: Callable[[BaseException], None], strict: bool = False
     ) -> Callable[..., torch.Tensor]:
         """A function with the native one's signature that computes by `arm`; see `slot_mapping.Site.implement`."""
         native, write, owner = self.native, self._writer(), self.owner
@@ -127,7 +127,7 @@ class Site:
                         write(slots(*hand_over(group), block_size))
                     else:  # such as Mamba's
                         owner.slot_mappings[group].fill_(PAD_SLOT_ID)
-            except Exception as error:  # noqa: BLE001 (no arm may take the engine down)
+            except BaseException as error:  # noqa: BLE001 (`on_error` lets signals pass)
                 on_error(error)
                 return native(idx_mapping, query_start_loc, positions, num_tokens_padded)
             return owner.slot_mappings[:, :num_tokens_padded]  # type: ignore[no-any-return]

@@ -75,7 +75,7 @@ class Site:
             yield module, "torch", self._with_tensor
 
     def implement(
-        self, arm: TensorFromListArm, on_error: Callable[[Exception], None], strict: bool = False
+        self, arm: TensorFromListArm, on_error: Callable[[BaseException], None], strict: bool = False
     ) -> Callable[..., torch.Tensor]:
         """`torch.tensor` with lists left to the arm; where that raises, `on_error` is called and torch does it."""
         check_arm(arm)
@@ -86,7 +86,7 @@ class Site:
                 return native(data, **options)
             try:
                 return make(data, options["dtype"]).to(options["device"])
-            except Exception as error:  # noqa: BLE001 (no arm may take the engine down)
+            except BaseException as error:  # noqa: BLE001 (`on_error` lets signals pass)
                 on_error(error)
                 return native(data, **options)
 

@@ -183,7 +183,14 @@ def remember(result: SelftestResult, engine: str, machine: Mapping[str, Any]) ->
     when = now.isoformat(timespec="seconds")
     remembered.remember(
         MEMORY,
-        {"when": when, "harness": __version__, "engine": engine, "machine": _kind(machine), "passed": result.passed, **asdict(result)},
+        {
+            "when": when,
+            "harness": __version__,
+            "engine": engine,
+            "machine": _kind(machine),
+            "passed": result.passed,
+            **asdict(result),
+        },
     )
 
 
@@ -194,7 +201,7 @@ def last_result(machine: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _kind(machine: Mapping[str, Any]) -> str:
-    """What makes a result speak for a machine: a home folder, and what is remembered in it, can be shared by several."""
+    """What a result speaks for: several machines can share a home folder, and what is remembered in it."""
     return ", ".join(f"{key} {machine.get(key)}" for key in KIND)
 
 

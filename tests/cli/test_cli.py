@@ -178,19 +178,27 @@ def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
 
 def worker(steps=2, **changes):
     found = {"columns": {"step": list(range(steps))}, "failure": None, "mismatches": [], "seam_calls": [1] * steps}
-    return {**found, "unrestored": [], "spans": [], "other_threads": 0, **changes}
+    return {**found, "unrestored": [], "spans": [], "other_threads": 0, "changed": [], **changes}
 
 
 def test_faults_of_every_worker_count() -> None:
     failure = {"arm": "x", "step": 1, "error": "E"}
     mismatch = {"arm": "x", "reason": "expected 1"}
-    second = worker(failure=failure, mismatches=[mismatch], seam_calls=[1, 0], unrestored=["cat"], other_threads=2)
+    second = worker(
+        failure=failure,
+        mismatches=[mismatch],
+        seam_calls=[1, 0],
+        unrestored=["cat"],
+        other_threads=2,
+        changed=["dtype"],
+    )
     merged = merge_workers([worker(spans=[[0, "of the first", 1, 2]]), second])
     assert merged["failure"] == failure
     assert merged["mismatches"] == [{"arm": "x", "reason": "worker 1: expected 1"}]
     assert merged["seam_calls"] == [1, 0]
     assert merged["unrestored"] == ["cat"]
     assert merged["other_threads"] == 2
+    assert merged["changed"] == ["dtype"]
     assert merged["spans"] == [[0, "of the first", 1, 2]]
     with pytest.raises(errors.StepMismatchError, match=r"disagree on the number of steps: \[2, 3\]"):
         merge_workers([worker(), worker(steps=3)])
@@ -198,8 +206,10 @@ def test_faults_of_every_worker_count() -> None:
 
 def test_of_a_pass_that_was_cut_short_all_is_kept_that_every_worker_has() -> None:
     """Ctrl-C finds one worker a step ahead of the other."""
-    merged = merge_workers(as_far_as_all([worker(steps=3, seam_calls=[]), worker(seam_calls=[])]))
-    assert merged["columns"]["step"] == [0, 1]
+    for calls in ([1, 1, 1], []):  # of a checking pass, and of another
+        merged = merge_workers(as_far_as_all([worker(steps=3, seam_calls=calls), worker(seam_calls=calls[:2])]))
+        assert merged["columns"]["step"] == [0, 1]
+        assert merged["seam_calls"] == calls[:2]
     assert as_far_as_all([]) == []
 
 

@@ -18,6 +18,7 @@ import pytest
 from harness import cli
 from harness.config.file import load
 from harness.records.folder import read_run
+from harness.report import write_reports
 from harness.sampling.pyspy import PERMISSION
 from harness.selftest.usual_way import _latency_spec
 from tests.processes import finish, session_of, until
@@ -107,6 +108,67 @@ def test_a_killed_engine_is_said_and_loses_nothing(tmp_path, victim) -> None:
     assert "passes were measured and kept" in err
     assert "Traceback" not in err
     assert "_prepare_inputs" in out
+    assert read_run(folder).run["status"] == "failed"
+
+
+STAGES = {"start": "starting the engine", "check": "checking that all arms", "measuring": "measuring ("}
+
+
+@pytest.mark.parametrize(
+    ("process", "stage"),
+    [("subprocess", "start"), ("subprocess", "check"), ("subprocess", "measuring"), ("in_process", "measuring")],
+)
+def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, process, stage) -> None:
+    """SIGKILL, at which nothing of the run's own can be done."""
+    folder = tmp_path / "run"
+    overrides = ["--set", f"host.process={process}", *by_number(2000), "--arms", "numpy"]
+    with start("--out", str(folder), *overrides) as run:
+        said = run.stderr.readline()
+        while said and not said.startswith(STAGES[stage]):
+            said = run.stderr.readline()
+        assert said, "the run ended before that stage"
+        if stage == "start":
+            engine = psutil.Process(run.pid)
+            until(
+                "the engine's process, or the end of the run",
+                lambda: run.poll() is not None or any("spawn_main" in " ".join(p.cmdline()) for p in engine.children()),
+            )
+        elif stage == "measuring":
+            wait_for_passes(run, folder, 8)
+        run.kill()
+        status, *_ = finish(run)  # fails where anything of it still runs
+    assert status == -signal.SIGKILL
+    write_reports(folder)
+    assert "never ended by itself" in (folder / "report.md").read_text()
+    assert len(read_run(folder).frame) > 0 or stage != "measuring"
+
+
+NEVER = """\
+from patches.slot_mapping import Numpy
+
+
+class Never(Numpy):
+    calls = 0
+
+    def slots(self, *args):
+        Never.calls += 1
+        if Never.calls > 40:
+            sum(iter(int, 1))
+        return super().slots(*args)
+"""
+
+
+def test_an_arm_that_hangs_in_an_engine_of_its_own_process_is_named_and_what_was_measured_is_kept(tmp_path) -> None:
+    """In native code, so that nothing in the engine's process can end it."""
+    arm, folder = tmp_path / "arm.py", tmp_path / "run"
+    arm.write_text(NEVER)
+    overrides = [*OF_ITS_OWN, *by_number(2000), "--set", "protocol.step_timeout_s=2", "--arms", f"{arm}:Never"]
+    with start("--out", str(folder), *overrides) as process:
+        status, _, err = finish(process)
+    assert status == 1
+    assert "arm 'Never' did not return at step" in err
+    assert "passes were measured and kept" in err
+    assert "Traceback" not in err
     assert read_run(folder).run["status"] == "failed"
 
 

@@ -26,5 +26,5 @@ def test_it_comes_back_whole_from_plain_values(sent) -> None:
 
 def test_it_is_sent_as_types_that_need_no_class_to_be_read() -> None:
     values = WHOLE.as_dict()
-    assert {type(value) for value in values.values()} == {str, list, bool}
+    assert {type(value) for value in values.values()} == {str, list, bool, float}
     assert {type(arm) for arm in values["arms"]} == {list}

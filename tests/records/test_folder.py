@@ -62,6 +62,7 @@ def test_passes_are_put_together_and_those_cut_short_stay_beside(folder) -> None
     after = read_run(folder.path)
     assert after.frame.equals(before.frame)
     assert (after.partial, after.unreadable) == (before.partial, {})
+    folder.close()
     with pytest.raises(ConfigError, match="already holds a run"):
         RunFolder(folder.path)
 
@@ -125,8 +126,10 @@ def test_a_pass_that_was_cut_short_is_kept_and_not_counted(folder) -> None:
 
 
 def test_a_folder_that_holds_passes_is_not_written_over(folder) -> None:
-    RunFolder(folder.path)  # a run that came to nothing does not block its folder
+    folder.close()
+    folder = RunFolder(folder.path)  # a run that came to nothing does not block its folder
     folder.write_pass(0, COLUMNS, complete=True)
+    folder.close()
     with pytest.raises(ConfigError, match="already holds a run; name another folder with --out"):
         RunFolder(folder.path)
 

@@ -62,7 +62,7 @@ def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
     # Native warms up as well; and each of two arms and A/A, probed and bare, is six passes a group.
-    assert host.passes == ["check"] + ["bare"] * 4 + ["mixed"] * 24
+    assert host.passes == ["check"] + ["bare"] * 4 + ["mixed"] * 24 + ["check"]
     assert host.stopped
     assert run.observer.advanced == 29
     records = read_run(run.folder.path)
@@ -250,16 +250,56 @@ def test_what_could_not_be_put_back_after_an_interrupt_is_said(make) -> None:
     assert outcome.message.endswith("these could not be put back: cat")
 
 
-def test_the_engine_is_stopped_even_if_keeping_the_last_pass_fails(make) -> None:
-    host = FakeHost()
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_goes_wrong_while_the_last_pass_is_kept_does_not_hide_how_the_run_ended(make, error, interrupted) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        if interrupted and index == 1 + 4 + 3:
+            raise KeyboardInterrupt
 
     def partial():
-        raise RuntimeError("no")
+        raise error
 
+    host = FakeHost(before_pass=before_pass)
     host.partial = partial
-    with pytest.raises(RuntimeError, match="no"):
-        make(host).execute()
+    run = make(host)
+    outcome = run.execute()
+    status = "interrupted" if interrupted else "complete"
+    assert (outcome.status, outcome.exit_status) == (status, 130 if interrupted else 0)
+    assert outcome.message.startswith("interrupted; 3 of 12 passes" if interrupted else "the pass that was cut short")
+    assert f"could not be kept: {type(error).__name__}" in outcome.message
+    assert read_run(run.folder.path).run["status"] == status
     assert host.stopped
+
+
+def test_an_engine_that_raises_while_it_stops_does_not_hide_how_the_run_ended(make) -> None:
+    class Clumsy(FakeHost):
+        def stop(self) -> None:
+            raise RuntimeError("no")
+
+    run = make(Clumsy())
+    assert run.execute().status == "complete"
+    assert run.observer.notes[-1] == "the engine did not stop well: RuntimeError: no"
+
+
+def test_what_is_no_exception_and_comes_out_of_the_engine_ends_the_run_with_its_ending(make) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        if index == 1 + 4 + 3:
+            raise SystemExit(0)
+
+    run = make(FakeHost(before_pass=before_pass))
+    outcome = run.execute()
+    assert (outcome.status, outcome.exit_status) == ("failed", 1)
+    assert outcome.message == "the engine failed: SystemExit: 0; 3 of 12 passes were measured and kept"
+    assert read_run(run.folder.path).run["status"] == "failed"
+
+
+def test_a_profiler_is_admitted_only_while_it_samples(make) -> None:
+    host = FakeHost()
+    run = make(host, ("list", "cat_frombuffers"), "flamegraph={seconds: 0.2, rate_hz: 50}")
+    run.flamegraphs = True
+    assert run.execute().status == "complete"
+    assert host.admits in ([True, False], [True, False, True, False])  # once where it may not attach
 
 
 def test_a_native_that_does_not_repeat_itself_is_an_error(make) -> None:

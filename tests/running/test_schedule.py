@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.running.schedule import complete_blocks
+from harness.running.schedule import complete_blocks, drawn_checks
 
 sizes = {
     "arms": st.integers(1, 7),
@@ -42,3 +42,13 @@ def test_random_order_is_drawn_anew_for_each_step() -> None:
     assert np.abs(first - 1 / 3).max() < 0.05  # each arm comes first equally often
     following = np.mean(schedule[0, 0, 1:] == schedule[0, 0, :-1])
     assert abs(following - 1 / 3) < 0.05  # and the step before tells nothing
+
+
+def test_checks_are_drawn_between_groups_and_the_same_again() -> None:
+    assert drawn_checks(4, 0) == []
+    for groups in (5, 12, 20, 400):
+        drawn = drawn_checks(groups, 3)
+        assert drawn == drawn_checks(groups, 3) == sorted(set(drawn))
+        assert len(drawn) == min(groups // 5, 3)
+        assert all(1 <= group < groups for group in drawn)
+    assert len({tuple(drawn_checks(100, seed)) for seed in range(20)}) == 20

@@ -1,0 +1,52 @@
+"""Which arms compute what native computes, as far as it has been checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.hosts.base import PassResult
+    from harness.running.observer import Observer
+
+__all__ = ["Equality"]
+
+
+@dataclass
+class Equality:
+    """Arms are struck here.
+
+    Attributes:
+        named: the arms of the config; of others nothing is said, since they are the baseline's repetitions.
+        unequal: struck arms, and why; the run's own, filled here.
+        facts: the run's facts, which are filled here.
+    """
+
+    named: Sequence[str]
+    observer: Observer
+    unequal: dict[str, str]
+    facts: dict[str, Any]
+
+    def strike(self, arm: str, reason: str) -> None:
+        """An arm is not equal to native: reported now, and not when everything else has been measured."""
+        self.unequal[arm] = reason
+        if arm in self.named:
+            self.observer.note(f"{arm} is struck: {reason}")
+
+    def strike_found(self, result: PassResult, when: str = "") -> list[str]:
+        """Strike what a checking pass found; `when` it was, for the reason. Gives the arms that are newly struck."""
+        struck = [found for found in result.mismatches if found["arm"] not in self.unequal]
+        for found in struck:
+            where = "" if found["position"] is None else f" at index {found['position']}"  # in its result
+            wrong = "fails" if found["reason"].startswith("raised") else "differs"
+            step = "cannot be used" if found["step"] is None else f"{wrong} at step {found['step']}{where}{when}"
+            self.strike(found["arm"], f"{step}: {found['reason']}")
+        return [found["arm"] for found in struck]
+
+    def note(self, arms: Sequence[str]) -> None:
+        """Put into the facts what is known of these arms."""
+        self.facts["equality"] = {
+            name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")} for name in arms
+        }

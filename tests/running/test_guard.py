@@ -1,0 +1,137 @@
+"""An arm that hangs where nothing in its own process can end it: the guard does, and says so."""
+
+from __future__ import annotations
+
+import signal
+
+import psutil
+import pytest
+
+from harness.errors import HostError
+from harness.hosts.processes import EngineProcesses
+from harness.instrument.pulse import SIZE, Pulse, Watch
+from harness.records.folder import read_run
+from harness.report import write_reports
+from tests.processes import finish, runs, session_of, until
+from tests.running.test_broken_arms import CHECKED, CONFIG, in_step, later
+
+RUN = """\
+import sys
+from pathlib import Path
+from harness.config.file import load
+from harness.records.folder import RunFolder
+from harness.running.guard import guarded
+from harness.running.instrumenting import instrument
+from harness.running.run import Run
+from tests.fakes import FakeHost, Silent
+
+loaded = load(Path(sys.argv[1]), ["protocol.step_timeout_s=0.4"])
+folder = RunFolder(Path(sys.argv[2]))
+with guarded(folder.path, 0.4, [arm.name for arm in instrument(loaded).arms]) as pulse:
+    run = Run(loaded, FakeHost(), folder, Silent())
+    run.pulse = pulse
+    outcome = run.execute()
+print(outcome.message)
+sys.exit(outcome.exit_status)
+"""
+ENDLESS = "sum(iter(int, 1))"
+"""Keeps the interpreter to itself: no handler of a signal runs."""
+
+
+@pytest.fixture
+def start(tmp_path):
+    def go(text: str):
+        (tmp_path / "arm.py").write_text(text)
+        (tmp_path / "config.yaml").write_text(CONFIG.format(file=tmp_path / "arm.py"))
+        return session_of(["-c", RUN, str(tmp_path / "config.yaml"), str(tmp_path / "run")])
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "rows"),
+    [
+        (in_step(ENDLESS), "at step 0", False),
+        (f"{ENDLESS}\nclass Mine: pass", "while it was loaded", False),
+        (later(ENDLESS, 2 * CHECKED + 12), "at step", True),
+    ],
+    ids=["in the check", "at import", "while measured"],
+)
+def test_an_arm_that_hangs_in_native_code_is_named_and_the_run_ended(start, tmp_path, text, where, rows) -> None:
+    with start(text) as process:
+        status, _, err = finish(process)
+    assert status == -signal.SIGKILL
+    message = f"arm 'mine' did not return {where}"
+    assert message in err
+    assert f"python -m harness report {tmp_path / 'run'}" in err
+    records = read_run(tmp_path / "run")
+    assert records.run["status"] == "failed"
+    assert message in records.run["message"]
+    assert bool(len(records.frame)) == rows
+    write_reports(tmp_path / "run")
+
+
+def test_a_guard_ends_with_its_run(start) -> None:
+    with start(in_step("pass")) as process:
+        status, out, err = finish(process)  # fails where anything still runs
+    assert (status, err) == (0, ""), (out, err)
+
+
+def test_a_guard_ends_when_its_run_is_killed(start) -> None:
+    with start(in_step(f"if call > {CHECKED}: time.sleep(0.01)")) as process:
+        running = psutil.Process(process.pid)
+        until("the guard", lambda: process.poll() is not None or bool(running.children()))
+        process.kill()
+        status, *_ = finish(process)
+    assert status == -signal.SIGKILL
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_whoever_watches_tells_a_slow_engine_from_an_arm_that_hangs(tmp_path) -> None:
+    file = tmp_path / "pulse"
+    file.write_bytes(bytes(SIZE))
+    mine, theirs, clock = Pulse(str(file)), Pulse(str(file)), Clock()
+    watch = Watch(theirs, 10.0, ["native", "mine"], clock)
+
+    def after(seconds: float) -> str:
+        found = [watch.hangs()]
+        for _ in range(round(seconds)):
+            clock.now += 1
+            found.append(watch.hangs())
+        return found[-1]
+
+    assert after(1000) == ""  # between passes anything may take long
+    mine.begin()
+    mine.put(3, 1)
+    assert after(watch.patience_s - 1) == ""
+    mine.tick()  # the process itself finds that an engine's step takes long
+    assert after(watch.patience_s - 1) == ""
+    clock.now += 1000  # all of it was stopped by Ctrl-Z
+    mine.put(4, 1)
+    assert after(1) == ""
+    clock.now += 1000
+    assert watch.hangs() == ""
+    assert after(watch.patience_s).startswith("arm 'mine' did not return at step 4 within 10 s")
+    mine.end()
+    assert watch.hangs() == ""
+
+
+def test_an_engine_of_its_own_process_that_hangs_is_ended_and_said() -> None:
+    class Hangs:
+        def hangs(self) -> str:
+            return "arm 'mine' did not return"
+
+    processes = EngineProcesses()
+    with session_of(["-c", "import time; time.sleep(600)"]) as engine:
+        processes.gather()
+        victim = psutil.Process(engine.pid)
+        processes.watch = Hangs()
+        with pytest.raises(HostError, match="arm 'mine' did not return; the engine was ended"):
+            processes.call(lambda: until("never", lambda: engine.poll() is not None))
+        until("the end of the engine", lambda: not runs(victim))
