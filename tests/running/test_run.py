@@ -62,7 +62,7 @@ def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
     # Native warms up as well; and each of two arms and A/A, probed and bare, is six passes a group.
-    assert host.passes == ["check"] + ["bare"] * 4 + ["mixed"] * 24 + ["check"]
+    assert host.passes == ["check"] + ["bare"] * 4 + ["mixed"] * 24 + ["check"] + ["probing"] * 6
     assert host.stopped
     assert run.observer.advanced == 29
     records = read_run(run.folder.path)
