@@ -30,11 +30,16 @@ def sweep_plot(results: Results) -> Plot | None:
     figure = Figure(figsize=(7.5, 3.6 if len(panels) > 1 else 4.2), layout="constrained")
     for axes, (title, rows) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
         _draw(axes, results, rows)
-        axes.set_title(title)
+        axes.set_title(_plain(title))
         axes.set_xlabel("pieces" if results.benchmark == "concat" else "items")
     figure.axes[0].set_ylabel("ms in all" if results.benchmark == "incremental" else "ms a call")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Plot(results.benchmark, results.title, as_svg(figure, results.title))
+
+
+def _plain(text: str) -> str:
+    """A text without mathematics in it, which matplotlib sees between dollars."""
+    return text.replace("$", r"\$")
 
 
 def _panels(results: Results) -> list[tuple[str, list[MeasuredRow]]]:
@@ -60,12 +65,12 @@ def _draw(axes: Axes, results: Results, rows: list[MeasuredRow]) -> None:
             label = f"{column}: as N to the {exponent.value:.2f}"
         axes.errorbar(
             sizes, [1e3 * each for each in seconds], yerr=[1e3 * row.timings[column].spread_s for row in rows],
-            label=label, color=colour, marker=marker, markersize=5, linewidth=1.2,
+            label=_plain(label), color=colour, marker=marker, markersize=5, linewidth=1.2,
         )  # fmt: skip
         published = next((table for table in tables if any(column in of for of in table.values())), {})
         theirs = [(row.size, published[row.label][column]) for row in rows if column in published.get(row.label, {})]
         if theirs:
             axes.plot(*zip(*theirs, strict=True), linestyle="--", linewidth=1, color=colour, marker=marker,
-                      markersize=4, markerfacecolor="none", label=f"{column}, published")  # fmt: skip
+                      markersize=4, markerfacecolor="none", label=_plain(f"{column}, published"))  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")

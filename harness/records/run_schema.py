@@ -252,6 +252,8 @@ class RunFile(Recorded):
     passes_done: Count = 0
     passes_planned: Count = 0
     plan: PlanFacts | None = None
+    checked_after_groups: Annotated[list[Count], Field(max_length=MANY)] = Field(default_factory=list)
+    checked_at_end: bool = False
     looks: Annotated[list[Count], Field(max_length=MANY)] = Field(default_factory=list)
     stopped: StoppedFacts | None = None
     other_threads: Count = 0

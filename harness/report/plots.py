@@ -65,7 +65,7 @@ mpl.rcParams.update(
         "svg.fonttype": "none", "svg.hashsalt": "harness", "font.family": "sans-serif", "font.size": 10,
         "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
         "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
-        "legend.frameon": False, "hatch.linewidth": 0.6, "text.parse_math": False,  # names may have a dollar
+        "legend.frameon": False, "hatch.linewidth": 0.6,
     }
 )  # fmt: skip
 

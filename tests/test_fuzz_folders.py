@@ -2,33 +2,30 @@
 
 `report`, `compare` and `load_run` either do their work or refuse it with one of harness's own errors; they write
 nothing outside of the folder, and nothing of it reaches the terminal or a page as anything but text.
-HARNESS_FUZZ_CASES=10000 draws as many cases anew.
+By hand, with ten thousand drawn cases: python -m pytest --hypothesis-profile=long tests/test_fuzz_folders.py
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import tempfile
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.analysis.frames import load_run
 from harness.cli import cli
 from harness.errors import HarnessError
 from tests import foreign
+from tests.fuzzing import cases
 
-BY_HAND = os.environ.get("HARNESS_FUZZ_CASES")
-CASES = int(BY_HAND or 500)
-cases = settings(
-    max_examples=CASES, derandomize=not BY_HAND, database=None, deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
-    print_blob=True, phases=(Phase.explicit, Phase.generate),  # a case has few changes, and each takes long to try
+CASES = settings(
+    cases(500), print_blob=True,
+    phases=(Phase.explicit, Phase.generate),  # a case has few changes, and each takes long to try
 )  # fmt: skip
 
 
@@ -119,12 +116,12 @@ def try_all(draw, whole: dict[str, Path], kind: str) -> None:
 
 
 @given(data=st.data())
-@cases
+@CASES
 def test_a_changed_folder_is_rendered_or_refused_in_one_line(whole, without_plots, data) -> None:
     try_all(data.draw, whole, data.draw(st.sampled_from(["run", "run", "run", "launches", "micro"])))
 
 
 @given(data=st.data())
-@settings(cases, max_examples=max(CASES // 50, 10))
+@settings(CASES, max_examples=CASES.max_examples // 50)
 def test_its_plots_are_drawn_or_left_out(whole, data) -> None:
     try_all(data.draw, whole, data.draw(st.sampled_from(["run", "micro"])))
