@@ -286,3 +286,22 @@ def test_a_level_shift_takes_every_verdict_back(monkeypatch) -> None:
     assert summary.difference("array", "scope").per_step_us.high < 0  # the figures stay
     schema = json.loads(resources.files("harness").joinpath("schemas/summary.schema.json").read_text())
     jsonschema.validate(summary.as_json(), schema)
+
+
+def test_summary_json_of_an_engine_that_never_started_has_no_host_and_no_figures() -> None:
+    run = make_run(status="failed", message="the engine did not start", arms_measured=[])
+    del run["host"]
+    content = summarise(Records(run, {})).as_json()
+    assert content["host"] == {"engine": "", "version": "", "runner": "", "device": ""}
+    assert (content["status"], content["baseline"], content["confidence"]) == ("failed", "list", 0.95)
+    assert content["notes"] == ["the engine did not start"]
+    for empty in ("comparisons", "throughput", "own_costs", "shapes", "drift", "rare"):
+        assert content[empty] == []
+    for absent in ("exposure", "outliers"):
+        assert content[absent] is None
+    assert (content["counters"], content["device"], content["flamegraphs"], content["drift_tested"]) == ({}, {}, {}, False)
+    assert content["arms"]["wrong"] == {
+        "equal": False, "reason": "differs at step 3 at position 5: expected 7, found 8 (1 differ)", "steps": 0, "passes": 0,
+        "step_ns": 0.0, "bare_step_ns": None, "scope_ns": 0.0, "residual_ns": 0.0, "corrected_scope_ns": 0.0,
+        "corrected_residual_ns": 0.0, "probes": {},
+    }  # fmt: skip
