@@ -211,6 +211,17 @@ def test_an_unfinished_group_is_left_out_and_noted() -> None:
     assert f"1 of {GROUPS} groups lack a pass and are left out" in summary.notes
 
 
+def test_an_unfinished_group_of_a_launch_is_left_out_there_and_noted_with_the_launchs_number() -> None:
+    frame = make_frame()
+    cut = frame[~((frame["group"] == GROUPS - 1) & (frame["arm"] == "array"))]
+    launches = [Records(make_run(), each) for each in (frame, cut, frame)]
+    summary = summarise(Records(make_run(), {}, launches=launches))
+    assert summary.arms["list"].passes == 3 * GROUPS - 1
+    assert [note for note in summary.notes if "lack a pass" in note] == [
+        f"launch 2: 1 of {GROUPS} groups lack a pass and are left out"
+    ]
+
+
 @pytest.mark.parametrize(
     ("run", "records", "note"),
     [
