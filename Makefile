@@ -9,6 +9,9 @@ READY  := $(VENV)/.ready-$(EXTRA)
 # vLLM 0.5.4, the issue's own engine, has an environment of its own: no environment holds two versions of vLLM.
 HISTORIC := .venv-historic
 PAST     := $(HISTORIC)/.ready-historic
+# mutmut stands beside what is in .venv/, not in it: what it needs must change nothing there.
+MUTATION := $(VENV)/mutation
+MUTABLE  := $(MUTATION)/.ready-mutation
 
 # What is installed was compiled by the setup; nothing is compiled into the work tree.
 export PYTHONDONTWRITEBYTECODE := 1
@@ -18,11 +21,11 @@ export PYTHONDONTWRITEBYTECODE := 1
 part = echo "make: $(1) (up to $(2) on a slow machine)"; began=$$(date +%s); $(3) && \
 	echo "make: $(1) took $$(($$(date +%s) - began)) s"
 
-.PHONY: run gpu historic historic-setup test fast engine lint check setup clean
+.PHONY: run gpu historic historic-setup test fast engine lint check check-mutations setup clean
 .DEFAULT_GOAL := help
 
 help:           ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 run: $(READY)   ## set up, and run the main job: the slot-mapping ablation on real vLLM
 	@$(BIN)/python -m harness run configs/slot_mapping.yaml
@@ -54,6 +57,13 @@ lint: $(READY)  ## ruff, the contracts of imports, and mypy --strict
 
 check: test     ## the same as test: lint, types, tests
 
+# A draw of the mutants: there are thousands, and each takes seconds. SEED=2 draws others, MUTANTS=all takes every one.
+MUTANTS ?= 300
+SEED    ?= 1
+check-mutations: $(MUTABLE) ## how many drawn mutants of the code the tests kill, and which live (MUTANTS=all: every mutant)
+	@$(call part,mutants ($(MUTANTS)),1 h for 300,PATH="$(abspath $(BIN)):$$PATH" $(MUTATION)/bin/python tests/mutations.py \
+		$(MUTATION)/tree --mutants $(MUTANTS) --seed $(SEED))
+
 setup: $(READY) ## only set up .venv/ (EXTRA=cuda for a machine with a GPU)
 
 $(READY): pyproject.toml requirements/cpu-overrides.txt requirements/setup.sh
@@ -62,6 +72,10 @@ $(READY): pyproject.toml requirements/cpu-overrides.txt requirements/setup.sh
 
 $(PAST): pyproject.toml requirements/historic.txt requirements/setup.sh
 	@sh requirements/setup.sh $(PYTHON) $(HISTORIC) historic
+	@touch $@
+
+$(MUTABLE): pyproject.toml requirements/setup.sh | $(READY)
+	@sh requirements/setup.sh $(abspath $(BIN)/python) $(MUTATION) mutation
 	@touch $@
 
 clean:          ## remove .venv/ and .venv-historic/

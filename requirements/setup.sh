@@ -1,5 +1,6 @@
 #!/bin/sh
 # Set up a virtual environment with the project, its tests and an engine: setup.sh PYTHON VENV cpu|cuda|historic
+# or, for `make check-mutations`, with mutmut beside all that PYTHON's environment has: setup.sh PYTHON VENV mutation
 #
 # uv, because pip cannot leave out a declared dependency (see cpu-overrides.txt). uv does not read pip's
 # configuration, so pip's find-links and index are passed on.
@@ -12,7 +13,8 @@ command -v "$python" >/dev/null || {
     echo "setup: $python is older than 3.11; name another one: make setup PYTHON=python3.12" >&2; exit 2; }
 [ "$extra" != historic ] || "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 12))' || {
     echo "setup: vLLM 0.5.4 is from before Python 3.12; name 3.11: make historic-setup PYTHON=python3.11" >&2; exit 2; }
-echo "setup: $venv with the $extra engine (some minutes the first time)" >&2
+case $extra in mutation) with="mutmut" ;; *) with="the $extra engine" ;; esac
+echo "setup: $venv with $with (some minutes the first time)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
 rm -f "$venv"/.ready-*
@@ -33,7 +35,12 @@ install_with_cpu_torch() {
     fi
 }
 
-if [ "$extra" = historic ]; then
+site() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+
+if [ "$extra" = mutation ]; then
+    site "$python" >"$(site "$venv/bin/python")/beside.pth"
+    install --group mutation
+elif [ "$extra" = historic ]; then
     install --no-deps vllm==0.5.4
     install_with_cpu_torch --requirement requirements/historic.txt --editable ".[test]"
 else
@@ -51,5 +58,4 @@ fi
 # every start of every process would compile torch and vLLM anew, which doubles an engine's start. Beside the packages,
 # where every Python finds it. Some packages bring files that are no valid Python, which says nothing about the rest.
 echo "setup: compiling byte code (one to three minutes, once)" >&2
-site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-"$venv/bin/python" -m compileall -qq -j 0 -x '/tests/' "$site" >/dev/null || true
+"$venv/bin/python" -m compileall -qq -j 0 -x '/tests/' "$(site "$venv/bin/python")" >/dev/null || true

@@ -12,9 +12,10 @@ from scipy import stats
 
 from harness.analysis.compare import compare_runs
 from harness.analysis.statistics import welch
+from harness.analysis.summarise import summarise
 from harness.cli.compare import command
 from harness.errors import ConfigError, RecordsError
-from harness.records.folder import RunFolder
+from harness.records.folder import RunFolder, read_run
 from harness.report.comparison import FORMATS, render_comparison
 from tests.analysis.test_summarise import make_frame, make_run
 
@@ -57,6 +58,63 @@ def test_what_differs_is_said_by_category(make) -> None:
         ("machine", "cpu", ["A processor", "Another"]),
     ]
     assert "machine, versions differ at once" in " ".join(found.refusals)
+
+
+def test_every_recorded_fact_that_differs_is_named_under_its_category(make) -> None:
+    run = make_run()
+    config, engine, work = run["config"], {"max_num_seqs": 64}, {"requests": 3, "output_tokens": 5}
+    before = {"config": {**config, "engine": engine, "host": {"process": "in_process"}, "workload": work}}
+    changed = {
+        "seam": "tensor_from_list", "scope": "execute_model", "probes": ["torch.cat"], "baseline": "array",
+        "engine": {"max_num_seqs": 65}, "host": {"process": "workers"}, "workload": {"requests": 4, "output_tokens": 5},
+        "protocol": {**config["protocol"], "margin": 0.02},
+        "arms": [{"name": "list", "reference": "m:Other"}, *config["arms"][1:]],
+    }  # fmt: skip
+    after = {
+        "config": {**config, **changed},
+        "host": {**run["host"], "version": "0.33.0", "runner": "R", "device": "cuda:0", "model": "M", "world_size": 2},
+        "versions": {"torch": "2.14.0", "numpy": "2.0"},
+        "machine": {**run["machine"], "cores": 4, "load_average": [9, 9, 9]},
+        "workload": {**run["workload"], "clipped": 1},
+    }
+    found = compare_runs([make("before", **before), make("after", **after)])
+    assert [(each.category, each.key, each.values) for each in found.differences] == [
+        ("versions", "torch", ["2.13.0", "2.14.0"]),
+        ("versions", "engine", ["0.32.0", "0.33.0"]),
+        ("versions", "numpy", ["", "2.0"]),
+        ("machine", "cores", ["2", "4"]),
+        ("engine", "max_num_seqs", ["64", "65"]),
+        ("engine", "process", ["in_process", "workers"]),
+        ("engine", "runner", ["CPUModelRunner", "R"]),
+        ("engine", "device", ["cpu", "cuda:0"]),
+        ("engine", "model", ["LlamaForCausalLM", "M"]),
+        ("workload", "clipped", ["0", "1"]),
+        ("arms", "list", ["", "m:Other"]),
+        ("measured", "seam", ["slot_mapping", "tensor_from_list"]),
+        ("measured", "scope", ["_prepare_inputs", "execute_model"]),
+        ("measured", "probes", [str(config["probes"]), "['torch.cat']"]),
+        ("measured", "baseline", ["list", "array"]),
+        ("protocol", "margin", ["0.01", "0.02"]),
+    ]
+    causes = "arms, engine, machine, protocol, versions differ at once: a difference cannot be attributed to one of them"
+    assert causes in found.refusals
+
+
+@pytest.mark.parametrize(("key", "value", "alone"), [("seed", 7, False), ("order", "rotate", True)])
+def test_how_long_and_in_which_order_is_measured_is_no_cause_of_a_difference(make, key, value, alone) -> None:
+    config = make_run()["config"]
+    changed = {**config, "protocol": {**config["protocol"], key: value}}
+    found = compare_runs([make("before"), make("after", config=changed, versions={"torch": "2.14.0"})])
+    assert [(each.category, each.key) for each in found.differences] == [("versions", "torch"), ("protocol", key)]
+    assert any("protocol, versions differ at once" in said for said in found.refusals) == alone
+
+
+def test_runs_in_folders_of_the_same_name_are_told_apart_by_their_paths(make, tmp_path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    folders = [make("one/run"), make("other/run")]
+    assert compare_runs(folders).names == [str(folder) for folder in folders]
+    assert compare_runs([folders[0], make("elsewhere")]).names == ["run", "elsewhere"]
 
 
 def test_one_launch_a_run_gives_figures_and_no_verdict(make) -> None:
@@ -129,6 +187,22 @@ def test_a_run_whose_verdicts_are_withheld_gets_none_here_either(make, monkeypat
     found = compare_runs([make("before", 3), make("after", 3, slower=2.0)])
     assert {row.verdict for row in found.rows} == {"no verdict"}
     assert "no verdict with before: its own are withheld" in found.refusals[0]
+
+
+@pytest.mark.parametrize("which", ["before", "after"])
+def test_either_runs_withheld_verdicts_withhold_these(make, monkeypatch, which) -> None:
+    folders = [make("before", 3), make("after", 3, slower=2.0, title=which)]
+    summaries = [summarise(read_run(folder)) for folder in folders]
+    withheld = summaries[["before", "after"].index(which)]
+    monkeypatch.setattr("harness.analysis.compare.summarise", lambda records: summaries.pop(0))
+    monkeypatch.setattr(
+        "harness.analysis.summary.Summary.withheld", property(lambda summary: summary is withheld)
+    )
+    found = compare_runs(folders)
+    assert {row.verdict for row in found.rows} == {"no verdict"}
+    assert [said for said in found.refusals if "its own are withheld" in said] == [
+        f"no verdict with {which}: its own are withheld, since its level shifted while it was measured"
+    ]
 
 
 def test_welchs_interval_against_a_known_one() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.analysis.outliers import Outliers, find_outliers, find_outlying
+from harness.analysis.outliers import Cause, Outliers, find_outliers, find_outlying
 
 PASSES, STEPS = 40, 25
 
@@ -82,3 +82,17 @@ def test_launches_are_taken_together(frame) -> None:
     assert [cause.steps for cause in both.causes] == [0, 2, 0]
     assert both.causes[1].outlying_share == pytest.approx(0.5)
     assert both.excess_share == pytest.approx(found.excess_share)
+
+
+def test_shares_of_launches_are_weighted_by_the_steps_that_they_are_of() -> None:
+    few = Outliers(10, 2, 0.1, 1, [Cause("gc_collections", "Python collected garbage", 1, 0.5, 0.25)])
+    many = Outliers(30, 6, 0.3, 0, [Cause("gc_collections", "Python collected garbage", 6, 1.0, 0.0)])
+    whole = few.joined(many)
+    assert (whole.steps, whole.outlying, whole.unexplained) == (40, 8, 1)
+    assert whole.excess_share == pytest.approx((0.1 * 10 + 0.3 * 30) / 40)
+    (cause,) = whole.causes
+    assert (cause.event, cause.meaning, cause.steps) == ("gc_collections", "Python collected garbage", 7)
+    assert cause.outlying_share == pytest.approx((0.5 * 2 + 1.0 * 6) / 8)
+    assert cause.ordinary_share == pytest.approx(0.25 * 8 / 32)
+    without = Outliers(0, 0, 0.0, 0, [Cause("gc_collections", "Python collected garbage", 0, 0.0, 0.0)])
+    assert without.joined(without) == without

@@ -156,3 +156,21 @@ def test_only_launches_that_measured_something_count(alive, dead) -> None:
     told = f"{alive} of {alive + dead} launches measured something"
     assert any(note.startswith(told) for note in summary.notes) == (dead > 0)
     assert any("too few for an interval" in note for note in summary.notes) == (alive < 3)
+
+
+def test_rows_may_come_in_any_order_and_launches_are_taken_together() -> None:
+    """Where an arm's step is an outlying one is compared place by place, however the rows were written."""
+    records = records_of(quiet(8), five_ms_in_one_step_of_25)
+    rows = records.columns
+    order = np.random.default_rng(0).permutation(len(rows["step"]))
+    mixed = {name: column[order] for name, column in rows.items()}
+    names = sorted({str(name) for name in rows["arm"]})
+    found = find_rare([(rows, find_outlying(rows))], names, "list", 0.95)
+    assert find_rare([(mixed, find_outlying(mixed))], names, "list", 0.95) == found
+    assert [of_arm.arm for of_arm in found] == ["list", *(name for name in names if name != "list")]
+    both = find_rare([(rows, find_outlying(rows)), (None, None), (mixed, find_outlying(mixed))], names, "list", 0.95)
+    for one, twice in zip(found, both, strict=True):
+        assert (twice.steps, twice.outlying) == (2 * one.steps, 2 * one.outlying)
+        assert twice.excess_us == pytest.approx(one.excess_us)
+        assert (twice.p50_us, twice.max_us) == pytest.approx((one.p50_us, one.max_us))
+    assert find_rare([(None, None)], names, "list", 0.95) == []

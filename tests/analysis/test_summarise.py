@@ -211,6 +211,17 @@ def test_an_unfinished_group_is_left_out_and_noted() -> None:
     assert f"1 of {GROUPS} groups lack a pass and are left out" in summary.notes
 
 
+def test_an_unfinished_group_of_a_launch_is_left_out_there_and_noted_with_the_launchs_number() -> None:
+    frame = make_frame()
+    cut = frame[~((frame["group"] == GROUPS - 1) & (frame["arm"] == "array"))]
+    launches = [Records(make_run(), each) for each in (frame, cut, frame)]
+    summary = summarise(Records(make_run(), {}, launches=launches))
+    assert summary.arms["list"].passes == 3 * GROUPS - 1
+    assert [note for note in summary.notes if "lack a pass" in note] == [
+        f"launch 2: 1 of {GROUPS} groups lack a pass and are left out"
+    ]
+
+
 @pytest.mark.parametrize(
     ("run", "records", "note"),
     [
@@ -286,3 +297,22 @@ def test_a_level_shift_takes_every_verdict_back(monkeypatch) -> None:
     assert summary.difference("array", "scope").per_step_us.high < 0  # the figures stay
     schema = json.loads(resources.files("harness").joinpath("schemas/summary.schema.json").read_text())
     jsonschema.validate(summary.as_json(), schema)
+
+
+def test_summary_json_of_an_engine_that_never_started_has_no_host_and_no_figures() -> None:
+    run = make_run(status="failed", message="the engine did not start", arms_measured=[])
+    del run["host"]
+    content = summarise(Records(run, {})).as_json()
+    assert content["host"] == {"engine": "", "version": "", "runner": "", "device": ""}
+    assert (content["status"], content["baseline"], content["confidence"]) == ("failed", "list", 0.95)
+    assert content["notes"] == ["the engine did not start"]
+    for empty in ("comparisons", "throughput", "own_costs", "shapes", "drift", "rare"):
+        assert content[empty] == []
+    for absent in ("exposure", "outliers"):
+        assert content[absent] is None
+    assert (content["counters"], content["device"], content["flamegraphs"], content["drift_tested"]) == ({}, {}, {}, False)
+    assert content["arms"]["wrong"] == {
+        "equal": False, "reason": "differs at step 3 at position 5: expected 7, found 8 (1 differ)", "steps": 0, "passes": 0,
+        "step_ns": 0.0, "bare_step_ns": None, "scope_ns": 0.0, "residual_ns": 0.0, "corrected_scope_ns": 0.0,
+        "corrected_residual_ns": 0.0, "probes": {},
+    }  # fmt: skip

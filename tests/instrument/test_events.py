@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.instrument.events import EVENTS, read_events
+from harness.instrument.spans import Spans
 from tests.fakes import Runner
 from tests.instrument.test_instrument import LENGTHS, instrument
 
@@ -81,3 +82,36 @@ def test_involuntary_switches_and_both_kinds_of_page_faults_are_those_of_the_sys
     usage = SimpleNamespace(ru_minflt=5, ru_majflt=2, ru_nivcsw=11)
     monkeypatch.setattr("harness.instrument.events.resource.getrusage", lambda who: usage)
     assert read_events()[1:] == (7, 11)
+
+def test_spans_have_the_step_under_way_and_collections_between_opening_and_closing(clock) -> None:
+    spans = Spans(clock)
+    spans.add("before", 1, 2)
+    before = list(gc.callbacks)
+    gc.disable()
+    try:
+        spans.open()
+        assert spans.take() == []  # what was there before is of another pass
+        spans.step = 3
+        clock.advance(100)
+        spans._on_collection("start", {"generation": 2})
+        clock.advance(40)
+        spans._on_collection("stop", {"generation": 2})
+        spans.add("execute_model", 90, 150)
+        spans.add_calls([[(1, 5, 6)], [], [(0, 7, 9), (1, 8, 9)]], ["scope", "torch.cat"])
+        assert spans.take() == [
+            [3, "garbage collection, generation 2", 100, 140],
+            [3, "execute_model", 90, 150],
+            [0, "torch.cat", 5, 6],
+            [2, "scope", 7, 9],
+            [2, "torch.cat", 8, 9],
+        ]
+        gc.collect(0)
+        assert [name for _, name, *_ in spans.take()] == ["garbage collection, generation 0"]
+        spans.close()
+        spans.close()
+        gc.collect(0)
+        assert spans.take() == []
+    finally:
+        gc.enable()
+        spans.close()
+    assert gc.callbacks == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import re
 import threading
@@ -15,6 +16,7 @@ import torch
 from harness.errors import ConfigError
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
+from harness.instrument.ptrace import admit_tracers
 from harness.instrument.steps import StepRows
 from harness.seams import SEAMS
 from patches.slot_mapping import List, Numpy
@@ -442,3 +444,19 @@ def test_the_instruments_own_time_is_taken_out_of_a_step() -> None:
     assert columns["sample_ns"] == [700, 0]
     assert columns["cpu_ns"] == [4600, 2500]
     assert columns["begin_ns"] == [0, 8000]
+
+
+def test_calibrating_reads_the_instruments_own_clock() -> None:
+    found = Instrument(Runner(), Instrumentation("slot_mapping", ARMS, [], "_prepare_inputs"), VirtualClock(40)).calibrate()
+    assert found.inside_ns == pytest.approx(40, abs=0.2)
+
+
+def test_any_process_may_trace_the_engines(monkeypatch) -> None:
+    """By prctl(2): PR_SET_PTRACER, any, and three arguments that are not used."""
+    called = []
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(prctl=lambda *args: called.append((name, *args))))
+    admit_tracers()
+    ((library, option, admitted, *unused),) = called
+    assert (library, option, unused) == (None, 0x59616D61, [0, 0, 0])  # None: of this process itself
+    assert isinstance(admitted, ctypes.c_ulong)
+    assert admitted.value == 2**64 - 1

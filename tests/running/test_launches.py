@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +37,15 @@ def test_launches_are_drawn_apart_from_each_other_and_the_same_again() -> None:
         assert len({getattr(launch, drawn) for launch in launches}) == 20
     assert draw(20, seed=1) == launches
     assert draw(20, seed=2) != launches
+
+
+def test_what_is_drawn_for_launches_is_from_all_that_it_may_be() -> None:
+    launches = draw(2000, seed=5)
+    assert max(launch.hash_seed for launch in launches) < 2**32 - 1  # Python takes no larger one
+    assert max(launch.hash_seed for launch in launches) > 2**31
+    assert len({launch.hash_seed for launch in launches}) == 2000
+    assert {launch.padding_bytes // 1024 for launch in launches} == {0, 1, 2, 3}  # within a page
+    assert [launch.schedule_seed for launch in launches] == list(range(5, 2005))
 
 
 class Process:
@@ -102,6 +114,17 @@ def test_each_launch_has_another_hash_seed_and_environment_size_and_its_own_fold
     seeds = {how["env"]["PYTHONHASHSEED"] for _, how in Process.started}
     sizes = {len(how["env"][PADDING]) for _, how in Process.started}
     assert (len(seeds), len(sizes)) == (4, 4)
+    for launch, (arguments, how) in zip(draw(4, 0), Process.started, strict=True):
+        assert vars(launch) == launches.facts["launches"][launch.number - 1]
+        assert how["env"] == {
+            **os.environ, "PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes
+        }  # fmt: skip
+        assert how["stdout"] == subprocess.DEVNULL
+        assert arguments == [
+            sys.executable, "-m", "harness", "run", *launches.arguments,
+            "--out", str(launches.folder.launch(launch.number)),
+            "--set", "protocol.launches=1", "--set", f"protocol.seed={launch.schedule_seed}",
+        ]  # fmt: skip
     folder = launches.folder.path
     assert [read_run(folder / "launches" / f"0{n}").run["config"]["protocol"]["seed"] for n in (1, 2, 3, 4)] == [
         0,
@@ -206,3 +229,18 @@ def test_ctrl_c_reaches_a_launch_once(launch, monkeypatch) -> None:
     launches.execute()
     assert sent == [signal.SIGINT]
     assert all(how["process_group"] == 0 and how["preexec_fn"] is begin_as_child for _, how in Process.started)
+
+
+def test_a_second_ctrl_c_ends_a_launch_that_does_not_end_by_itself(launch, monkeypatch) -> None:
+    killed = []
+
+    def wait(self) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Process, "wait", wait)
+    monkeypatch.setattr(Process, "kill", lambda self: killed.append(self.number), raising=False)
+    launches, announced = launch()
+    outcome = launches.execute()
+    assert (outcome.status, outcome.exit_status) == ("interrupted", 130)
+    assert killed == [1]
+    assert len(announced) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import errno
 import json
 import os
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from harness.config.file import load
-from harness.errors import HostError
+from harness.errors import HostError, ProfilerError
 from harness.records.folder import RunFolder, read_run
+from harness.records.machine import describe_machine, versions
 from harness.report import write_reports
+from harness.running.extras import Extras
 from harness.running.run import Run
 from harness.seams import SEAMS
 from patches.slot_mapping import Numpy
@@ -381,3 +384,90 @@ def test_run_json_holds_no_path_of_this_machine(make) -> None:
     assert str(Path.home()) not in text
     assert str(run.folder.path.parent) not in text
     assert json.loads(text)["config"]["arms"][0]["reference"] == SEAMS["slot_mapping"].places["v1"].arms["list"]
+
+
+@pytest.mark.parametrize("admitted", [True, False])
+def test_whether_py_spy_may_attach_is_tried_before_anything_is_measured(make, monkeypatch, admitted) -> None:
+    tried, sampled = [], []
+
+    class Attached:
+        def __init__(self, pid: int, rate_hz: int) -> None:
+            tried.append((pid, rate_hz, list(host.passes)))
+
+        def __enter__(self) -> None:
+            if not admitted:
+                raise ProfilerError("py-spy may not attach")
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    host = FakeHost()
+    monkeypatch.setattr("harness.running.stages.Recorder", Attached)
+    monkeypatch.setattr(Extras, "sample", lambda self, arms, *how: sampled.append((arms, how)))
+    run = make(host)
+    run.flamegraphs = True
+    assert run.execute().status == "complete"
+    assert tried == [(os.getpid(), 10, [])]
+    experiment = run.loaded.experiment
+    if admitted:
+        whole = (["list", "cat_frombuffers"], (host.admit_profiler, experiment.flamegraph, experiment.scope))
+        assert sampled == [whole]
+        assert "flamegraphs_missing" not in run.facts
+    else:
+        assert sampled == []
+        assert run.facts["flamegraphs_missing"] == "py-spy may not attach"
+        assert run.observer.notes[0] == "there will be no flamegraphs: py-spy may not attach"
+
+
+def test_an_interrupt_before_the_first_measured_pass_says_that_nothing_was_measured(make) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        raise KeyboardInterrupt
+
+    outcome = make(FakeHost(before_pass=before_pass)).execute()
+    assert (outcome.status, outcome.exit_status) == ("interrupted", 130)
+    assert outcome.message == "interrupted; nothing had been measured yet"
+
+
+def test_how_a_run_went_is_kept_fact_by_fact(make) -> None:
+    """What reports and later runs read of it, apart from times and the machine."""
+    host = FakeHost()
+    run = make(host, ("list", "cat_frombuffers"), "protocol.bare=true")
+    run.selftest = "selftest: fine"
+    assert run.execute().exit_status == 0
+    facts = read_run(run.folder.path).run
+    assert (facts["status"], facts["exit_status"], facts["message"]) == ("complete", 0, "")
+    assert (facts["command"], facts["config_file"], facts["selftest"]) == (
+        ["harness", "run"], "config.yaml", "selftest: fine",
+    )  # fmt: skip
+    assert facts["config"] == run.loaded.experiment.model_dump(mode="json")
+    assert facts["machine"] == {**describe_machine(), "load_average": facts["machine"]["load_average"]}
+    assert facts["versions"] == versions()
+    assert len(facts["load_average_at_end"]) == 3
+    for when in ("started", "ended"):
+        assert dt.datetime.fromisoformat(facts[when]).utcoffset() == dt.timedelta(0)
+        assert "." not in facts[when]  # whole seconds
+    assert (facts["passes_planned"], facts["passes_done"], facts["other_threads"]) == (24, 24, 0)
+    assert facts["arms_measured"] == ["list", "cat_frombuffers", "A/A"]
+    assert facts["equality"] == {
+        name: {"equal": True, "reason": ""} for name in ("list", "cat_frombuffers", "A/A")
+    }
+    assert facts["arm_sources"].keys() == {"list", "cat_frombuffers", "A/A"}
+    assert facts["calibration"] == {"inside_ns": 0.0, "outside_ns": 0.0, "spread_ns": 0.0}
+    assert facts["host"] == {
+        "engine": "fake", "version": "1.0", "runner": "Runner", "device": "cpu", "model": "NoModel",
+        "vocab_size": 100, "max_model_len": 100, "world_size": 1,
+        "details": {"process": "in_process", "torch_threads": 1, "dtype": "float32", "block_size": [4]},
+    }  # fmt: skip
+    assert facts["engine_args"] == {"model": run.loaded.experiment.engine["model"]}
+    assert facts["environment"] == {}
+    assert facts["workload"] == {"requests": 3, "prompt_tokens": 18, "output_tokens": 15, "clipped": 0}
+    assert facts["steps"] == {
+        "count": STEPS, "seam_calls": STEPS, "num_reqs": [3] * STEPS, "num_tokens": [18, 3, 3, 3, 3],
+        "num_prefills": [3, 0, 0, 0, 0],
+    }  # fmt: skip
+    assert run.observer.stages[:4] == [
+        ("starting the engine", 0), ("checking that all arms compute the same", 1),
+        ("warming up, comparing tokens", 4), ("measuring", 24),
+    ]  # fmt: skip
+    assert facts["pass_s"] > 0
+    assert facts["start_s"] > 0

@@ -1,0 +1,176 @@
+"""How well the tests test: mutants of three rooms, and those that the tests let live (`make check-mutations`).
+
+mutmut changes one thing at a time in `analysis/`, `instrument/` and `running/` (a number, an operator, an argument) and
+runs the tests that reach it. A mutant is killed when one of them fails. This program draws the mutants, has mutmut run
+them in a copy of the work tree, and compares those that lived with tests/mutation_survivors.yaml, which says why each
+of them may.
+
+Run by the Python of the environment that `make check-mutations` makes, which has mutmut beside all of the project's
+packages. mutmut's own settings are in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import yaml
+from mutmut.configuration import config
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.mutation.file_mutation import mutate_file_contents
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.format_utils import get_mutant_name
+from scipy.stats import binomtest
+
+ROOT = Path(__file__).resolve().parents[1]
+SURVIVORS = ROOT / "tests/mutation_survivors.yaml"
+LEAST = 0.9
+"""The part of the drawn mutants that the tests have to kill."""
+
+NOTICED = ("killed", "timeout", "segfault")
+"""A failed test, or tests that with the mutant come to no end or crash. No tests at all is not among them."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a mutant changes, so that it is known again: mutmut's numbers move when something else in the function does.
+
+    `was` and `becomes` are the changed lines without their indents, several in one.
+    """
+
+    function: str
+    was: str
+    becomes: str
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A mutant that was run: its room, and mutmut's word for what came of it."""
+
+    name: str
+    room: str
+    status: str
+
+
+def main() -> int:
+    """Exit status 1 where fewer than nine in ten were killed, or one lived that is not in the list of survivors."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("tree", type=Path, help="where the copy of the work tree is made; what is there is removed")
+    parser.add_argument("--mutants", default="300", help="how many to draw, or 'all' (default: %(default)s)")
+    parser.add_argument("--seed", default="1", help="another seed draws others (default: %(default)s)")
+    parser.add_argument("--children", default="1", help="how many to run at once (default: %(default)s)")
+    asked = parser.parse_args()
+    copy_work_tree(asked.tree)
+    os.chdir(asked.tree)  # where mutmut works
+    names = every_mutant()
+    drawn = names if asked.mutants == "all" else draw(names, int(asked.mutants), asked.seed)
+    print(f"{len(names)} mutants, {len(drawn)} of them are run (seed {asked.seed})", flush=True)
+    mutmut = Path(sys.executable).with_name("mutmut")
+    # Where mutmut could not begin (a test fails without any mutant), it has said so.
+    if subprocess.run([mutmut, "run", "--max-children", asked.children, *drawn], check=False).returncode:
+        return 1
+    tried = outcomes(drawn)
+    print(table(tried))
+    return verdict(tried)
+
+
+def copy_work_tree(tree: Path) -> None:
+    """All files that git knows or does not ignore, without what an earlier run generated."""
+    shutil.rmtree(tree, ignore_errors=True)
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0"):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+
+
+def every_mutant() -> list[str]:
+    """The names of all mutants, which mutmut itself tells only once it has run."""
+    return [
+        get_mutant_name(path, name)
+        for path in sorted(Path("harness").rglob("*.py"))
+        if config().should_mutate(path)
+        for name in mutate_file_contents(str(path), path.read_text()).mutant_names
+    ]
+
+
+def draw(names: list[str], count: int, seed: str) -> list[str]:
+    """About as many as asked for, of each room its part.
+
+    By a digest of the name, not by the place in the list: where one function changes, the draw from all others stays.
+    """
+    order = sorted(names, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
+    sizes = Counter(map(room_of, names))
+    return [
+        name
+        for room, size in sizes.items()
+        for name in [name for name in order if room_of(name) == room][: round(count * size / len(names))]
+    ]
+
+
+def room_of(name: str) -> str:
+    """`analysis` of `harness.analysis.drift.x_drift__mutmut_1`."""
+    return name.split(".")[1]
+
+
+def outcomes(drawn: list[str]) -> list[Tried]:
+    """What mutmut wrote down of each drawn mutant."""
+    codes: dict[str, int | None] = {}
+    for path in Path("mutants/harness").rglob("*.meta"):
+        codes |= json.loads(path.read_text())["exit_code_by_key"]
+    return [Tried(name, room_of(name), status_by_exit_code[codes[name]]) for name in drawn]
+
+
+def table(tried: list[Tried]) -> str:
+    """A line a room and one for all: the part killed with its lower 95 % limit, and how many came out how."""
+    lines = []
+    for room in (*sorted({one.room for one in tried}), "all"):
+        counts = Counter(one.status for one in tried if room in (one.room, "all"))
+        killed, of = sum(counts[status] for status in NOTICED), counts.total()
+        # The lower end of Clopper and Pearson's interval of 90 % is one-sided the limit of 95 %.
+        low = binomtest(killed, of).proportion_ci(0.9, "exact").low
+        parts = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        lines.append(f"{room:<11}{killed / of:6.1%} of {of} noticed (at least {low:.1%}): {parts}")
+    return "\n".join(lines)
+
+
+def verdict(tried: list[Tried]) -> int:
+    """Says which mutants lived; 1 where too many did, or one that is not in the list."""
+    lived = [one for one in tried if one.status not in NOTICED]
+    known = listed()
+    new = []
+    for one in lived:
+        change = change_of(one.name)
+        print(f"\n{one.name}: {one.status}; {known.get(change, 'NOT LISTED')}")
+        print(yaml.safe_dump([asdict(change)], sort_keys=False, allow_unicode=True, width=sys.maxsize), end="")
+        new += [change] if change not in known else []
+    if few := len(lived) > (1 - LEAST) * len(tried):
+        print(f"\nThe tests noticed fewer than {LEAST:.0%} of the mutants.")
+    if new:
+        print(f"\n{len(new)} lived that are not in {SURVIVORS.relative_to(ROOT)}: test them, or say there why they may.")
+    return int(few or bool(new))
+
+
+def listed() -> dict[Change, str]:
+    """The survivors that are known, each with the reason why it may live."""
+    groups = yaml.safe_load(SURVIVORS.read_text())
+    return {Change(**change): group["reason"] for group in groups for change in group["mutants"]}
+
+
+def change_of(name: str) -> Change:
+    """The lines that a mutant changes, from mutmut's diff of it."""
+    lines = get_diff_for_mutant(name).splitlines()[2:]
+    was, becomes = (" ".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
+    return Change(name.partition("__mutmut_")[0], was, becomes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
