@@ -112,8 +112,8 @@ def make_run_folder(path: Path, seed: int = 0) -> Path:
     ]
     folder.write_counters({name: [row[name] for row in steps] for name in steps[0]})
     probing = [
-        {"arm": "array", "group": group, "step": step, "probed": probed, "scope_ns": int(rng.normal(99_000, 300)) + 1500 * probed,
-         "calls": 3 * probed}
+        {"arm": "array", "group": group, "step": step, "probed": probed, "calls": 3 * probed,
+         "scope_ns": int(rng.normal(99_000, 300)) + 1500 * probed}
         for group in range(GROUPS)
         for step in range(STEPS)
         for probed in (True, False)
