@@ -88,12 +88,15 @@ class HarnessError(Exception):
 
 
 class ConfigError(HarnessError):
-    """The configuration asks for something that is not there, or is malformed. A line for each fault."""
+    """The configuration asks for something that is not there, or is malformed.
+
+    Each argument is a fault, and a line of the text: a line break in one does not begin another.
+    """
 
     exit_status = 2
 
     def __str__(self) -> str:
-        return "\n".join(told_shortly(line) for line in Exception.__str__(self).split("\n"))
+        return "\n".join(told_shortly(str(fault)) for fault in self.args)
 
 
 class HostError(HarnessError):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from harness.instrument.counters import COUNTERS
+from harness.instrument.counters import COUNTERS, SEEN_CALLS
 from harness.records.folder import RunFolder
 from harness.seams import AA
 from tests.analysis.test_summarise import make_run
@@ -105,8 +105,20 @@ def make_run_folder(path: Path, seed: int = 0) -> Path:
             )
             number += 1
     folder.join_passes()
-    steps = [{"arm": arm, "step": step, **dict.fromkeys(COUNTERS, 2)} for arm in ("list", "array") for step in range(2)]
+    steps = [
+        {"arm": arm, "step": step, **dict.fromkeys((*COUNTERS, f"torch.cat.{SEEN_CALLS}"), 9)}
+        for arm in ("list", "array")
+        for step in range(2)
+    ]
     folder.write_counters({name: [row[name] for row in steps] for name in steps[0]})
+    probing = [
+        {"arm": "array", "group": group, "step": step, "probed": probed, "calls": 3 * probed,
+         "scope_ns": int(rng.normal(99_000, 300)) + 1500 * probed}
+        for group in range(GROUPS)
+        for step in range(STEPS)
+        for probed in (True, False)
+    ]  # fmt: skip
+    folder.write_probing({name: [row[name] for row in probing] for name in probing[0]})
     timed = [
         {"arm": arm, "pass": index, "step": step, "device_gap_ns": 5, "device_scope_ns": 900, "device_step_ns": 3000}
         for arm in ("list", "array")

@@ -92,5 +92,5 @@ def test_the_terminal_shows_markup_and_control_codes() -> None:
 def test_errors_are_one_bounded_line_each() -> None:
     assert str(ArmError("a\nb\x1b")) == r"a b\x1b"
     assert len(str(ArmError("x" * 5_000_000))) == 2000
-    assert str(ConfigError("one\ntwo\x1b")) == "one\n" + r"two\x1b"
+    assert str(ConfigError("one\nharness: forged", "two\x1b")) == "one harness: forged\n" + r"two\x1b"
     assert len(told_with_place(ValueError("x" * 5_000_000))) < 2100

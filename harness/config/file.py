@@ -161,12 +161,12 @@ def _renamed(origin: Origin, overrides: Sequence[str]) -> tuple[str, ...]:
 
 def _validate(model: type[Model], raw: dict[str, Any], origin: Origin) -> Model:
     if lines := [origin.at(location, why) for location, why in faults_of(raw)]:
-        raise ConfigError("\n".join(dict.fromkeys(lines)))
+        raise ConfigError(*dict.fromkeys(lines))
     try:
         return model.model_validate(raw)
     except ValidationError as error:
         lines = [origin.describe(detail, model) for detail in error.errors(include_url=False)]
-        raise ConfigError("\n".join(dict.fromkeys(lines[:MOST_TOLD]))) from None
+        raise ConfigError(*dict.fromkeys(lines[:MOST_TOLD])) from None
 
 
 def _files(experiment: Experiment, folder: Path) -> Iterator[tuple[list[str | int], str]]:

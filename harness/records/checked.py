@@ -21,8 +21,8 @@ __all__ = ["check", "cut_reason", "read_json", "read_text"]
 
 LARGEST: Final = 64 * 2**20
 """Bytes of a text file, at most; run.json has three numbers for each step of a pass."""
-DEEPEST: Final = 32
-"""How deep JSON may be nested."""
+DEEPEST: Final = 64
+"""How deep JSON may be nested; a config's values may be some 40 levels deep (`config.source`)."""
 REASON: Final = 200
 """Characters of a reason, at most."""
 

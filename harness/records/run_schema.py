@@ -23,8 +23,8 @@ METRICS: Final = frozenset({"scope", "step", "rest", "sum", "probed_step_ns"})
 
 LARGEST: Final = 10**15
 """No time in nanoseconds, and no count, is larger: this is eleven days."""
-MOST: Final = 200
-"""Arms, and probes, at most: they are columns and rows of tables."""
+MOST: Final = 100
+"""Arms, and probes, at most, as in a config: they are columns and rows of tables."""
 MANY: Final = 1000
 """Entries of a list or section that is shown whole, at most."""
 Count = Annotated[int, Field(ge=0, le=LARGEST)]
@@ -32,8 +32,8 @@ Counted = Annotated[int, Field(ge=1, le=LARGEST)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-ArmName = Annotated[str, StringConstraints(pattern=NAME, max_length=200)]
-Probe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*([.:][A-Za-z_]\w*)*$", max_length=500)]
+ArmName = Annotated[str, StringConstraints(pattern=NAME, max_length=100)]
+Probe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*([.:][A-Za-z_]\w*)*$", max_length=300)]
 Names = Annotated[list[ArmName], Field(max_length=MANY)]
 Section = Annotated[dict[str, Any], Field(max_length=MANY)]
 Load = Annotated[list[Amount], Field(min_length=1)]

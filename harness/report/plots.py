@@ -20,6 +20,7 @@ from markupsafe import escape
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter, SymmetricalLogLocator
 
+from harness.report.screen_table import shortened
 from harness.seams import AA
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ WIDTH: Final = 7.5
 """Of a figure, in inches."""
 LINE: Final = 0.24
 """Height of a line of text, with room around it, in inches."""
+LABEL: Final = 32
+"""Characters of an arm's name beside an axis, at most."""
 CHARACTER: Final = 0.085
 """Width of a character of usual width, in inches."""
 INK: Final = "#0a0b0c"
@@ -108,7 +111,8 @@ def parts_plot(summary: Summary) -> str:
     parts = [*(probe for probe in summary.probes if any(arm.probes[probe].calls for _, arm in arms)), "rest"]
     columns = min(len(parts), 3)
     above = LINE * math.ceil(len(parts) / columns)
-    figure, (axes,) = _figure(0.42 * len(arms), left=_width(name for name, _ in arms), above=above)
+    labels = _labels(name for name, _ in arms)
+    figure, (axes,) = _figure(0.42 * len(arms), left=_width(labels.values()), above=above)
     left = [0.0] * len(arms)
     for index, part in enumerate(parts):
         widths = [
@@ -117,7 +121,7 @@ def parts_plot(summary: Summary) -> str:
         ]
         label = "rest of the scope" if part == "rest" else part
         axes.barh(
-            [name for name, _ in arms], widths, left=left, label=label, height=0.7, edgecolor=INK, linewidth=0.5,
+            list(labels.values()), widths, left=left, label=label, height=0.7, edgecolor=INK, linewidth=0.5,
             color="#BBBBBB" if part == "rest" else COLOURS[index % len(COLOURS)],
             hatch="" if part == "rest" else HATCHES[index % len(HATCHES)],
         )  # fmt: skip
@@ -193,13 +197,15 @@ def shapes_plot(summary: Summary) -> str:
     if not shapes:
         return ""
     arms = list(dict.fromkeys(found.arm for found in summary.shapes))
-    figure, panels = _figure(*[0.1 + 0.26 * len(arms)] * len(shapes), left=_width(arms), above=LINE, between=1.4 * LINE)
+    labels = _labels(arms)
+    heights = [0.1 + 0.26 * len(arms)] * len(shapes)
+    figure, panels = _figure(*heights, left=_width(labels.values()), above=LINE, between=1.4 * LINE)
     for axes, (shape, steps) in zip(panels, shapes, strict=True):
         for found in (each for each in summary.shapes if each.shape == shape):
             interval = found.per_step_us
             style = {**_style(summary, found.arm), "linestyle": "none"}
-            axes.plot([interval.low, interval.high], [found.arm] * 2, color=style["color"], linewidth=2)
-            axes.plot([interval.estimate], [found.arm], markersize=5, **style)
+            axes.plot([interval.low, interval.high], [labels[found.arm]] * 2, color=style["color"], linewidth=2)
+            axes.plot([interval.estimate], [labels[found.arm]], markersize=5, **style)
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.margins(y=0.15)
         axes.invert_yaxis()
@@ -236,6 +242,12 @@ def _figure(
 def _width(labels: Iterable[str]) -> float:
     """Room for the longest label, in inches."""
     return 0.2 + CHARACTER * max(map(len, labels))
+
+
+def _labels(arms: Iterable[str]) -> dict[str, str]:
+    """The name of each arm beside an axis, where a long one would leave no room for what is drawn."""
+    names = list(arms)
+    return dict(zip(names, shortened(names, LABEL), strict=True))
 
 
 def seen(values: Sequence[float]) -> list[int]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from harness.config import source as config_depth
 from harness.config.experiment import Arm, Experiment
 from harness.errors import RecordsError
 from harness.records.folder import RunFolder, read_run
@@ -57,9 +58,20 @@ def test_the_schemas_file_is_made_of_the_model() -> None:
 
 
 def test_names_are_those_that_a_config_may_have() -> None:
-    assert Arm.model_json_schema()["properties"]["name"]["pattern"] == NAME
-    ours, theirs = (of.model_json_schema()["properties"]["scope"]["pattern"] for of in (ConfigEntry, Experiment))
-    assert ours == theirs
+    name, config, ours = Arm.model_fields["name"], Experiment.model_json_schema(), ConfigEntry.model_json_schema()
+    assert Arm.model_json_schema()["properties"]["name"] == {**ours["$defs"]["ArmEntry"]["properties"]["name"]}
+    assert (NAME, name.is_required()) == (ours["$defs"]["ArmEntry"]["properties"]["name"]["pattern"], True)
+    for key, limit in (("scope", "pattern"), ("scope", "maxLength"), ("arms", "maxItems"), ("probes", "maxItems")):
+        assert config["properties"][key][limit] == ours["properties"][key][limit]
+    assert config["properties"]["probes"]["items"]["maxLength"] == ours["properties"]["probes"]["items"]["maxLength"]
+
+
+def test_what_a_config_may_hold_can_be_read_again(folder) -> None:
+    deep: object = 1
+    for _ in range(config_depth.DEEPEST):
+        deep = [deep]
+    change(folder, "config/engine", {"x": deep})
+    assert read_run(folder).run["config"]["engine"] == {"x": deep}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +117,7 @@ def test_what_is_wrong_in_run_json_is_refused_with_file_and_key(folder, key, val
     ("text", "told"),
     [
         ("[" * 100_000, "nested too deeply"),
-        ('{"a": ' * 60 + "1" + "}" * 60, "nested too deeply"),
+        ('{"a": ' * 99 + "1" + "}" * 99, "nested too deeply"),
         ('{"schema": ' + "9" * 5000 + "}", "cannot be read"),
         ("\ufeff{}", "cannot be read"),
         ('{"schema": "2"}', "schema '2'; this version of harness reads 2"),

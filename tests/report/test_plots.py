@@ -11,7 +11,7 @@ import pytest
 from harness.analysis.course import Course
 from harness.analysis.summarise import summarise
 from harness.records.folder import Records
-from harness.report.plots import POINTS, course_plot, seen, steps_plot
+from harness.report.plots import POINTS, course_plot, draw_plots, seen, steps_plot
 from harness.seams import AA
 from tests.analysis.test_summarise import make_frame, make_run
 
@@ -51,6 +51,16 @@ def test_a_plot_of_a_long_run_is_no_larger_than_one_of_a_run_that_fills_it(summa
     assert points(longer) < 1.1 * points(full)
     assert "(the lowest and the highest of each" not in full
     assert "(the lowest and the highest of each 400 steps)" in longer
+
+
+def test_names_as_long_as_a_config_allows_leave_room_for_what_is_drawn() -> None:
+    long_name = "x" * 100
+    run, frame = make_run(arms_measured=["list", long_name, AA]), make_frame().replace({"arm": {"array": long_name}})
+    run["config"]["arms"] = [{"name": "list"}, {"name": long_name}]
+    plots = draw_plots(summarise(Records(run, frame)))
+    assert [plot.name for plot in plots] == ["parts", "shapes", "steps", "course"]
+    for plot in plots[:2]:
+        assert "x" * 16 + "…" + "x" * 15 in plot.svg
 
 
 def test_a_single_value_that_stands_out_is_seen_in_a_long_run() -> None:
