@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-__all__ = ["exists", "is_file", "is_folder", "why_no_file"]
+__all__ = ["exists", "files_below", "is_file", "is_folder", "why_no_file"]
 
 
 def exists(path: Path) -> bool:
@@ -24,6 +25,12 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Whether a folder is there; false where the name itself is impossible."""
     return os.path.isdir(path)  # noqa: PTH112 (as above)
+
+
+def files_below(folder: Path, suffix: str) -> Iterator[Path]:
+    """Files in a folder and below it, by the end of their names; what cannot be looked into is passed over."""
+    for parent, _, names in os.walk(folder):  # `Path.rglob` raises where a folder disappears meanwhile
+        yield from (Path(parent, name) for name in names if name.endswith(suffix) and is_file(Path(parent, name)))
 
 
 def why_no_file(path: Path) -> str:

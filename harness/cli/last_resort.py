@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from harness.errors import in_line
+from harness.errors import in_line, told
 
 __all__ = ["BROKEN_PIPE", "say", "sound_streams", "told_with_details", "why_unprintable"]
 
@@ -68,19 +68,11 @@ def _where(error: BaseException) -> str:
 
 def told_with_details(error: BaseException) -> str:
     """An error that nobody foresaw in one line, with the file to which its traceback has been written."""
-    told = f"{type(error).__name__}: {in_line(_text(error)) or 'no message'}"
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="harness-fault-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
         ) as file:
             file.write(f"{sys.argv}\n\n{''.join(traceback.format_exception(error))}")
     except OSError:
-        return f"a fault of harness itself: {told}"
-    return f"a fault of harness itself: {told}; the details are in {file.name}"
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 (an exception can be of any make)
-        return ""
+        return f"a fault of harness itself: {told(error)}"
+    return f"a fault of harness itself: {told(error)}; the details are in {file.name}"

@@ -33,7 +33,7 @@ def command(configs: Path) -> None:
 
     from harness.config.source import read
     from harness.errors import ConfigError, in_line
-    from harness.paths import is_folder
+    from harness.paths import files_below
     from harness.report.console import make_console
     from harness.seams import NATIVE, SEAMS
 
@@ -65,7 +65,7 @@ def command(configs: Path) -> None:
         [*own, *PROBES.items(), ("package.module.function", "any other function or method, by dotted name")],
     )
     rows = []
-    for path in sorted(configs.rglob("*.yaml")) if is_folder(configs) else ():
+    for path in sorted(files_below(configs, ".yaml")):
         try:
             content = read(path)[1]
         except ConfigError as error:

@@ -72,7 +72,7 @@ class Protocol(Strict):
     exposed: bool | Annotated[list[Exposed], Field(min_length=1, max_length=20)] = False
     sync: bool = False
     nvtx: bool = False
-    step_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    step_timeout_s: Seconds = 60.0
 
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:

@@ -85,6 +85,28 @@ def test_a_list_names_a_config_that_is_nested_without_end(tmp_path, capsys, monk
     assert "nested more than 40 levels deep" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_list_passes_over_what_it_cannot_look_into(tmp_path, capsys, monkeypatch) -> None:
+    """A pipe that nobody writes to, and folders that are gone when their turn comes."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "c.yaml").write_text("title: A good one\n")
+    (tmp_path / "gone").mkdir()
+    scan = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "gone":
+            raise OSError(22, "Invalid argument")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setenv("COLUMNS", "300")
+    with pytest.raises(SystemExit) as ended:
+        main(["list", "--configs", str(tmp_path)])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "A good one" in said
+    assert "pipe.yaml" not in said
+
+
 @pytest.mark.parametrize("args", [["report", RUN], ["report", RUN, "--format", "json"], ["list"], ["--help"]])
 def test_a_full_device_is_said_in_one_line(args, tmp_path) -> None:
     import shutil
@@ -123,7 +145,7 @@ class BadError(Exception):
     ("error", "told"),
     [
         (KeyError("a\nb"), r"KeyError: 'a\nb'"),
-        (BadError(), "BadError: no message"),
+        (BadError(), "BadError: (its text cannot be had: __str__ raised ValueError)"),
         (RecursionError(), "RecursionError"),
     ],
 )

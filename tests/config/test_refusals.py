@@ -103,7 +103,7 @@ def path(tmp_path) -> Path:
         ("engine.x=!!int ''", "the value is no valid YAML"),
         ("trace=1", "trace: unknown key"),
         ("a..b=1", "a: unknown key"),
-        ('"a\nb"=1', '\\nb": unknown key'),
+        ('"a\nb"=1', '"a b": unknown key'),
         (f"title={'x' * 501}", "title: string should have at most 500 characters"),
         ("host.device=cuda", "host: device: vllm_v0 runs on the CPU alone"),
         ("workload.kind=x", "workload.kind: there is no 'x'; there are 'synthetic', 'trace'"),
