@@ -13,12 +13,9 @@ from typing import Any, Final
 import click
 
 from harness import __version__
-from harness.children import end_with_engine_owner
 from harness.errors import HarnessError
 
 __all__ = ["cli", "main"]
-
-end_with_engine_owner()  # an engine's own process, which multiprocessing spawns, imports what started its parent: this
 
 SUBCOMMANDS: Final = {
     "run": "Run a config and report on it.",
