@@ -6,12 +6,17 @@ SIGINT that is to end them (POSIX 2.11, "Signals and Error Handling"; execve(2))
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
-from typing import Final
+from multiprocessing import spawn
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["ENGINE_OWNER", "begin_as_child", "end_with_engine_owner"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ENGINE_OWNER", "begin_as_child", "end_with_engine_owner", "tied_to_this_process"]
 
 ENGINE_OWNER: Final = "HARNESS_ENGINE_OWNER"
 """The environment variable with the id of the process that starts engines in processes of their own."""
@@ -26,20 +31,41 @@ def begin_as_child() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def end_with_engine_owner() -> None:
-    """In an engine's own process: end at once when the process that started the engine dies in any way.
+def end_with_engine_owner(spawned: bool = False) -> None:
+    """In an engine's own process, as early as can be: end at once when the process that started it dies in any way.
 
-    vLLM starts such a process by multiprocessing, so nothing can be set between fork and exec. A spawned one imports
-    what its parent was started with, which calls this. Workers of that process end with it by vLLM's own pipe.
+    A `spawned` process was started by that one itself, so that another parent says that it has died already. A forked
+    one may also be a child of the engine's, which ends with the engine by vLLM's own pipe.
     """
     owner = int(os.environ.get(ENGINE_OWNER) or 0)
     if not owner or owner == os.getpid():
         return
-    if os.getppid() == owner:
+    if spawned or os.getppid() == owner:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    try:
-        os.kill(owner, 0)
-    except ProcessLookupError:  # it died before that
+    if spawned and os.getppid() != owner:
         os._exit(1)
-    except PermissionError:
-        pass
+
+
+@contextlib.contextmanager
+def tied_to_this_process() -> Iterator[None]:
+    """Processes that multiprocessing spawns inside call `end_with_engine_owner` before anything else.
+
+    Multiprocessing has no place for that: a spawned process imports what its parent was started with, but not where
+    that is a package's `__main__`. So the program that it runs begins with it.
+    """
+    original = spawn.get_command_line
+
+    def command_line(**kwargs: Any) -> list[str]:
+        command: list[str] = original(**kwargs)
+        if "-c" in command:
+            program = command.index("-c") + 1
+            command[program] = (
+                f"import runpy; runpy.run_path({__file__!r})['end_with_engine_owner'](True); {command[program]}"
+            )
+        return command
+
+    spawn.get_command_line = command_line
+    try:
+        yield
+    finally:
+        spawn.get_command_line = original

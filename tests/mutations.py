@@ -155,7 +155,9 @@ def verdict(tried: list[Tried]) -> int:
     if few := len(lived) > (1 - LEAST) * len(tried):
         print(f"\nThe tests noticed fewer than {LEAST:.0%} of the mutants.")
     if new:
-        print(f"\n{len(new)} lived that are not in {SURVIVORS.relative_to(ROOT)}: test them, or say there why they may.")
+        print(
+            f"\n{len(new)} lived that are not in {SURVIVORS.relative_to(ROOT)}: test them, or say there why they may."
+        )
     return int(few or bool(new))
 
 

@@ -49,28 +49,31 @@ def test_a_child_ends_with_the_process_that_started_it() -> None:
 
 ENGINE_OF_ITS_OWN = """\
 import multiprocessing, os, time
-import harness.cli, harness.hosts.vllm
-from harness.children import ENGINE_OWNER
+from harness.children import ENGINE_OWNER, tied_to_this_process
+import harness.hosts.vllm
 
-def sleep():
-    print(os.getpid(), flush=True)
-    time.sleep(600)
-
-if __name__ == "__main__":
+def start(method):
     os.environ[ENGINE_OWNER] = str(os.getpid())
-    process = multiprocessing.get_context("{method}").Process(target=sleep)
-    process.start()
+    with tied_to_this_process():
+        process = multiprocessing.get_context(method).Process(target=time.sleep, args=(600,))
+        process.start()
+    time.sleep({head_start})
+    print(process.pid, flush=True)
     process.join()
 """
+MAIN = "import sys; from own.program import start\nif __name__ == '__main__': start(sys.argv[1])\n"
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_an_engines_own_process_ends_with_the_process_that_started_it(tmp_path, method) -> None:
-    """As vLLM starts it: by multiprocessing, which leaves nothing to be said before its code runs."""
-    program = tmp_path / "program.py"
-    program.write_text(ENGINE_OF_ITS_OWN.format(method=method))
-    with session_of([str(program)], env={**os.environ, "PYTHONPATH": str(Path.cwd())}) as parent:
-        parent.stdout.readline()
+@pytest.mark.parametrize("head_start", [0, 3])
+def test_an_engines_own_process_ends_with_the_process_that_started_it(tmp_path, method, head_start) -> None:
+    """As vLLM starts it, below `python -m PACKAGE`, which multiprocessing does not import in what it spawns."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "program.py").write_text(ENGINE_OF_ITS_OWN.format(head_start=head_start))
+    (tmp_path / "own" / "__main__.py").write_text(MAIN)
+    path = os.pathsep.join(map(str, (tmp_path, Path.cwd())))
+    with session_of(["-m", "own", method], env={**os.environ, "PYTHONPATH": path}) as parent:
+        assert int(parent.stdout.readline())
         parent.kill()
         status, *_ = finish(parent)  # fails where anything of it still runs
     assert status == -signal.SIGKILL
@@ -80,7 +83,7 @@ def test_an_engines_own_process_whose_owner_is_gone_ends_at_once() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     done = subprocess.run(
-        [sys.executable, "-c", "import harness.cli; print('went on')"],
+        [sys.executable, "-c", "from harness.children import end_with_engine_owner as end; end(True); print('on')"],
         env={**os.environ, ENGINE_OWNER: str(gone.pid)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")

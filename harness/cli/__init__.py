@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import click
 
 from harness import __version__
-from harness.children import end_with_engine_owner
 from harness.cli.last_resort import BROKEN_PIPE, say, sound_streams, told_with_details, why_unprintable
 from harness.errors import HarnessError
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["cli", "main"]
-
-end_with_engine_owner()  # an engine's own process, which multiprocessing spawns, imports what started its parent: this
 
 SUBCOMMANDS: Final = {
     "run": "Run a config and report on it.",

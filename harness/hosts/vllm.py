@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import errors
-from harness.children import ENGINE_OWNER, end_with_engine_owner
+from harness.children import ENGINE_OWNER, end_with_engine_owner, tied_to_this_process
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
 from harness.hosts.stack_chunk import call_in_large_chunk
@@ -143,7 +143,8 @@ class VllmHost:
         if current_platform.is_cpu() and self._config.threads not in (None, torch.get_num_threads()):
             torch.set_num_threads(self._config.threads)  # torch was imported before the environment was set
         try:
-            self._llm = LLM(**self.engine_args)
+            with tied_to_this_process():
+                self._llm = LLM(**self.engine_args)
         except Exception as error:
             raise errors.HostError(f"the engine did not start: {one_line(error)}") from error
         finally:  # also of an engine that did not start, or was interrupted while it did

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_dummy" in this process)
 from harness import signals
-from harness.children import end_with_engine_owner
 from harness.errors import HarnessError
 from harness.hosts.starting import engine_dtype
 from harness.instrument.instrument import Instrument
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["WorkerExtension"]
-
-end_with_engine_owner()  # this module is imported while a worker starts, before the model is loaded
 
 
 def _answer(method: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
