@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (a program that prints)
 """How well the tests test: mutants of three rooms, and those that the tests let live (`make check-mutations`).
 
 mutmut changes one thing at a time in `analysis/`, `instrument/` and `running/` (a number, an operator, an argument) and
@@ -155,7 +156,9 @@ def verdict(tried: list[Tried]) -> int:
     if few := len(lived) > (1 - LEAST) * len(tried):
         print(f"\nThe tests noticed fewer than {LEAST:.0%} of the mutants.")
     if new:
-        print(f"\n{len(new)} lived that are not in {SURVIVORS.relative_to(ROOT)}: test them, or say there why they may.")
+        print(
+            f"\n{len(new)} lived that are not in {SURVIVORS.relative_to(ROOT)}: test them, or say there why they may."
+        )
     return int(few or bool(new))
 
 

@@ -96,7 +96,9 @@ def test_every_recorded_fact_that_differs_is_named_under_its_category(make) -> N
         ("measured", "baseline", ["list", "array"]),
         ("protocol", "margin", ["0.01", "0.02"]),
     ]
-    causes = "arms, engine, machine, protocol, versions differ at once: a difference cannot be attributed to one of them"
+    causes = (
+        "arms, engine, machine, protocol, versions differ at once: a difference cannot be attributed to one of them"
+    )
     assert causes in found.refusals
 
 
@@ -195,9 +197,7 @@ def test_either_runs_withheld_verdicts_withhold_these(make, monkeypatch, which) 
     summaries = [summarise(read_run(folder)) for folder in folders]
     withheld = summaries[["before", "after"].index(which)]
     monkeypatch.setattr("harness.analysis.compare.summarise", lambda records: summaries.pop(0))
-    monkeypatch.setattr(
-        "harness.analysis.summary.Summary.withheld", property(lambda summary: summary is withheld)
-    )
+    monkeypatch.setattr("harness.analysis.summary.Summary.withheld", property(lambda summary: summary is withheld))
     found = compare_runs(folders)
     assert {row.verdict for row in found.rows} == {"no verdict"}
     assert [said for said in found.refusals if "its own are withheld" in said] == [

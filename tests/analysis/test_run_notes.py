@@ -96,7 +96,9 @@ def interval(estimate: float) -> Interval:
     return Interval(estimate, estimate - 1, estimate + 1)
 
 
-def compared(metric: str, usual: float, verdict: str, means: float | None = None, means_verdict: str = "") -> Comparison:
+def compared(
+    metric: str, usual: float, verdict: str, means: float | None = None, means_verdict: str = ""
+) -> Comparison:
     return Comparison("array", "list", metric, interval(usual), interval(usual), verdict,
                       None if means is None else interval(means), means_verdict)  # fmt: skip
 

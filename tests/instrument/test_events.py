@@ -83,6 +83,7 @@ def test_involuntary_switches_and_both_kinds_of_page_faults_are_those_of_the_sys
     monkeypatch.setattr("harness.instrument.events.resource.getrusage", lambda who: usage)
     assert read_events()[1:] == (7, 11)
 
+
 def test_spans_have_the_step_under_way_and_collections_between_opening_and_closing(clock) -> None:
     spans = Spans(clock)
     spans.add("before", 1, 2)

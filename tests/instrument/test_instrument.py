@@ -447,7 +447,9 @@ def test_the_instruments_own_time_is_taken_out_of_a_step() -> None:
 
 
 def test_calibrating_reads_the_instruments_own_clock() -> None:
-    found = Instrument(Runner(), Instrumentation("slot_mapping", ARMS, [], "_prepare_inputs"), VirtualClock(40)).calibrate()
+    found = Instrument(
+        Runner(), Instrumentation("slot_mapping", ARMS, [], "_prepare_inputs"), VirtualClock(40)
+    ).calibrate()
     assert found.inside_ns == pytest.approx(40, abs=0.2)
 
 

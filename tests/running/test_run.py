@@ -448,9 +448,7 @@ def test_how_a_run_went_is_kept_fact_by_fact(make) -> None:
         assert "." not in facts[when]  # whole seconds
     assert (facts["passes_planned"], facts["passes_done"], facts["other_threads"]) == (24, 24, 0)
     assert facts["arms_measured"] == ["list", "cat_frombuffers", "A/A"]
-    assert facts["equality"] == {
-        name: {"equal": True, "reason": ""} for name in ("list", "cat_frombuffers", "A/A")
-    }
+    assert facts["equality"] == {name: {"equal": True, "reason": ""} for name in ("list", "cat_frombuffers", "A/A")}
     assert facts["arm_sources"].keys() == {"list", "cat_frombuffers", "A/A"}
     assert facts["calibration"] == {"inside_ns": 0.0, "outside_ns": 0.0, "spread_ns": 0.0}
     assert facts["host"] == {
