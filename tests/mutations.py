@@ -1,3 +1,4 @@
+# ruff: noqa: T201 (a program that prints)
 """How well the tests test: mutants of three rooms, and those that the tests let live (`make check-mutations`).
 
 mutmut changes one thing at a time in `analysis/`, `instrument/` and `running/` (a number, an operator, an argument) and

@@ -51,8 +51,8 @@ class Host:
         self.served.append((kind, arm, where))
         self.now_s += PASS_S
         place = len(self.served)
-        counted = dict.fromkeys(COUNTERS, [place, 0, 0]) if kind == "count" else {}
-        timed = dict.fromkeys(DEVICE_COLUMNS, [1.0 * place, 2.0, 3.0]) if kind == "device" else {}
+        counted = {key: [place, 0, 0] for key in COUNTERS} if kind == "count" else {}
+        timed = {key: [1.0 * place, 2.0, 3.0] for key in DEVICE_COLUMNS} if kind == "device" else {}
         columns = {"step": [0, 1, 2], "execute_ns": [7, 7, 7], **counted, **timed}
         return SimpleNamespace(columns=columns, spans=[[0, f"of {arm}", 1000, 3000], [1, "later", 5000, 6000]])
 
