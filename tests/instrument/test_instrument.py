@@ -462,3 +462,17 @@ def test_any_process_may_trace_the_engines(monkeypatch) -> None:
     assert (library, option, unused) == (None, 0x59616D61, [0, 0, 0])  # None: of this process itself
     assert isinstance(admitted, ctypes.c_ulong)
     assert admitted.value == 2**64 - 1
+
+
+@pytest.mark.parametrize("kind", ["probed", "bare", "mixed", "check", "trace"])
+def test_what_counts_and_what_reads_a_devices_clock_stands_around_nothing_that_is_timed(monkeypatch, kind) -> None:
+    def refuse(*args, **kwargs):
+        raise AssertionError("a wrapper on the timed path")
+
+    for place in ("device.DeviceClock.ending", "device.DeviceClock.scoped", "counting.Counter.counted"):
+        monkeypatch.setattr(f"harness.instrument.{place}", refuse)
+    runner = Runner()
+    under_test = instrument(runner)
+    under_test.begin(kind, [0], [True, False] if kind == "mixed" else ())
+    runner.serve(LENGTHS)
+    assert len(under_test.end()["columns"]["step"]) == STEPS

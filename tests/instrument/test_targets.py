@@ -161,7 +161,10 @@ def test_what_only_makes_an_object_when_called_is_refused(guest, name, kind) -> 
 
     vars(guest).update(generator=generator, coroutine=coroutine, asynchronous=asynchronous, wrapped=wrapped)
     guest.Base.generator = generator
-    with pytest.raises(ConfigError, match=f"is {kind}: calling it does none of its work"):
+    message = (
+        f"is {kind}: calling it does none of its work, so there is nothing to time; name the function that it calls"
+    )
+    with pytest.raises(ConfigError, match=message):
         resolve(f"guest.{name}")
 
 

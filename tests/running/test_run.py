@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from harness.config.file import load
 from harness.errors import HostError, ProfilerError
 from harness.records.folder import RunFolder, read_run
 from harness.records.machine import describe_machine, versions
+from harness.records.remembered import recall
 from harness.report import write_reports
 from harness.running.extras import Extras
 from harness.running.run import Run
+from harness.running.took import last_start_s
 from harness.seams import SEAMS
 from patches.slot_mapping import Numpy
 from tests.fakes import BlockTable, FakeHost, Runner, Silent
@@ -469,3 +472,31 @@ def test_how_a_run_went_is_kept_fact_by_fact(make) -> None:
     ]  # fmt: skip
     assert facts["pass_s"] > 0
     assert facts["start_s"] > 0
+
+
+def test_how_long_the_start_and_the_check_took_is_remembered_and_said_the_next_time(
+    make, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delitem(sys.modules, "vllm", raising=False)  # so that its import would be part of the start
+    said: list[dict[str, float | None]] = []
+    for _ in range(2):
+        run = make(FakeHost())
+        stages: dict[str, float | None] = {}
+        monkeypatch.setattr(
+            run.observer, "stage", lambda name, passes, seconds=None, told=stages: told.update({name: seconds})
+        )
+        assert run.execute().exit_status == 0
+        said.append(stages)
+        took_s = run.facts["start_s"]
+        assert last_start_s(run.loaded.experiment) == took_s
+        remembered = recall("took")
+        assert remembered["vllm, in_process, none"] == took_s
+        assert set(remembered) == {"vllm, in_process, none", "check of config.yaml, 4 arms"}
+        shutil.rmtree(run.folder.path)
+        if len(said) == 1:
+            first = remembered
+    check = "checking that all arms compute the same"
+    assert (said[0]["starting the engine"], said[0][check]) == (None, None)
+    assert said[1]["starting the engine"] == first["vllm, in_process, none"]
+    assert said[1][check] == first["check of config.yaml, 4 arms"]
