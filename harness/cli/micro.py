@@ -41,6 +41,7 @@ def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
 
     from harness import signals
     from harness.cli.output import Terminal, drawing
+    from harness.errors import told_shortly
     from harness.micro.report import print_micro, write_micro_reports
     from harness.micro.run import MicroRun
     from harness.report.console import make_console
@@ -52,7 +53,7 @@ def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
         again = shlex.join(without_out(typed))
         outcome = MicroRun(title, config.name, benchmarks, folder, terminal, typed, again).execute()
     if outcome.message:
-        click.echo(f"harness: {outcome.message}", err=True)
+        click.echo(f"harness: {told_shortly(outcome.message)}", err=True)
     print_micro(path, make_console())
     with drawing():
         write_micro_reports(path)

@@ -121,15 +121,17 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     """Print the table, then draw."""
     from harness.analysis.summarise import summarise
     from harness.cli.output import drawing
+    from harness.errors import told_shortly
     from harness.records.folder import read_run
     from harness.report.console import make_console
     from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary
 
     summary = summarise(read_run(folder))
-    (print_summary if full else print_screen)(summary, make_console(), told=outcome.message)
-    if outcome.message:
-        click.echo(f"harness: {outcome.message}{logged}", err=True)
+    told = told_shortly(outcome.message)  # as run.json has it
+    (print_summary if full else print_screen)(summary, make_console(), told=told)
+    if told:
+        click.echo(f"harness: {told}{logged}", err=True)
     with drawing():
         from harness.report import write_reports
 

@@ -63,6 +63,7 @@ def command(
 
     from harness.cli.run import execute
     from harness.digits import significant
+    from harness.errors import told_shortly
     from harness.report.console import make_console
     from harness.report.table import format_interval
     from harness.running.planning import Plan
@@ -71,7 +72,7 @@ def command(
     loaded, delays = plan(asked, seconds)
     outcome = execute(loaded, folder, verbose, ["python", "-m", "harness", *sys.argv[1:]])
     if outcome.status != "complete" or outcome.exit_status:
-        click.echo(f"harness: {outcome.message}", err=True)
+        click.echo(f"harness: {told_shortly(outcome.message)}", err=True)
         return outcome.exit_status or 1
     records = read_run(folder.path)
     planned = Plan(**records.run["plan"])

@@ -85,7 +85,8 @@ def test_an_end_in_the_middle_keeps_the_rows_before(make_run, monkeypatch, fault
 def test_a_run_that_was_cut_off_before_its_first_row_is_reported_too(make_run) -> None:
     run = make_run(QUICK[0])
     run.folder.write_text("micro.json", json.dumps({"schema": 1, "benchmarks": [made("to_cpu", planned=3).as_dict()]}))
-    run.folder.write_run({"title": "t", "again": "x", "machine": micro_run.machine.describe_machine(), "versions": {}})
+    about = {"kind": "micro", "status": "running", "title": "t", "again": "x", "versions": {}}
+    run.folder.write_run({**about, "machine": micro_run.machine.describe_machine()})
     write_micro_reports(run.folder.path)
     assert "3 of 3 rows were not measured." in (run.folder.path / "report.md").read_text()
 
@@ -96,6 +97,7 @@ def test_other_commands_say_what_the_folder_holds(make_run) -> None:
     for command in (lambda: load_run(run.folder.path), lambda: compare_runs([run.folder.path, run.folder.path])):
         with pytest.raises(RecordsError, match="holds micro-benchmarks"):
             command()
+    run.folder.close()
     with pytest.raises(ConfigError, match="already holds a run"):
         RunFolder(run.folder.path)
 
