@@ -70,7 +70,7 @@ def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
     # Native warms up as well; and each of two arms and A/A, probed and bare, is six passes a group.
     assert host.passes == ["check"] + ["bare"] * 4 + ["mixed"] * 24 + ["check"] + ["probing"] * 6
     assert host.stopped
-    assert run.observer.advanced == 29
+    assert run.observer.advanced == 35
     records = read_run(run.folder.path)
     frame = records.frame
     assert len(frame) == 24 * STEPS
