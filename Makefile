@@ -44,7 +44,7 @@ test: $(READY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lin
 	@$(MAKE) --no-print-directory --keep-going lint fast engine
 
 fast: $(READY)  ## only the tests that start no engine
-	@$(call part,tests that start no engine,4 min,$(BIN)/python -m pytest -q -m "not engine")
+	@$(call part,tests that start no engine,8 min,$(BIN)/python -m pytest -q -m "not engine")
 
 engine: $(READY)  ## only the tests that start the real vLLM
 	@$(call part,tests on the real vLLM,14 min,$(BIN)/python -m pytest -q -m engine)
