@@ -134,8 +134,8 @@ def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, pr
         elif stage == "measuring":
             wait_for_passes(run, folder, 8)
         run.kill()
-        status, *_ = finish(run)  # fails where anything of it still runs
-    assert status == -signal.SIGKILL
+        status, _, err = finish(run)  # fails where anything of it still runs
+    assert status == -signal.SIGKILL, err  # why it ended by itself, if it did
     write_reports(folder)
     assert "never ended by itself" in (folder / "report.md").read_text()
     assert len(read_run(folder).frame) > 0 or stage != "measuring"
