@@ -201,3 +201,21 @@ def test_the_digest_of_an_arm_is_that_of_its_file(tmp_path) -> None:
     assert source_digest(f"{path}:A") not in ("", first)
     assert len(source_digest("patches.slot_mapping:List")) == 16
     assert source_digest("gone.module:A") == source_digest(f"{tmp_path}/gone.py:A") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("1 / 0", "loud_probe.f", "importing 'loud_probe' failed: ZeroDivisionError"),
+        ("def __getattr__(name): 1 / 0", "loud_probe.f", "looking up 'f' failed: ZeroDivisionError"),
+    ],
+)
+def test_a_module_that_fails_when_it_is_looked_into_is_said(tmp_path, monkeypatch, text, name, said) -> None:
+    (tmp_path / "loud_probe.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "loud_probe", raising=False)
+    try:
+        with pytest.raises(ConfigError, match=said):
+            resolve(name)
+    finally:
+        sys.modules.pop("loud_probe", None)

@@ -37,6 +37,11 @@ def test_launches_are_drawn_apart_from_each_other_and_the_same_again() -> None:
         assert len({getattr(launch, drawn) for launch in launches}) == 20
     assert draw(20, seed=1) == launches
     assert draw(20, seed=2) != launches
+    assert [launch.schedule_seed for launch in draw(3, seed=2**32 - 2)] == [
+        2**32 - 2,
+        2**32 - 1,
+        0,
+    ]  # as a config has it
 
 
 def test_what_is_drawn_for_launches_is_from_all_that_it_may_be() -> None:
