@@ -67,7 +67,7 @@ def family_size(run: dict[str, Any], values: dict[str, Values], baseline: str) -
 class Differences(NamedTuple):
     """What arms are compared by; times are nanoseconds of a pass. `launches` as in `paired_difference`.
 
-    `cost` is what was subtracted for each call of a probe.
+    `cost` is what was subtracted for each call of a probe, `cost_error` how far that can be wrong, relative to it.
     """
 
     values: dict[str, Values]
@@ -78,6 +78,7 @@ class Differences(NamedTuple):
     margin_us: float
     probes: list[str]
     cost: ProbeCost
+    cost_error: float
 
     def in_metric(self, name: str, metric: str) -> Comparison:
         """One arm with the baseline, in the usual step; in scope and step also in accumulated time."""
@@ -115,7 +116,7 @@ class Differences(NamedTuple):
         arm, baseline = (self.values[each][metric][:, steps] for each in (name, self.baseline))
         found = self._paired(arm, baseline, clip)
         subtracted_ns = self._subtracted_ns(name, metric, steps) - self._subtracted_ns(self.baseline, metric, steps)
-        half_ns = float(np.hypot((found.high - found.low) / 2, subtracted_ns * self.cost.error(self.confidence)))
+        half_ns = float(np.hypot((found.high - found.low) / 2, subtracted_ns * self.cost_error))
         return Interval(found.estimate, found.estimate - half_ns, found.estimate + half_ns)
 
     def _subtracted_ns(self, name: str, metric: str, steps: NDArray[np.int64] | slice) -> float:

@@ -82,7 +82,9 @@ def summarise(records: Records) -> Summary:
     confidence = joint_confidence(_base_confidence(run), family_size(run, values, baseline))
     steps = arms[baseline].steps
     margin_us = protocol["margin"] * arms[baseline].corrected_scope_ns / steps / 1e3
-    compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), margin_us, probes, cost)
+    compared = Differences(
+        values, baseline, confidence, launches, drawn_by(protocol), margin_us, probes, cost, cost.error(confidence)
+    )
     comparisons = [compared.in_metric(name, metric) for name, metric in pairs_of(values, baseline, probes)]
     notes += [
         f"the baseline came out {c.verdict} than itself (A/A) in {c.metric}: do not trust such verdicts of this run"
@@ -125,7 +127,9 @@ def scope_half_width_us(records: Records) -> float:
         return float("inf")
     confidence = joint_confidence(_base_confidence(records.run), family_size(records.run, values, baseline))
     protocol, probes = records.run["config"]["protocol"], list(records.run["config"]["probes"])
-    compared = Differences(values, baseline, confidence, launches, drawn_by(protocol), 0.0, probes, cost)
+    compared = Differences(
+        values, baseline, confidence, launches, drawn_by(protocol), 0.0, probes, cost, cost.error(confidence)
+    )
     differences = [compared.in_metric(name, SCOPE).per_step_us for name in values if name != baseline]
     return float(max((difference.high - difference.low) / 2 for difference in differences))
 

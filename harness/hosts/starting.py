@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import ConfigError, in_line, told
+from harness.errors import ConfigError, in_line
 from harness.records.machine import native_bfloat16
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ __all__ = [
     "dtype_default",
     "engine_dtype",
     "installed",
-    "one_line",
 ]
 
 DTYPE_SINCE: Final = "this CPU has no native bfloat16"
@@ -99,13 +98,6 @@ def declared_arguments() -> frozenset[str]:
                         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
                     )  # fmt: skip
     return frozenset()
-
-
-def one_line(error: BaseException) -> str:
-    """The root of an exception in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return told(error)
 
 
 def dtype_default(engine: Mapping[str, Any]) -> dict[str, str]:

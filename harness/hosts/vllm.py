@@ -25,7 +25,6 @@ from harness.hosts.starting import (
     check_arguments,
     dtype_default,
     installed,
-    one_line,
 )
 from harness.instrument.calibration import Calibration
 from harness.instrument.pulse import SIZE, Pulse, Watch
@@ -133,7 +132,7 @@ class VllmHost:
             from vllm.engine.arg_utils import EngineArgs
             from vllm.platforms import current_platform
         except Exception as error:
-            raise errors.HostError(f"vLLM is installed but cannot be imported: {one_line(error)}") from error
+            raise errors.HostError(f"vLLM is installed but cannot be imported: {errors.told(error)}") from error
         check_arguments(self.engine_args, (field.name for field in dataclasses.fields(EngineArgs)), __version__)
         if self._config.device not in ("auto", current_platform.device_type):
             raise errors.ConfigError(
@@ -146,7 +145,7 @@ class VllmHost:
             with tied_to_this_process():
                 self._llm = LLM(**self.engine_args)
         except Exception as error:
-            raise errors.HostError(f"the engine did not start: {one_line(error)}") from error
+            raise errors.HostError(f"the engine did not start: {errors.told(error)}") from error
         finally:  # also of an engine that did not start, or was interrupted while it did
             if self._processes is not None:
                 self._processes.gather()

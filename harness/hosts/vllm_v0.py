@@ -13,10 +13,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.errors import ConfigError, HostError
+from harness.errors import ConfigError, HostError, told
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.stack_chunk import call_in_large_chunk
-from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, engine_dtype, one_line
+from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, engine_dtype
 from harness.instrument.ptrace import admit_tracers, dismiss_tracers
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class VllmV0Host:
 
             from harness.hosts.v0.worker import CpuExecutor
         except Exception as error:
-            raise HostError(f"vLLM {VERSION} is installed but cannot be imported: {one_line(error)}") from error
+            raise HostError(f"vLLM {VERSION} is installed but cannot be imported: {told(error)}") from error
         check_arguments(self.engine_args, (field.name for field in dataclasses.fields(EngineArgs)), VERSION)
         if self._config.threads is not None:
             torch.set_num_threads(self._config.threads)
@@ -149,7 +149,7 @@ class VllmV0Host:
             arguments = EngineArgs(**self.engine_args, distributed_executor_backend=CpuExecutor)
             self._engine = LLMEngine.from_engine_args(arguments)
         except Exception as error:
-            raise HostError(f"the engine did not start: {one_line(error)}") from error
+            raise HostError(f"the engine did not start: {told(error)}") from error
         return self._describe()
 
     def _describe(self) -> HostInfo:
