@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness.errors import HarnessError, ProfilerError
 from harness.instrument.arms import load_arm, load_object
-from harness.instrument.scopes import parts
+from harness.instrument.scopes import AUTO, parts
 from harness.instrument.targets import resolve
 from harness.records import machine
 from harness.running.foreseen import foresee
@@ -249,19 +249,24 @@ def _check(subject: str, look: Any) -> Finding:
 def _targets(loaded: Loaded, runner_path: str) -> Iterator[Finding]:
     """Seam, scope, probes and arms of a config, in the vLLM that is imported."""
     experiment = loaded.experiment
-    seam = SEAMS[experiment.seam]
-    place = seam.places[experiment.host.generation]  # the config would not have been loaded without one
-    yield _check("seam", lambda: f"{seam.name}: {_function(place)}")
+    seam = SEAMS.get(experiment.seam)
+    place = None
+    if seam is not None:
+        place = seam.places[experiment.host.generation]  # the config would not have been loaded without one
+        yield _check("seam", lambda: f"{seam.name}: {_function(place)}")
+    if experiment.swap:
+        yield _check("swap", lambda: f"{experiment.swap}: {_held(experiment.swap, [])}")
     yield _check("scope", lambda: _scope(runner_path, experiment.scope))
     known: list[Target] = []
     for probe in experiment.probes:
-        if probe == seam.probe:
+        if seam is not None and place is not None and probe == seam.probe:
             yield Finding("ok", "probe", f"{probe}: {place.target}")
         else:
             yield _check("probe", lambda probe=probe: f"{probe}: {_held(probe, known)}")
     for arm in experiment.arms:
         if arm.name != NATIVE:
-            yield _check("arm", lambda arm=arm: f"{arm.name}: {_arm(arm, place.module, loaded.folder)}")
+            module = place.module if place is not None else ""
+            yield _check("arm", lambda arm=arm, module=module: f"{arm.name}: {_arm(arm, module, loaded.folder)}")
 
 
 def _function(place: Place) -> str:
@@ -271,11 +276,15 @@ def _function(place: Place) -> str:
 
 
 def _scope(runner_path: str, scope: str) -> str:
+    if scope == AUTO:
+        return "auto: the phases are found from the checking pass"
     runner = load_object(runner_path)
     for method in parts(scope):
-        if not callable(getattr(runner, method, None)):
+        if "." in method:
+            resolve(method)
+        elif not callable(getattr(runner, method, None)):
             raise HarnessError(f"{runner.__name__} has no method {method!r}")
-    return f"{scope} of {runner.__name__}"
+    return scope if all("." in method for method in parts(scope)) else f"{scope} of {runner.__name__}"
 
 
 def _held(probe: str, known: list[Target]) -> str:
@@ -291,8 +300,13 @@ def _held(probe: str, known: list[Target]) -> str:
 
 
 def _arm(arm: Arm, module: str, folder: Path) -> str:
+    if arm.change:
+        return os.path.relpath(folder / arm.change)  # `foresee` has looked into it
     where, _, name = arm.reference.rpartition(":")
     in_file = where.endswith(".py")
-    made = load_arm(arm.name, f"{folder / where}:{name}" if in_file else arm.reference)
-    importlib.import_module(module).check_arm(made)
+    reference = f"{folder / where}:{name}" if in_file else arm.reference
+    if module:
+        importlib.import_module(module).check_arm(load_arm(arm.name, reference))
+    elif not callable(load_object(reference)):
+        raise HarnessError(f"arm {arm.name!r}: {reference} is no function")
     return os.path.relpath(folder / where) if in_file else arm.reference

@@ -4,6 +4,7 @@ HarnessError              exit status 1: the run failed
 ├── ConfigError           exit status 2: the user can fix it (its text has the file, the key and the fix)
 ├── HostError             the engine did not start, or died
 ├── SeamError             a seam's target is not what this version of harness knows
+├── GrainError            a change cannot be switched in a living engine: it goes to launch grain
 ├── ArmError              an arm raised, or turned wrong, while the engine ran
 ├── ProfilerError         py-spy is missing, may not attach, or its process is gone
 ├── StepMismatchError     step i was not the same work in two passes
@@ -24,6 +25,7 @@ __all__ = [
     "ArmError",
     "ArmTimeout",
     "ConfigError",
+    "GrainError",
     "HarnessError",
     "HostError",
     "ProfilerError",
@@ -105,6 +107,12 @@ class HostError(HarnessError):
 
 class SeamError(HarnessError):
     """A seam's target in the host does not look as expected, so it is not touched."""
+
+    exit_status = 2
+
+
+class GrainError(HarnessError):
+    """A change cannot be switched between the steps of a living engine; the text says what of it, and why."""
 
     exit_status = 2
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 
 os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/harness-test-cache"  # what runs remember is not the user's own
@@ -38,6 +39,14 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def _no_switch_is_left():
+    """A test that fails in the middle of a pass leaves the functions of classes as an arm has them."""
+    yield
+    if switch := sys.modules.get("harness.instrument.switch"):
+        switch.restore_all()
 
 
 @pytest.fixture

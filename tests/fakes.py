@@ -16,6 +16,7 @@ import torch
 
 from harness.hosts.base import HostInfo, PassResult
 from harness.instrument.calibration import Calibration
+from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.instrument import Instrument
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class Runner:
         )
         self.work, self.forward = work, forward
         self.sampled: list[int] = []
+        self.blocks_of = 0
+        """From which draw requests get their blocks."""
 
     def execute_model(self, scheduler_output: Any) -> None:
         self._prepare_inputs(scheduler_output)
@@ -142,7 +145,7 @@ class Runner:
 
     def serve(self, lengths: Sequence[tuple[int, int]]) -> list[list[int]]:
         """Serve (prompt, output) lengths to the end; the tokens of each request."""
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(self.blocks_of)
         tokens: dict[str, list[int]] = {}
         for index, (prompt, output) in enumerate(lengths):
             blocks = -(-(prompt + output) // BLOCK_SIZE)
@@ -158,6 +161,19 @@ class Runner:
                 self.requests[r].computed += scheduled[r]
         self.requests.clear()
         return list(tokens.values())
+
+
+def checked(instrument: Instrument, serve: Callable[[], object], *schedules: Sequence[int]) -> list[dict[str, Any]]:
+    """Checking passes: native's, which must repeat itself, and then one by each schedule; what these gave."""
+    results = []
+    for schedule in [[0]] * NATIVE_PASSES + list(schedules):
+        instrument.begin("check", schedule)
+        serve()
+        results.append(instrument.end())
+        assert results[-1]["unrestored"] == []
+    of_native = [found for result in results[:NATIVE_PASSES] for found in result["mismatches"]]
+    assert not [found for found in of_native if found["step"] is not None]
+    return results[NATIVE_PASSES:]
 
 
 class FakeHost:
@@ -192,11 +208,35 @@ class FakeHost:
         self.instrument = Instrument(self.runner, instrumentation, self.clock, cpu_clock=now)
         return Calibration(inside_ns=0.0, outside_ns=0.0, spread_ns=0.0)
 
+    def switched(self) -> dict[str, Any]:
+        assert self.instrument is not None
+        return self.instrument.describe()
+
+    def focus(self, scope: str, probes: Sequence[str]) -> None:
+        assert self.instrument is not None
+        self.instrument.focus(scope, probes)
+
+    def checked(self) -> dict[str, Any]:
+        assert self.instrument is not None
+        return self.instrument.checked
+
+    def fingerprint(self) -> list[list[Any]]:
+        assert self.instrument is not None
+        return [list(row) for row in self.instrument.fingerprint]
+
+    def recover(self) -> bool:
+        self.partial()
+        self.runner.requests.clear()
+        return True
+
     def run_pass(self, kind: Any, schedule: Any, requests: Any, probed: Any = ()) -> PassResult:
         assert self.instrument is not None
-        self.passes.append(kind)
+        if kind != "soil":  # they come before each checking pass, and nothing is told of them
+            self.passes.append(kind)
+        self.runner.blocks_of = int(kind == "soil")  # as `pristine.reset` has the engine hand out others
         self.instrument.begin(kind, schedule, probed)
-        self.before_pass(len(self.passes) - 1, self)
+        if kind != "soil":
+            self.before_pass(len(self.passes) - 1, self)
         tokens = self.runner.serve([(len(r.prompt_token_ids), r.output_tokens) for r in requests])
         return PassResult(tokens=tokens, **self.instrument.end())
 

@@ -43,10 +43,11 @@ class PassResult:
         tokens: the generated token ids of each request, in the requests' order; None where the pass was cut short.
         failure: {arm, step, error} of an arm that raised, or None.
         mismatches: each wrong arm's first difference from native (checking passes).
-        seam_calls: calls of the seam in each step (checking passes).
         unrestored: what could not be put back after the pass; empty unless something else patched it meanwhile.
         spans: (step, name, start_ns, stop_ns) of the first worker (tracing passes).
         other_threads: calls of probes by other threads while the scope was open, which are left out, of all workers.
+        watched: of the functions that arms change, the calls in each step, before the first, by phase, and on other
+            threads (checking passes).
         changed: global state that was changed during the pass, in words; it has been put back.
     """
 
@@ -54,10 +55,10 @@ class PassResult:
     tokens: list[list[int]] | None
     failure: dict[str, Any] | None
     mismatches: list[dict[str, Any]]
-    seam_calls: list[int]
     unrestored: list[str]
     spans: list[list[Any]] = field(default_factory=list)
     other_threads: int = 0
+    watched: dict[str, Any] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
 
 
@@ -76,6 +77,26 @@ class Host(Protocol):
 
     def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm, and measure what a probe costs there."""
+        ...
+
+    def switched(self) -> dict[str, Any]:
+        """What was installed last: the functions that are switched, and how (`Instrument.describe`)."""
+        ...
+
+    def focus(self, scope: str, probes: Sequence[str]) -> None:
+        """Time this scope and these probes from the next pass on."""
+        ...
+
+    def checked(self) -> dict[str, Any]:
+        """How much checking passes compare, and what they leave out."""
+        ...
+
+    def fingerprint(self) -> list[list[Any]]:
+        """What native served in its last checking pass: step, field and text of each leaf, of all workers."""
+        ...
+
+    def recover(self) -> bool:
+        """An exception ended a pass: give its requests up; whether the engine can serve on."""
         ...
 
     def run_pass(

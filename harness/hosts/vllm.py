@@ -26,7 +26,9 @@ from harness.hosts.starting import (
     dtype_default,
     installed,
 )
+from harness.hosts.vllm_core import RESET, resettable
 from harness.instrument.calibration import Calibration
+from harness.instrument.pristine import OUT_OF_REACH, is_core, reset
 from harness.instrument.pulse import SIZE, Pulse, Watch
 from harness.paths import is_file, is_folder
 
@@ -112,6 +114,8 @@ class VllmHost:
         self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine, "worker_extension_cls": EXTENSION}
         self.environment = engine_environment(host, engine)
         self._llm: Any = None
+        self._switched: dict[str, Any] = {}
+        self._core_apart, self._not_reset = False, ""
         self._processes = EngineProcesses() if host.process == "subprocess" else None
         own = {} if self._processes is None else {ENGINE_OWNER: str(os.getpid())}
         self._environment = Environment({**self.environment, **own})
@@ -142,7 +146,7 @@ class VllmHost:
         if current_platform.is_cpu() and self._config.threads not in (None, torch.get_num_threads()):
             torch.set_num_threads(self._config.threads)  # torch was imported before the environment was set
         try:
-            with tied_to_this_process():
+            with tied_to_this_process(), resettable():
                 self._llm = LLM(**self.engine_args)
         except Exception as error:
             raise errors.HostError(f"the engine did not start: {errors.told(error)}") from error
@@ -150,6 +154,7 @@ class VllmHost:
             if self._processes is not None:
                 self._processes.gather()
         facts = self._rpc("harness_describe")[0]
+        self._core_apart, self._not_reset = not facts.pop("core_in_reach"), ""
         if facts["generation"] != self._config.generation:
             raise errors.ConfigError(
                 f"host.model_runner: {self._config.model_runner} was asked for, and vLLM {__version__} took a "
@@ -168,8 +173,48 @@ class VllmHost:
     def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm in each worker; the first worker's probe cost."""
         with self._watched(instrumentation) as watched:
-            costs = self._rpc("harness_install", watched.as_dict())
-        return Calibration(**costs[0])
+            installed = self._rpc("harness_install", watched.as_dict())[0]
+        self._switched = installed["switch"]
+        return Calibration(**installed["calibration"])
+
+    def switched(self) -> dict[str, Any]:
+        """What is switched, as the first worker has it."""
+        return self._switched
+
+    def focus(self, scope: str, probes: Sequence[str]) -> None:
+        """Time this scope and these probes from the next pass on."""
+        self._rpc("harness_focus", scope, list(probes))
+
+    def checked(self) -> dict[str, Any]:
+        """How much checking passes compare: the first worker's leaves, without what any worker does not repeat."""
+        answers: list[dict[str, Any]] = self._rpc("harness_checked")
+        facts = answers[0]
+        if not facts:
+            return {}
+        reasons = [answer["not_reset"] for answer in answers]
+        if self._core_apart:  # a worker can tell only of itself then
+            reasons = [self._not_reset, *(reason for reason in reasons if reason != OUT_OF_REACH)]
+        return {
+            **facts,
+            "not_repeated": sorted({field for answer in answers for field in answer["not_repeated"]}),
+            "not_reset": next(filter(None, reasons), ""),
+        }
+
+    def fingerprint(self) -> list[list[Any]]:
+        """What native served in its last checking pass, of one worker after the other."""
+        return [row for rows in self._rpc("harness_fingerprint") for row in rows]
+
+    def recover(self) -> bool:
+        """Give up the requests of a pass that an exception ended; an engine of its own process has died of it."""
+        if self._llm is None or self._processes is not None:
+            return False
+        self.partial()
+        self._rpc("harness_recover")
+        engine = self._llm.llm_engine
+        engine.abort_request(list(engine.output_processor.request_states), internal=True)
+        while engine.has_unfinished_requests():
+            engine.step()
+        return True
 
     @contextlib.contextmanager
     def _watched(self, instrumentation: Instrumentation) -> Iterator[Instrumentation]:
@@ -198,6 +243,9 @@ class VllmHost:
             SamplingParams(temperature=0.0, max_tokens=request.output_tokens, ignore_eos=True, detokenize=False)
             for request in requests
         ]
+        if self._core_apart:
+            why_not = self._reset_core(backwards=kind == "soil")
+            self._not_reset = self._not_reset or why_not
         self._rpc("harness_begin", kind, [int(arm) for arm in schedule], [bool(step) for step in probed])
         if self._processes is None:
             outputs = call_in_large_chunk(self._llm.generate, prompts, params, use_tqdm=False)
@@ -206,6 +254,19 @@ class VllmHost:
         records = merge_workers(self._rpc("harness_end"))
         tokens = [list(output.outputs[0].token_ids) for output in outputs]
         return PassResult(tokens=tokens, **records)
+
+    def _reset_core(self, backwards: bool) -> str:
+        """Put an engine core in its first state that no worker can reach; why that cannot be done, if so."""
+        client = self._llm.llm_engine.engine_core
+        if self._processes is None:
+            core = getattr(client, "engine_core", None)
+            return reset(core if is_core(core) else None, backwards=backwards)
+        try:
+            return str(self._processes.call(client.call_utility, RESET, backwards))
+        except errors.HostError:  # the engine died
+            raise
+        except Exception:  # noqa: BLE001 (a client can have no such call, and the core no such method)
+            return OUT_OF_REACH
 
     def _generate_together(self, prompts: list[Any], params: list[Any]) -> list[Any]:
         """Serve on an engine in a process of its own, which would begin with whatever has arrived.
@@ -277,7 +338,6 @@ def as_far_as_all(answers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             **answer,
             "columns": {name: values[:steps] for name, values in answer["columns"].items()},
-            "seam_calls": answer["seam_calls"][:steps],
         }
         for answer in kept
     ]
@@ -289,13 +349,15 @@ def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     steps = [len(answer["columns"]["step"]) for answer in answers]
     if len(set(steps)) > 1:
         raise errors.StepMismatchError(f"workers disagree on the number of steps: {steps}")
+    if any(answer["columns"]["arm"] != first["columns"]["arm"] for answer in answers):
+        raise errors.StepMismatchError("workers ran a step under different arms")
     mismatches = [{**found, "reason": f"worker {rank}: {found['reason']}" if rank else found["reason"]}
                   for rank, answer in enumerate(answers) for found in answer["mismatches"]]  # fmt: skip
     return {
         "columns": first["columns"],
         "failure": next((answer["failure"] for answer in answers if answer["failure"]), None),
         "mismatches": mismatches,
-        "seam_calls": [min(calls) for calls in zip(*(answer["seam_calls"] for answer in answers), strict=True)],
+        "watched": first["watched"],
         "unrestored": [name for answer in answers for name in answer["unrestored"]],
         "spans": first["spans"],
         "other_threads": sum(answer["other_threads"] for answer in answers),

@@ -199,6 +199,30 @@ class VllmV0Host:
         self._instrument = Instrument(loop.runner, instrumentation, loop=loop)
         return self._instrument.calibrate()
 
+    def switched(self) -> dict[str, Any]:
+        """What is switched."""
+        return {} if self._instrument is None else self._instrument.describe()
+
+    def focus(self, scope: str, probes: Sequence[str]) -> None:
+        """Time this scope and these probes from the next pass on."""
+        assert self._instrument is not None  # noqa: S101 (install comes first)
+        self._instrument.focus(scope, probes)
+
+    def checked(self) -> dict[str, Any]:
+        """How much checking passes compare."""
+        return {} if self._instrument is None else self._instrument.checked
+
+    def fingerprint(self) -> list[list[Any]]:
+        """What native served in its last checking pass."""
+        return [] if self._instrument is None else [list(row) for row in self._instrument.fingerprint]
+
+    def recover(self) -> bool:
+        """Give up the requests of a pass that an exception ended."""
+        self.partial()
+        while self._engine.has_unfinished_requests():
+            self._engine.step()
+        return True
+
     def run_pass(
         self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request], probed: Sequence[bool] = ()
     ) -> PassResult:

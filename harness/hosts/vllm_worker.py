@@ -19,6 +19,7 @@ from harness.hosts.starting import engine_dtype
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
 from harness.instrument.loops import loop_of
+from harness.instrument.pristine import core_of
 from harness.instrument.ptrace import admit_tracers, dismiss_tracers
 
 if TYPE_CHECKING:
@@ -72,14 +73,46 @@ class WorkerExtension:
             "max_num_seqs": config.scheduler_config.max_num_seqs,
             "async_scheduling": bool(config.scheduler_config.async_scheduling),
             "world_size": config.parallel_config.world_size,
+            "core_in_reach": core_of() is not None,
         }
 
     @_answer
     def harness_install(self, instrumentation: dict[str, Any]) -> dict[str, Any]:
-        """Find every target and load every arm; nothing is replaced yet. Gives the cost of a probe."""
+        """Find every target and load every arm; nothing is replaced yet. Gives a probe's cost, and what is switched."""
         signals.mark()
-        self._harness = Instrument(self.model_runner, Instrumentation.from_dict(instrumentation))
-        return self._harness.calibrate().as_dict()
+        previous = getattr(self, "_harness", None)
+        if previous is not None:
+            previous.remove()
+        loop = loop_of(self.model_runner, core_of())
+        self._harness = Instrument(self.model_runner, Instrumentation.from_dict(instrumentation), loop=loop)
+        return {"calibration": self._harness.calibrate().as_dict(), "switch": self._harness.describe()}
+
+    @_answer
+    def harness_focus(self, scope: str, probes: Sequence[str]) -> None:
+        """Time these from the next pass on."""
+        self._harness.focus(scope, probes)
+
+    @_answer
+    def harness_checked(self) -> dict[str, Any]:
+        """How much checking passes compare."""
+        return self._harness.checked
+
+    @_answer
+    def harness_fingerprint(self) -> list[list[Any]]:
+        """What native served in its last checking pass, as text."""
+        return [list(row) for row in self._harness.fingerprint]
+
+    @_answer
+    def harness_recover(self) -> None:
+        """A step was cut short by an exception: forget what it left between its execution and its sampling."""
+        runner, core = self.model_runner, core_of()
+        if getattr(runner, "execute_model_state", None) is not None:
+            runner.execute_model_state = None
+        builder = getattr(getattr(runner, "input_batch", None), "batch_update_builder", None)
+        if builder is not None:
+            builder.reset()  # it takes no more removals once they have been read, until a step has gone through
+        if core is not None and core.batch_queue:
+            core.batch_queue.clear()
 
     @_answer
     def harness_begin(self, kind: Any, schedule: Sequence[int], probed: Sequence[bool]) -> None:

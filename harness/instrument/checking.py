@@ -1,154 +1,97 @@
-"""The checking pass: at every step each arm computes the same inputs as native, and is compared bit for bit."""
+"""Checking passes: each arm serves the workload alone, then all mixed, and every step is compared with native's.
+
+Nothing runs twice on the same objects: an arm that works in place is compared with what native's own pass left, so one
+that does nothing is seen. Native serves first, several times: what it does not repeat itself is left out, by name.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from harness import signals
-from harness.errors import told_with_place
-from harness.instrument.arms import Faults
-from harness.instrument.global_state import put_back, snapshot
+from harness.instrument.digests import digests
+from harness.instrument.fingerprint import Fingerprint, first_difference, not_repeated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-__all__ = ["Checker", "Mismatch", "of_faults", "run_arm"]
+    from harness.instrument.digests import Row
 
-POISON: Final = -7_777_777
-"""Written over the whole buffer before each implementation runs, so that what it leaves untouched shows."""
+__all__ = ["NATIVE_PASSES", "Checks", "Mismatch", "of_faults"]
+
+NATIVE_PASSES: Final = 4
+"""Of native alone, before any arm is compared with it. The first leaves in the engine's buffers what the others find in
+them; these three are compared with each other."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """The first difference between an arm and native: where, and what was there.
+    """What is wrong with an arm, as a checking pass found it.
 
-    `position` is the index in the seam's output buffer, None where the arm gave nothing to compare. `step` is None
-    where the arm failed before the first.
+    Attributes:
+        arm: its name.
+        step: where it was found; None where the arm failed before the first.
+        reason: in words: the first difference, or what the arm did wrong beside it.
+        raised: whether its own code failed.
+        field: of the step, where it differs; empty where it failed.
     """
 
     arm: str
     step: int | None
-    group: int
-    position: int | None
-    expected: int | None
-    found: int | None
     reason: str
+    raised: bool = False
+    field: str = ""
 
 
-def of_faults(faults: Faults, kind: str) -> list[dict[str, Any]]:
-    """Arms whose own code failed before the first step, as mismatches of a checking pass; of another there are none."""
-    return (
-        []
-        if kind != "check"
-        else [asdict(Mismatch(name, None, 0, None, None, None, reason)) for name, reason in faults.told.items()]
-    )
+def of_faults(faults: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Arms whose own code failed before the first step, as mismatches of a checking pass."""
+    return [asdict(Mismatch(name, None, reason, True)) for name, reason in faults.items()]
 
 
-def run_arm(call: Callable[[], Any]) -> tuple[Any, str]:
-    """What an arm's call gives, and what it did wrong beside that, in words: raised, or changed global state.
-
-    The state is put back.
-
-    Raises:
-        KeyboardInterrupt: a signal ends the run.
-    """
-    before, result, wrong = snapshot(), None, ""
-    try:
-        result = call()
-    except BaseException as error:
-        if signals.came():  # it is not of the arm's making
-            raise
-        wrong = f"raised {told_with_place(error)}"
-    if changed := put_back(before):
-        wrong = wrong or f"changed {', '.join(changed)}, for all that came after it"
-    return result, wrong
-
-
-class Checker:
-    """Runs every arm at each call of the seam, and keeps each arm's first mismatch.
+class Checks:
+    """Native's fingerprint, and what arms are held against it.
 
     Args:
-        sites: the seam's sites.
-        arms: the implementations by name; None stands for the host's own, which all others are compared with.
-        faults: takes what an arm's code raises while its functions are made.
-        limit: is told of every call of an arm.
+        ignored: fields that the config leaves out.
     """
 
-    def __init__(
-        self,
-        sites: Sequence[Any],
-        arms: Mapping[str, Any],
-        faults: Faults | None = None,
-        limit: Callable[[str], None] = lambda arm: None,
-    ) -> None:
-        self._sites, self._limit = sites, limit
-        faults = faults or Faults()
-        calls = {
-            name: faults.of(name, lambda arm=arm: [site.implement(arm, _reraise, strict=True) for site in sites])  # type: ignore[misc]
-            for name, arm in arms.items()
-            if arm is not None
+    def __init__(self, ignored: Sequence[str] = ()) -> None:
+        self._ignored = frozenset(ignored)
+        self._natives: list[Fingerprint] = []
+        self._reference: Fingerprint | None = None
+        self._not_repeated: frozenset[str] = frozenset()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How much is compared, and what is not."""
+        if self._reference is None:
+            return {}
+        return {
+            "leaves": len(self._reference),
+            "not_repeated": sorted(self._not_repeated),
+            "ignored": sorted(self._ignored),
         }
-        self._calls = [
-            {name: of_arm[group] for name, of_arm in calls.items() if of_arm is not None} for group in range(len(sites))
-        ]
-        self._step = 0
-        self._mismatches: dict[str, Mismatch] = {}
-        self._seam_calls: list[int] = []
-        self._comparing = [self._compare(group) for group in range(len(sites))]
 
-    def bind(self, step: int) -> None:
-        """Put the comparing implementation at every site, for this step."""
-        self._step = step
-        self._seam_calls.append(0)
-        for site, compare in zip(self._sites, self._comparing, strict=True):
-            setattr(site.owner, site.attribute, compare)
+    @property
+    def reference(self) -> list[Row]:
+        """Native's fingerprint as text, by which engines of other processes can be held against it."""
+        return [] if self._reference is None else digests(self._reference)
 
-    def take_mismatches(self) -> list[dict[str, Any]]:
-        """Give the first mismatch of each arm that has one, and forget them."""
-        taken, self._mismatches = self._mismatches, {}
-        return [asdict(mismatch) for mismatch in taken.values()]
+    def take(self, fingerprint: Fingerprint, arms: Sequence[str], native: str) -> Mismatch | None:
+        """Take a pass whose step i ran under `arms[i]`: keep native's first ones, and compare any other.
 
-    def take_calls(self) -> list[int]:
-        """Give how often the seam was called in each checked step, and forget it."""
-        taken, self._seam_calls = self._seam_calls, []
-        return taken
-
-    def _compare(self, group: int) -> Callable[..., Any]:
-        site, calls = self._sites[group], self._calls[group]
-
-        def compare(*args: Any, **kwargs: Any) -> Any:
-            self._seam_calls[-1] += 1
-            output = site.output
-            output.fill_(POISON)
-            result = site.native(*args, **kwargs)
-            expected = output.clone()
-            for name, call in calls.items():
-                if name in self._mismatches:
-                    continue
-                output.fill_(POISON)
-                self._limit(name)
-                _, wrong = run_arm(lambda call=call: call(*args, **kwargs))  # type: ignore[misc]
-                if wrong:
-                    self._mismatches[name] = Mismatch(name, self._step, group, None, None, None, wrong)
-                    continue
-                self._note_difference(name, group, expected, output)
-            output.copy_(expected)
-            return result
-
-        return compare
-
-    def _note_difference(self, name: str, group: int, expected: Any, found: Any) -> None:
-        different = (expected != found).nonzero()
-        if not len(different):
-            return
-        position = int(different[0])
-        want, got = int(expected[position]), int(found[position])
-        was = "left unwritten" if got == POISON else f"{got}"
-        self._mismatches[name] = Mismatch(
-            name, self._step, group, position, want, got, f"expected {want}, found {was} ({len(different)} differ)"
-        )
-
-
-def _reraise(error: BaseException) -> None:
-    raise error
+        Gives what is wrong; the arm of it is that of the step.
+        """
+        if self._reference is None and set(arms) <= {native}:
+            self._natives.append(fingerprint)
+            if len(self._natives) == NATIVE_PASSES:
+                self._not_repeated = not_repeated(self._natives[1:])
+                self._reference, self._natives = fingerprint, []
+            return None
+        if self._reference is None:
+            raise RuntimeError(f"native has not served {NATIVE_PASSES} checking passes yet")
+        difference = first_difference(self._reference, fingerprint, self._not_repeated | self._ignored)
+        if difference is None:
+            return None
+        arm = arms[min(difference.step, len(arms) - 1)]
+        return Mismatch(arm, difference.step, difference.told(), field=difference.field)

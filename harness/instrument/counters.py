@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-__all__ = ["COUNTERS", "SEEN_CALLS", "SYNCHRONISATIONS", "Counts"]
+__all__ = ["COUNTERS", "SEEN_CALLS", "SYNCHRONISATIONS", "TRACKED", "Counts"]
 
 
 @dataclass(slots=True)
@@ -28,6 +28,8 @@ class Counts:
 
 
 SYNCHRONISATIONS: Final = "scope_synchronisations"
+TRACKED: Final = "tracked_objects"
+"""Column beside the counters: how many more objects the garbage collector tracks after the step than before."""
 COUNTERS: Final = tuple(field.name for field in fields(Counts))
 SEEN_CALLS: Final = "seen_calls"
 """Column `PROBE.seen_calls`: how often a probed function ran in the scope, whoever held it (`every_call`)."""

@@ -5,14 +5,16 @@ Counts do not vary as times do.
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 from dataclasses import astuple
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from harness.instrument.counters import COUNTERS, SEEN_CALLS, Counts
+from harness.instrument.counters import COUNTERS, SEEN_CALLS, TRACKED, Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,10 +41,12 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._synchronisations, self._every_call = synchronisations, every_call
         self._steps: list[Counts] = []
+        self._tracked: list[int] = []
         self._in_scope = False
 
     def begin_step(self) -> None:
         """What follows belongs to a new step."""
+        self._tracked.append(gc.get_count()[0])
         self._steps.append(Counts())
         if self._every_call is not None:
             self._every_call.begin_step()
@@ -51,9 +55,11 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Give one list a counter (`NAME.seen_calls` for a function), one entry a step, and forget them."""
         steps, self._steps = self._steps, []
         rows = [astuple(step) for step in steps]
+        tracked, self._tracked = [*self._tracked, gc.get_count()[0]], []
         seen = {} if self._every_call is None else self._every_call.take()
         return {
             **{name: [row[index] for row in rows] for index, name in enumerate(COUNTERS)},
+            TRACKED: [after - before for before, after in pairwise(tracked)],
             **{f"{name}.{SEEN_CALLS}": calls for name, calls in seen.items()},
         }
 

@@ -119,11 +119,20 @@ class Ledger:
         timed.__wrapped__ = function  # type: ignore[attr-defined]
         return timed
 
-    def mark(self) -> tuple[int, int]:
-        """Where the pass's tape stands now, and the nanoseconds of bookkeeping since the last mark."""
+    def take_bookkeeping(self) -> int:
+        """The nanoseconds of bookkeeping since this was last asked, or since the last mark."""
         bookkeeping_ns, self._bookkeeping_ns = self._bookkeeping_ns, 0
+        return bookkeeping_ns
+
+    def mark(self) -> tuple[int, int]:
+        """End a step: where the pass's tape stands now, and the nanoseconds of bookkeeping that were not yet taken."""
         self._cpu_ns.append(0)
-        return len(self._pass), bookkeeping_ns
+        return len(self._pass), self.take_bookkeeping()
+
+    def extend(self) -> int:
+        """What came since the last mark is part of the step that it ended: where the pass's tape stands now."""
+        self._cpu_ns[-2:] = [sum(self._cpu_ns[-2:]), 0]
+        return len(self._pass)
 
     def scope_cpu_ns(self, steps: int) -> list[int]:
         """For how long the thread had a processor in each step's scope, binding the probes included."""

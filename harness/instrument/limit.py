@@ -21,7 +21,7 @@ from harness.errors import ArmTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
+    from types import CodeType, FrameType
 
     from harness.instrument.pulse import Beat, Pulse
 
@@ -46,6 +46,8 @@ class Limit:
         self._looked = self._quiet_s = 0.0
         self._everything = False
         self._armed = False
+        self.arms_own: frozenset[CodeType] = frozenset()
+        """Code that arms run in the host's functions, beside what is called from a seam."""
 
     def begin(self, everything: bool = False) -> None:
         """Watch from now on; with `everything` whatever runs is an arm's own code."""
@@ -81,7 +83,7 @@ class Limit:
         # Where all of it was stopped for a while (Ctrl-Z, a sleeping laptop), that while does not count.
         self._quiet_s += min(now - self._looked, 2 * self._tick_s)
         self._looked = now
-        if beat != self._seen or not (self._everything or _in_an_arm(frame)):
+        if beat != self._seen or not (self._everything or self._in_an_arm(frame)):
             self._pulse.tick()
             self._seen, self._quiet_s = self._pulse.read(), 0.0
         elif self._quiet_s >= self._seconds:  # again at each tick, should the arm swallow the first
@@ -91,10 +93,9 @@ class Limit:
     def _tick_s(self) -> float:
         return min(self._seconds / 4, LONGEST_TICK_S)
 
-
-def _in_an_arm(frame: FrameType | Any) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(SEAMS):
-            return True
-        frame = frame.f_back
-    return False
+    def _in_an_arm(self, frame: FrameType | Any) -> bool:
+        while frame is not None:
+            if frame.f_code in self.arms_own or frame.f_code.co_filename.startswith(SEAMS):
+                return True
+            frame = frame.f_back
+        return False

@@ -25,12 +25,17 @@ class Loop(Protocol):
         runner: the object whose methods are the scope, and which seams are found on.
         execute: (object, method) of the call that executes the model for one step.
         sample: (object, method) of the call that ends the same step, where that is another call.
+        core: vLLM's EngineCore, where it is in this process and its turns can be told.
+        turn: (object, method) of one turn of the engine core: it schedules, executes, samples and updates. None where
+            the core is out of reach; the step is then the model runner's alone.
     """
 
     generation: str
     runner: Any
     execute: tuple[Any, str]
     sample: tuple[Any, str] | None
+    core: Any
+    turn: tuple[Any, str] | None
 
     def is_step(self, work: Any) -> bool:
         """Whether `execute(work, ..)` will run the model (vLLM also calls it only to report that requests ended)."""
@@ -46,8 +51,9 @@ class V1Loop:
 
     generation = "v1"
 
-    def __init__(self, runner: Any) -> None:
-        self.runner = runner
+    def __init__(self, runner: Any, core: Any = None) -> None:
+        self.runner, self.core = runner, core
+        self.turn = (core, "step_fn") if callable(getattr(core, "step_fn", None)) else None
         self.execute = (runner, "execute_model")
         self.sample = (runner, "sample_tokens") if hasattr(runner, "sample_tokens") else None
 
@@ -85,6 +91,8 @@ class V0Loop:
 
     generation = "v0"
     sample: tuple[Any, str] | None = None
+    core = None
+    turn: tuple[Any, str] | None = None
 
     def __init__(self, worker: Any) -> None:
         self.runner = worker.model_runner
@@ -102,14 +110,14 @@ class V0Loop:
         return Batch(sequences, sum(group.token_chunk_size for group in groups), prefills)
 
 
-def loop_of(runner: Any) -> Loop:
-    """The loop of a vLLM runner, recognised by where the runner keeps its requests.
+def loop_of(runner: Any, core: Any = None) -> Loop:
+    """The loop of a vLLM runner, recognised by where the runner keeps its requests; `core` is its EngineCore, if known.
 
     Raises:
         SeamError: neither a V1 nor a V2 runner.
     """
     if hasattr(runner, "input_batch"):
-        return V1Loop(runner)
+        return V1Loop(runner, core)
     if hasattr(runner, "req_states"):
-        return V2Loop(runner)
+        return V2Loop(runner, core)
     raise SeamError(f"{type(runner).__module__}.{type(runner).__name__} is neither a V1 nor a V2 model runner of vLLM")

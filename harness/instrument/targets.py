@@ -20,12 +20,14 @@ from dataclasses import dataclass, field
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from harness.changes.code import plain_function
 from harness.errors import ConfigError, told_with_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from types import FunctionType
 
-__all__ = ["Target", "resolve"]
+__all__ = ["Target", "live_functions", "resolve"]
 
 _ABSENT: Final = object()
 _HEAP_TYPE: Final = 1 << 9
@@ -97,14 +99,16 @@ class Target:
                     namespace[key] = self.function
 
 
-def resolve(name: str) -> Target:
+def resolve(name: str, what: str = "probe") -> Target:
     """Find a callable by dotted name: `torch.tensor`, `package.module.function`, `package.module.Class.method`.
+
+    `what` it is for stands in errors.
 
     Raises:
         ConfigError: no such module or attribute, or it cannot be called; the message suggests similar names.
     """
     path = name.replace(":", ".").split(".")
-    module, rest = _import_longest(path, name)
+    module, rest = _import_longest(path, name, what)
     owner: Any = module
     found: Any = module
     for part in rest:
@@ -115,26 +119,49 @@ def resolve(name: str) -> Target:
             near = difflib.get_close_matches(part, dir(found), n=3)
             hint = f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
             label = getattr(found, "__name__", str(found))
-            raise ConfigError(f"probe {name!r}: {label!r} has no attribute {part!r}{hint}") from None
+            raise ConfigError(f"{what} {name!r}: {label!r} has no attribute {part!r}{hint}") from None
         except Exception as error:  # a module that imports only now what it names
-            raise ConfigError(f"probe {name!r}: looking up {part!r} failed: {told_with_place(error)}") from error
+            raise ConfigError(f"{what} {name!r}: looking up {part!r} failed: {told_with_place(error)}") from error
     if not callable(found) or inspect.isclass(found):
-        raise ConfigError(f"probe {name!r} is {type(found).__name__} and no function; name a function or a method")
+        raise ConfigError(f"{what} {name!r} is {type(found).__name__} and no function; name a function or a method")
     if lazy := _lazy(found):
         raise ConfigError(
-            f"probe {name!r} is {lazy}: calling it does none of its work, so there is nothing to time; name the "
+            f"{what} {name!r} is {lazy}: calling it does none of its work, so there is nothing to time; name the "
             "function that it calls"
         )
     if inspect.isclass(owner):
         if not owner.__flags__ & _HEAP_TYPE or owner.__flags__ & _IMMUTABLE_TYPE:
-            raise ConfigError(f"probe {name!r}: methods of {owner.__name__} cannot be replaced, it is built in")
+            raise ConfigError(f"{what} {name!r}: methods of {owner.__name__} cannot be replaced, it is built in")
         declared = inspect.getattr_static(owner, rest[-1])
         function = declared.__func__ if isinstance(declared, staticmethod | classmethod) else declared
         return Target(name, function, owner=owner, attribute=rest[-1])
     slots = _holders(found)
     if not slots:
-        raise ConfigError(f"probe {name!r} is a method of an object; name its class: package.module.Class.method")
+        raise ConfigError(f"{what} {name!r} is a method of an object; name its class: package.module.Class.method")
     return Target(name, found, module_slots=slots)
+
+
+def live_functions(names: Sequence[str]) -> Iterator[FunctionType]:
+    """The functions of these names that there are here; what else a name stands for is passed over.
+
+    No module is imported for it.
+    """
+    for name in names:
+        if not _is_there(name):
+            continue
+        try:
+            function = plain_function(resolve(name).function)
+        except ConfigError:
+            continue
+        if function is not None:
+            yield function
+
+
+def _is_there(name: str) -> bool:
+    """Whether the module that has it has been imported, and has the first part of what follows its own name."""
+    path = name.split(".")
+    longest = next((end for end in range(len(path) - 1, 0, -1) if ".".join(path[:end]) in sys.modules), 0)
+    return longest > 0 and path[longest] in vars(sys.modules[".".join(path[:longest])])
 
 
 def _lazy(function: Callable[..., Any]) -> str:
@@ -148,7 +175,7 @@ def _lazy(function: Callable[..., Any]) -> str:
     return next((name for name, is_one in kinds.items() if is_one(plain)), "")
 
 
-def _import_longest(path: list[str], name: str) -> tuple[Any, list[str]]:
+def _import_longest(path: list[str], name: str, what: str) -> tuple[Any, list[str]]:
     """Import the longest prefix of `path` that is a module; the rest are attributes."""
     for length in range(len(path) - 1, 0, -1):
         prefix = ".".join(path[:length])
@@ -156,10 +183,10 @@ def _import_longest(path: list[str], name: str) -> tuple[Any, list[str]]:
             return importlib.import_module(prefix), path[length:]
         except ModuleNotFoundError as error:
             if error.name is None or not f"{prefix}.".startswith(f"{error.name}."):
-                raise ConfigError(f"probe {name!r}: importing {prefix!r} failed: {error}") from error
+                raise ConfigError(f"{what} {name!r}: importing {prefix!r} failed: {error}") from error
         except Exception as error:  # a module can fail in any way while it is imported
-            raise ConfigError(f"probe {name!r}: importing {prefix!r} failed: {told_with_place(error)}") from error
-    raise ConfigError(f"probe {name!r}: there is no module {path[0]!r}; write package.module.function")
+            raise ConfigError(f"{what} {name!r}: importing {prefix!r} failed: {told_with_place(error)}") from error
+    raise ConfigError(f"{what} {name!r}: there is no module {path[0]!r}; write package.module.function")
 
 
 def _holders(function: Any) -> list[tuple[dict[str, Any], str]]:

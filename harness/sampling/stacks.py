@@ -83,6 +83,8 @@ Stack = tuple[Frame, ...]
 Stacks = dict[Stack, int]
 """How often each stack was seen."""
 
+SWITCH: Final = ("harness: trampoline>", "harness/instrument/placing.py")
+"""Where the frames between a swapped function and an arm are (`changes.code.trampoline`)."""
 _FRAME: Final = re.compile(r"(?P<name>.+) \((?P<file>[^()]*?)(?::(?P<line>\d{1,9}))?\)")
 _THREAD: Final = re.compile(r"thread \(\w+\)(?:: )?")
 
@@ -90,14 +92,16 @@ _THREAD: Final = re.compile(r"thread \(\w+\)(?:: )?")
 def parse(folded: str) -> Stacks:
     """Read folded stacks; a thread comes out as its outermost frame, without its number.
 
-    Lines that are none are passed over, and what is deeper than `DEEPEST` frames is counted as its `DEEPEST`th.
+    Lines that are none are passed over, and what is deeper than `DEEPEST` frames is counted as its `DEEPEST`th. The
+    frames by which the switch leads to an arm are left out; their own time is that of the function which is swapped.
     """
     stacks: Counter[Stack] = Counter()
     for line in folded.splitlines():
         frames, _, count = line.rpartition(" ")
         if frames and count.isdecimal() and len(count) <= DIGITS:
             outer, *inner = frames.split(";", DEEPEST)
-            stacks[tuple(_frame(one_line(text, LONGEST)) for text in (outer, *inner[: DEEPEST - 1]))] += int(count)
+            stack = (_frame(one_line(text, LONGEST)) for text in (outer, *inner[: DEEPEST - 1]))
+            stacks[tuple(frame for frame in stack if not frame.file.endswith(SWITCH))] += int(count)
     return dict(stacks)
 
 

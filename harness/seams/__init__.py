@@ -1,20 +1,20 @@
 """Seams: places in the host where an implementation can be swapped, each with its contract.
 
 Takes a model runner; gives the sites where an arm is put in. The table below is all that a config needs of it.
-May import errors; a seam's own code is imported only inside the engine's process.
+May import errors and changes; a seam's own code is imported only inside the engine's process.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import SeamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["AA", "NATIVE", "SEAMS", "Place", "Seam", "how_to_get"]
+__all__ = ["AA", "NATIVE", "SEAMS", "Place", "Seam", "how_to_get", "swapped", "swapped_in"]
 
 NATIVE: Final = "native"
 """The arm that is the host's own implementation; it exists at every seam."""
@@ -54,12 +54,15 @@ class Seam:
         summary: one line for `harness list`.
         probe: the short name under which configs and tables show the function that is swapped.
         places: where it is, by generation of model runners (`config.experiment.Host.generation`).
+        shown: what a step's fields have in their paths that show what arms compute; empty where tokens alone do. An arm
+            is not called equal where native itself does not repeat these.
     """
 
     name: str
     summary: str
     probe: str
     places: dict[str, Place]
+    shown: str = ""
 
     def place(self, generation: str, runner: type) -> Place:
         """Where runners of this generation have the seam; `runner` is for the error.
@@ -93,6 +96,7 @@ SEAMS: Final[dict[str, Seam]] = {
             name="slot_mapping",
             summary="block ids and positions of a batch -> the KV-cache slot of each token (vllm issue #6879)",
             probe="compute_slot_mapping",
+            shown=".slot_mapping",
             places={
                 "v1": Place(
                     module="harness.seams.slot_mapping",
@@ -155,3 +159,18 @@ SEAMS: Final[dict[str, Seam]] = {
         ),
     )
 }
+
+
+def swapped(seam: str, swap: str) -> str:
+    """The name under which probes and tables have the function that arms replace; empty where it is no one function.
+
+    Args:
+        seam: a config's seam, empty where it has none.
+        swap: a config's function to be replaced, as a dotted name; empty where it has none.
+    """
+    return SEAMS[seam].probe if seam else swap
+
+
+def swapped_in(config: Mapping[str, Any]) -> str:
+    """The same, of a config as run.json has it."""
+    return swapped(config.get("seam", ""), config.get("swap", ""))

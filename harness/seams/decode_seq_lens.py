@@ -69,7 +69,7 @@ class Site:
     """Where the builder's list of lengths is made: a function of this object, so that no class changes in a pass."""
 
     attribute = "lengths"
-    by_outputs = True
+    function = None  # what is swapped is this object's own
 
     def __init__(self, builder: Any) -> None:
         self.owner = self

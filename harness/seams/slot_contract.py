@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAD_SLOT_ID",
+    "POISON",
     "ArraysArm",
     "ListsArm",
     "SlotMappingArm",
@@ -33,6 +34,8 @@ __all__ = [
     "must_be_tensor",
 ]
 
+POISON: Final = -7_777_777
+"""Written over a whole buffer before each call of a checking pass, so that what is left untouched shows."""
 PAD_SLOT_ID: Final = -1
 """What the kernel on a device writes behind the last token's slot (vllm/v1/attention/backends/utils.py)."""
 

@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from harness.changes.code import declared, native_method, plain_function
 from harness.errors import SeamError
-from harness.seams.slot_contract import PAD_SLOT_ID, check_arm, checked, guarded, known_signature
+from harness.seams.slot_contract import (
+    PAD_SLOT_ID,
+    POISON,
+    check_arm,
+    checked,
+    guarded,
+    known_signature,
+    must_be_tensor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,26 +54,25 @@ class Site:
     """`compute_slot_mapping` of one KV-cache group's block table, on one runner."""
 
     attribute = "compute_slot_mapping"
-    by_outputs = False
 
     def __init__(self, table: Any, runner: Any, group: int) -> None:
         self.owner = table
-        self.native: Callable[..., None] = table.compute_slot_mapping
+        self.function = plain_function(declared(type(table), self.attribute))
+        self.native: Callable[..., None] = native_method(table, self.function)
         self._runner = runner
         self._group = group
         self._signature = check_signature(type(table).compute_slot_mapping)
         # Where kernel blocks are finer than the cache manager's, the runner's lists hold the coarse ids.
         self._lists_match_table = not getattr(table, "use_hybrid_blocks", False)
 
-    @property
-    def output(self) -> torch.Tensor:
-        """The whole buffer that an implementation must have written, padding included."""
-        buffer = self.owner.slot_mapping
-        return buffer.gpu if self._signature == DEVICE_SIGNATURE else buffer.cpu  # type: ignore[no-any-return]
-
     def watches(self) -> Iterator[tuple[Any, str, Callable[[Any], Any]]]:
         """What must be watched during a pass: nothing, since V1 runners keep all that an arm needs on the host."""
         return iter(())
+
+    def spoil(self, *_args: Any, **_kwargs: Any) -> None:
+        """Before a call: nothing of the step before is left in what the call writes."""
+        buffer = self.owner.slot_mapping
+        (buffer.gpu if self._signature == DEVICE_SIGNATURE else buffer.cpu).fill_(POISON)
 
     def implement(
         self, arm: SlotMappingArm, on_error: Callable[[BaseException], None], strict: bool = False
@@ -141,12 +149,19 @@ class Site:
         return self._table_np()[:num_reqs].tolist()  # type: ignore[no-any-return]
 
     def _writer(self) -> Callable[[torch.Tensor], None]:
-        """How slots get into vLLM's buffer: copied at once on a CPU, staged in pinned memory for a device."""
+        """How slots get into vLLM's buffer: copied at once on a CPU, staged in pinned memory for a device.
+
+        What cannot be copied is looked at only then, so that the timed path pays for no check.
+        """
         buffer = self.owner.slot_mapping
         if self._signature == NUMPY_SIGNATURE:
 
             def to_host(slots: torch.Tensor) -> None:
-                buffer.cpu[: slots.shape[0]].copy_(slots)
+                try:
+                    buffer.cpu[: slots.shape[0]].copy_(slots)
+                except Exception:
+                    must_be_tensor(slots)
+                    raise
 
             return to_host
 
@@ -154,15 +169,23 @@ class Site:
 
             def to_cpu(slots: torch.Tensor) -> None:
                 # The C++ kernel that stands in for Triton on a CPU leaves the rest of the buffer as it was.
-                buffer.gpu[: slots.shape[0]].copy_(slots)
+                try:
+                    buffer.gpu[: slots.shape[0]].copy_(slots)
+                except Exception:
+                    must_be_tensor(slots)
+                    raise
 
             return to_cpu
 
         def to_device(slots: torch.Tensor) -> None:
             # vLLM waits for the last step's copies before it prepares the next (synchronize_input_prep),
             # so the pinned buffer is free to be written.
-            count = slots.shape[0]
-            buffer.cpu[:count].copy_(slots)
+            try:
+                count = slots.shape[0]
+                buffer.cpu[:count].copy_(slots)
+            except Exception:
+                must_be_tensor(slots)
+                raise
             buffer.gpu[:count].copy_(buffer.cpu[:count], non_blocking=True)
             buffer.gpu[count:].fill_(PAD_SLOT_ID)
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from harness.changes.code import native_method, plain_function
 from harness.errors import SeamError
-from harness.seams.slot_contract import PAD_SLOT_ID, check_arm
+from harness.seams.slot_contract import PAD_SLOT_ID, check_arm, must_be_tensor
 from harness.seams.v0_torch import torch_with
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Slots(list[int]):
     """The builder's list. The host's own function fills it as any list; an arm uses it for the padding alone.
 
     Attributes:
-        tensor: makes the arm's tensor, given how many padded slots come behind; None as long as no arm is at work.
+        tensor: makes the arm's tensor, on the device that is named; None as long as no arm is at work.
         gathered: what the arm has so far.
         builder: whose list it is.
     """
@@ -60,18 +61,18 @@ class Slots(list[int]):
         super().__init__()
         self.builder = builder
         self.gathered: Any = None
-        self.tensor: Callable[[Slots], torch.Tensor] | None = None
+        self.tensor: Callable[[Slots, Any], torch.Tensor] | None = None
 
 
 class Site:
     """`compute_slot_mapping` as vLLM's FlashAttention backend holds it by name."""
 
     attribute = "compute_slot_mapping"
-    by_outputs = True
 
     def __init__(self, module: Any, block_size: int) -> None:
         self.owner = module
-        self.native: Callable[..., None] = module.compute_slot_mapping
+        self.function = plain_function(module.compute_slot_mapping)
+        self.native: Callable[..., None] = native_method(None, self.function)
         check_signature(self.native)
         self._block_size = block_size
 
@@ -86,7 +87,7 @@ class Site:
         """A function with the native one's signature that computes by `arm`.
 
         Should the arm raise, `on_error` is called and the host's own function does the whole batch instead. `strict`
-        changes nothing here: the arm's tensor is compared whole, type included (`instrument.output_checking`).
+        changes nothing here: the arm's tensor is compared whole, type included.
         """
         check_arm(arm)
         by_sequence = all(callable(getattr(arm, part, None)) for part in ("container", "append", "tensor"))
@@ -102,8 +103,8 @@ class Site:
             result: torch.Tensor = tensor(slots.gathered)
             return result
 
-        def guarded(slots: Slots) -> torch.Tensor:
-            return self._or_native(finished, slots, on_error)
+        def guarded(slots: Slots, device: Any) -> torch.Tensor:
+            return self._or_native(finished, slots, device, on_error)
 
         def compute_slot_mapping(
             is_profile_run: bool, slots: Slots, seq_id: int, seq_len: int, context_len: int, start_idx: int,
@@ -132,8 +133,8 @@ class Site:
             result: torch.Tensor = slots.gathered
             return result
 
-        def guarded(slots: Slots) -> torch.Tensor:
-            return self._or_native(finished, slots, on_error)
+        def guarded(slots: Slots, device: Any) -> torch.Tensor:
+            return self._or_native(finished, slots, device, on_error)
 
         def compute_slot_mapping(
             is_profile_run: bool, slots: Slots, seq_id: int | None, seq_len: int, context_len: int, start_idx: int,
@@ -149,13 +150,22 @@ class Site:
         return compute_slot_mapping
 
     def _or_native(
-        self, finished: Callable[[Slots], torch.Tensor], slots: Slots, on_error: Callable[[BaseException], None]
+        self,
+        finished: Callable[[Slots], torch.Tensor],
+        slots: Slots,
+        device: Any,
+        on_error: Callable[[BaseException], None],
     ) -> torch.Tensor:
         try:
-            return finished(slots)
+            made = finished(slots)
+            try:
+                return made.to(device)
+            except Exception:
+                must_be_tensor(made)
+                raise
         except BaseException as error:  # noqa: BLE001 (`on_error` lets signals pass)
             on_error(error)
-            return _native_tensor(self.native)(slots)
+            return _native_tensor(self.native)(slots, device)
 
 
 def _of_batch(arm: Any, sequences: list[tuple[list[int], int, int]], padding: int, block_size: int) -> torch.Tensor:
@@ -171,20 +181,26 @@ def _of_batch(arm: Any, sequences: list[tuple[list[int], int, int]], padding: in
         for row, table in zip(block_tables, tables, strict=True):
             row[: len(table)] = table
         slots = arm.slots(block_tables, np.array(first_positions), np.array(counts), block_size)
-    return torch.nn.functional.pad(slots, (0, padding), value=PAD_SLOT_ID) if padding else slots
+    if not padding:
+        return slots
+    try:
+        return torch.nn.functional.pad(slots, (0, padding), value=PAD_SLOT_ID)
+    except Exception:
+        must_be_tensor(slots)
+        raise
 
 
-def _native_tensor(native: Callable[..., None]) -> Callable[[Slots], torch.Tensor]:
+def _native_tensor(native: Callable[..., None]) -> Callable[[Slots, Any], torch.Tensor]:
     """The host's own slots of a whole batch, when an arm has failed in the middle of it."""
 
-    def tensor(slots: Slots) -> torch.Tensor:
+    def tensor(slots: Slots, device: Any) -> torch.Tensor:
         import torch
 
         again: list[int] = []
         for data in slots.builder.input_builder.inter_data_list:
             for seq_id, seq_len, context_len in zip(data.seq_ids, data.orig_seq_lens, data.context_lens, strict=True):
                 native(False, again, seq_id, seq_len, context_len, 0, slots.builder.block_size, data.block_tables)
-        return torch.tensor([*again, *slots], dtype=torch.long)
+        return torch.tensor([*again, *slots], dtype=torch.long).to(device)
 
     return tensor
 
@@ -204,7 +220,7 @@ def _with_tensor_of_slots(torch: Any) -> Any:
 
     def tensor(data: Any, **options: Any) -> Any:
         if type(data) is Slots and data.tensor is not None:
-            return data.tensor(data).to(options["device"])
+            return data.tensor(data, options["device"])
         return torch.tensor(data, **options)
 
     return torch_with(torch, tensor)

@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from harness.changes.code import declared, native_method, plain_function
 from harness.errors import SeamError
-from harness.seams.slot_contract import PAD_SLOT_ID, check_arm, checked, guarded, known_signature
+from harness.seams.slot_contract import (
+    PAD_SLOT_ID,
+    POISON,
+    check_arm,
+    checked,
+    guarded,
+    known_signature,
+    must_be_tensor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,21 +75,16 @@ class Site:
     """`compute_slot_mappings` of one V2 runner's block tables, all KV-cache groups together."""
 
     attribute = "compute_slot_mappings"
-    by_outputs = False
 
     def __init__(self, runner: Any) -> None:
         self.owner = runner.block_tables
-        self.native: Callable[..., torch.Tensor] = self.owner.compute_slot_mappings
+        self.function = plain_function(declared(type(self.owner), self.attribute))
+        self.native: Callable[..., torch.Tensor] = native_method(self.owner, self.function)
         check_signature(type(self.owner).compute_slot_mappings)
         self._runner = runner
         self._enabled = list(getattr(self.owner, "_slot_mapping_enabled", [True] * len(self.owner.block_tables)))
         self._tables = HostTables(self.owner)
         self._batch: Any = None
-
-    @property
-    def output(self) -> torch.Tensor:
-        """The whole buffer that an implementation must have written, group after group, padding included."""
-        return self.owner.slot_mappings.view(-1)  # type: ignore[no-any-return]
 
     def watches(self) -> Iterator[tuple[Any, str, Callable[[Any], Any]]]:
         """What must be watched during a pass: (object, method, what to put around the method)."""
@@ -102,6 +106,11 @@ class Site:
             return prepare_attn(input_batch)
 
         return watched
+
+    def spoil(self, *args: Any, **kwargs: Any) -> None:
+        """Before a call: nothing of the step before is left in what the call writes."""
+        if kwargs.get("out", args[4] if len(args) > 4 else None) is None:
+            self.owner.slot_mappings.fill_(POISON)
 
     def implement(
         self, arm: SlotMappingArm, on_error: Callable[[BaseException], None], strict: bool = False
@@ -152,17 +161,24 @@ class Site:
         return [blocks[row] for row in rows.tolist()], first_positions, batch.num_scheduled_tokens.tolist()
 
     def _writer(self) -> list[Callable[[torch.Tensor], None]]:
-        """How each group's slots get into vLLM's buffer, and -1 behind them, as the kernel does it."""
+        """How each group's slots get into vLLM's buffer, and -1 behind them, as the kernel does it.
+
+        What cannot be copied is looked at only then, so that the timed path pays for no check.
+        """
         on_device = self.owner.slot_mappings.device.type != "cpu"
 
         def writer(buffer: torch.Tensor) -> Callable[[torch.Tensor], None]:
             def write(slots: torch.Tensor) -> None:
-                count = slots.shape[0]
-                if on_device:
-                    # A V2 runner may be a step ahead of the device, so no buffer is kept to be written again: PyTorch
-                    # gives out pinned memory anew only after the copies from it have been made.
-                    slots = slots.pin_memory()
-                buffer[:count].copy_(slots, non_blocking=True)
+                try:
+                    count = slots.shape[0]
+                    if on_device:
+                        # A V2 runner may be a step ahead of the device, so no buffer is kept to be written again:
+                        # PyTorch gives out pinned memory anew only after the copies from it have been made.
+                        slots = slots.pin_memory()
+                    buffer[:count].copy_(slots, non_blocking=True)
+                except Exception:
+                    must_be_tensor(slots)
+                    raise
                 buffer[count:].fill_(PAD_SLOT_ID)
 
             return write

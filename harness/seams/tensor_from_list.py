@@ -56,7 +56,7 @@ class Site:
     """The `tensor` that both modules get to see."""
 
     attribute = "tensor"
-    by_outputs = True
+    function = None  # what is swapped is this object's own
 
     def __init__(self, modules: list[Any]) -> None:
         self.owner = self

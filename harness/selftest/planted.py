@@ -21,7 +21,7 @@ from harness.analysis.statistics import Interval, joint_confidence, paired_diffe
 from harness.config.experiment import Arm
 from harness.config.file import Loaded
 from harness.digits import significant
-from harness.errors import RecordsError
+from harness.errors import ConfigError, RecordsError
 from harness.records import remembered
 
 if TYPE_CHECKING:
@@ -82,17 +82,26 @@ def plan(loaded: Loaded, seconds: float) -> tuple[Loaded, dict[str, float]]:
     """The config with its baseline under planted delays, and which letter stands for which delay.
 
     Every arm is planted, also with 0: the wrapper and its wait then cancel in differences.
+
+    Raises:
+        ConfigError: the config has no one function behind which delays could be planted.
     """
     experiment = loaded.experiment
-    reference = next(arm.reference for arm in experiment.arms if arm.name == experiment.baseline)
+    if not experiment.swapped:
+        raise ConfigError(loaded.place("seam: is missing: delays are planted behind one function; give seam or swap"))
+    planted_on = next(arm for arm in experiment.arms if arm.name == experiment.baseline)
+    if planted_on.change:
+        raise ConfigError(
+            loaded.place("baseline: delays are planted behind one function, and this is a patch or a tree")
+        )
     letters = [chr(ord("a") + number) for number in range(len(DELAYS_US))]
     shuffled = np.random.default_rng(experiment.protocol.seed).permutation(len(DELAYS_US))
     delays = {letter: DELAYS_US[number] for letter, number in zip(letters, shuffled, strict=True)}
-    arms = [Arm(name=letter, reference=reference, delay_us=delay) for letter, delay in delays.items()]
+    arms = [Arm(name=letter, reference=planted_on.reference, delay_us=delay) for letter, delay in delays.items()]
     protocol = experiment.protocol.model_copy(update={"seconds": seconds, "until": None, "launches": 1, "bare": True})
     planted = experiment.model_copy(
         update={
-            "title": f"Selftest: delays planted behind {experiment.baseline} at {experiment.seam}",
+            "title": f"Selftest: delays planted behind {experiment.baseline} at {experiment.seam or experiment.swap}",
             "arms": arms,
             "baseline": next(letter for letter, delay in delays.items() if delay == 0),
             "protocol": protocol,

@@ -225,7 +225,9 @@ def _latency_spec(loaded: Loaded, delay_us: float, output_json: Path) -> dict[st
     requests = getattr(experiment.workload, "requests", None)
     arm = ArmSpec("arm", _reference(loaded), round(delay_us * 1000))
     return {
-        "instrumentation": Instrumentation(experiment.seam, [arm], [], experiment.scope).as_dict(),
+        "instrumentation": Instrumentation(
+            experiment.seam, [arm], [], experiment.scope, swap=experiment.swap
+        ).as_dict(),
         "environment": engine_environment(experiment.host, {**experiment.engine, "model": model}),
         "engine_args": {
             **ENGINE_DEFAULTS, **experiment.engine, "model": model, "hf_overrides": _with_vocabulary(experiment),

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import re
 import threading
+import types
 from json import dumps  # noqa: F401 (under two names)
 from types import SimpleNamespace
 
@@ -14,13 +15,16 @@ import pytest
 import torch
 
 from harness.errors import ConfigError
+from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
 from harness.instrument.ptrace import admit_tracers
-from harness.instrument.steps import StepRows
+from harness.instrument.steps import TURN_NS, StepRows
 from harness.seams import SEAMS
+from harness.seams.slot_contract import POISON
 from patches.slot_mapping import List, Numpy
-from tests.fakes import Runner, VirtualClock
+from tests import fakes
+from tests.fakes import BlockTable, Runner, VirtualClock, checked
 
 SEAM = SEAMS["slot_mapping"]
 PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
@@ -73,15 +77,22 @@ def instrument(runner, arms=ARMS, probes=PROBES, clock=None, scope="_prepare_inp
     return Instrument(runner, Instrumentation("slot_mapping", arms, probes, scope), clock or VirtualClock(reading_ns=1))
 
 
-def own(cls) -> str:
-    return f"{__name__}:{cls.__name__}"
+def own(found) -> str:
+    return f"{__name__}:{found.__name__}"
 
 
 def snapshot(runner) -> dict:
-    """Everything that a pass may touch: what instances hide of their classes, and functions by identity."""
+    """Everything that a pass may touch: what instances hide of their classes, functions and their code by identity."""
     return {
         "runner": set(vars(runner)),
         "table": dict(vars(runner.table)),
+        "names": list(vars(fakes)),
+        "code": {
+            (cls.__name__, name): (function, function.__code__, function.__defaults__, function.__kwdefaults__)
+            for cls in (Runner, BlockTable)
+            for name, function in vars(cls).items()
+            if isinstance(function, types.FunctionType)
+        },
         "torch": {name: getattr(torch, name) for name in ("tensor", "frombuffer", "cat")},
         "copy_": vars(torch.Tensor).get("copy_"),
     }
@@ -282,11 +293,27 @@ def test_equal_arms_pass_the_check_and_the_seam_is_seen_in_each_step() -> None:
     runner = Runner()
     under_test = instrument(runner)
     plain = Runner().serve(LENGTHS)
-    under_test.begin("check", [0])
-    assert runner.serve(LENGTHS) == plain  # what the engine goes on with is native's
-    result = under_test.end()
-    assert result["mismatches"] == []
-    assert result["seam_calls"] == [1] * STEPS
+    tokens = []
+    results = checked(
+        under_test, lambda: tokens.append(runner.serve(LENGTHS)), *([arm] for arm in range(len(ARMS))), [3, 0, 5, 1]
+    )
+    assert tokens == [plain] * len(tokens)
+    for result in results:
+        assert result["mismatches"] == []
+        assert result["watched"]["calls"] == {"tests.fakes.BlockTable.compute_slot_mapping": [1] * STEPS}
+        assert (result["failure"], result["changed"]) == (None, [])
+    assert under_test.checked["not_repeated"] == under_test.checked["ignored"] == []
+    assert under_test.checked["leaves"] > 10 * STEPS
+
+
+def test_before_native_has_served_its_passes_no_arm_can_be_compared() -> None:
+    runner = Runner()
+    under_test = instrument(runner)
+    under_test.begin("check", [1])
+    runner.serve(LENGTHS)
+    with pytest.raises(RuntimeError, match=f"native has not served {NATIVE_PASSES} checking passes yet"):
+        under_test.end()
+    assert not under_test.under_way
 
 
 class Mutates:
@@ -314,41 +341,81 @@ def test_an_arm_that_changes_its_inputs_is_named_and_no_other(cls, name) -> None
     runner = Runner()
     plain = Runner().serve(LENGTHS)
     under_test = instrument(runner, arms=[ARMS[0], ("guilty", own(cls), None), *ARMS[1:]])
-    under_test.begin("check", [0])
-    assert runner.serve(LENGTHS) == plain
-    (mismatch,) = under_test.end()["mismatches"]
-    assert mismatch["arm"] == "guilty"
+    tokens = []
+    results = checked(under_test, lambda: tokens.append(runner.serve(LENGTHS)), [1], *([arm] for arm in range(2, 7)))
+    assert tokens == [plain] * len(tokens)
+    (mismatch,) = results[0]["mismatches"]
+    assert (mismatch["arm"], mismatch["step"], mismatch["raised"], mismatch["field"]) == ("guilty", 0, True, "")
     assert f"changed its input {name}" in mismatch["reason"]
+    assert [result["mismatches"] for result in results[1:]] == [[]] * 5
+
+
+BUFFER = "calls.tests.fakes.BlockTable.compute_slot_mapping[0].self.slot_mapping.cpu"
+
+
+class NotAllOfThem:
+    """Leaves the last slot unwritten where all prompts are prefilled: native's from the pass before would be right."""
+
+    takes = "arrays"
+
+    def slots(self, *args):
+        slots = Numpy().slots(*args)
+        return slots[:-1] if len(slots) > 3 else slots
+
+
+class TooMany:
+    """The right slots, and one more: native on a CPU leaves the rest of the buffer alone, so must an arm."""
+
+    takes = "arrays"
+
+    def slots(self, *args):
+        return torch.cat([Numpy().slots(*args), torch.tensor([-1])])
 
 
 @pytest.mark.parametrize(
-    ("cls", "position", "reason"),
+    ("cls", "index", "expected", "found"),
     [
-        (OffByOne, 15, "expected"),
-        (TooShort, 15, "left unwritten"),
-        (WrongType, None, "slots must be int64 .* not int32"),
+        (OffByOne, 15, lambda slots: slots[15], lambda slots: slots[15] + 1),
+        (TooShort, 15, lambda slots: slots[15], lambda slots: POISON),
+        (NotAllOfThem, 15, lambda slots: slots[15], lambda slots: POISON),
+        (TooMany, 16, lambda slots: POISON, lambda slots: -1),
     ],
 )
-def test_a_wrong_arm_is_caught_with_step_and_position(cls, position, reason) -> None:
-    runner = Runner()
+def test_a_wrong_arm_is_caught_with_step_field_index_and_both_values(cls, index, expected, found) -> None:
+    runner, slots = Runner(), []
+    runner.forward = lambda: slots.append(runner.table.slot_mapping.cpu[:16].tolist())
     under_test = instrument(runner, arms=[ARMS[0], ("wrong", own(cls), None), ARMS[-1]])
-    under_test.begin("check", [0])
-    runner.serve(LENGTHS)
-    (mismatch,) = under_test.end()["mismatches"]
-    assert (mismatch["arm"], mismatch["step"], mismatch["position"]) == ("wrong", 0, position)
-    assert re.search(reason, mismatch["reason"])
+    wrong, right = checked(under_test, lambda: runner.serve(LENGTHS), [1], [2])
+    (mismatch,) = wrong["mismatches"]
+    assert (mismatch["arm"], mismatch["step"], mismatch["raised"]) == ("wrong", 0, False)
+    assert mismatch["field"] == BUFFER
+    told = f"`{BUFFER}[{index}]`: expected {expected(slots[0])}, found {found(slots[0])} (1 of 512 differ)"
+    assert mismatch["reason"] == told
+    assert right["mismatches"] == []
 
 
-def test_an_arm_that_writes_where_native_does_not_is_caught() -> None:
-    """Padding counts: native on a CPU leaves the rest of the buffer alone, so must an arm."""
+def test_an_arm_of_another_type_is_caught_by_its_contract() -> None:
     runner = Runner()
-    under_test = instrument(runner)
-    (site,) = under_test._sites
-    under_test._checker._calls[0]["list"] = lambda *args: (site.native(*args), site.output.fill_(-1))
-    under_test.begin("check", [0])
-    runner.serve(LENGTHS)
-    (mismatch,) = under_test.end()["mismatches"]
-    assert mismatch["arm"] == "list"
+    under_test = instrument(runner, arms=[ARMS[0], ("wrong", own(WrongType), None)])
+    (result,) = checked(under_test, lambda: runner.serve(LENGTHS), [1])
+    (mismatch,) = result["mismatches"]
+    assert (mismatch["arm"], mismatch["step"], mismatch["raised"], mismatch["field"]) == ("wrong", 0, True, "")
+    assert re.search("slots must be int64 .* not int32", mismatch["reason"])
+
+
+def test_where_a_struck_arm_has_run_native_and_the_others_are_equal_afterwards() -> None:
+    runner = Runner()
+    under_test = instrument(runner, arms=[ARMS[0], ("wrong", own(OffByOne), None), ("bad", own(RaisesLater), None)])
+    results = checked(under_test, lambda: runner.serve(LENGTHS), [1], [0], [2], [0])
+    assert [[found["arm"] for found in result["mismatches"]] for result in results] == [["wrong"], [], ["bad"], []]
+
+
+def test_a_wrong_step_of_a_mixed_pass_is_put_on_the_arm_that_ran_it() -> None:
+    runner = Runner()
+    under_test = instrument(runner, arms=[ARMS[0], ("wrong", own(OffByOne), None), ARMS[-1]])
+    (result,) = checked(under_test, lambda: runner.serve(LENGTHS), [2, 0, 1, 2])
+    (mismatch,) = result["mismatches"]
+    assert (mismatch["arm"], mismatch["step"]) == ("wrong", 2)
 
 
 def test_an_arm_that_raises_does_not_take_the_engine_down() -> None:
@@ -429,14 +496,18 @@ def test_every_pass_begins_with_a_collection_and_the_heap_is_frozen_before(monke
     assert done == ["freeze", "collect", "collect"]
 
 
+def rows_of(turn, bookkeeping: list[int]) -> StepRows:
+    """Of steps of one request, over a ledger that has spent these nanoseconds each time that it is asked."""
+    ledger = SimpleNamespace(mark=lambda: (3, 0), extend=lambda: 4, take_bookkeeping=lambda: bookkeeping.pop(0))
+    return StepRows(SimpleNamespace(batch=lambda work: (1, 2, 0), turn=turn), ledger)
+
+
 def test_the_instruments_own_time_is_taken_out_of_a_step() -> None:
     """By hand: 5000 ns as timed, of which 1200 went into binding the probes."""
-    ledger = SimpleNamespace(mark=lambda: (3, 1200))
-    loop = SimpleNamespace(batch=lambda work: (1, 2, 0))
-    rows = StepRows(loop, ledger)
+    rows = rows_of(None, [1200, 1200])
     rows.executed(0, True, None, 10_000, 15_000, 4000)
     rows.sampled(700, 600)
-    rows.about_to_begin()
+    rows.begin()
     rows.executed(0, True, None, 18_000, 21_000, 2500)
     columns = rows.columns()
     assert columns["execute_ns"] == [3800, 1800]
@@ -444,6 +515,30 @@ def test_the_instruments_own_time_is_taken_out_of_a_step() -> None:
     assert columns["sample_ns"] == [700, 0]
     assert columns["cpu_ns"] == [4600, 2500]
     assert columns["begin_ns"] == [0, 8000]
+    assert TURN_NS not in columns
+
+
+def test_a_turn_is_a_step_without_the_instruments_own_time_and_one_without_a_step_belongs_to_the_last() -> None:
+    """By hand: of 9000 ns, 300 before the execution, 1200 in it, 40 behind it, 60 at the end were the instrument's."""
+    rows = rows_of(("core", "step_fn"), [300, 1200, 60, 7, 0, 0, 0])
+    rows.begin(100_000)
+    rows.before_execute()
+    rows.executed(0, True, None, 101_000, 106_000, 4000)
+    rows.beside(40)
+    rows.sampled(700, 600)
+    rows.turned(9000, 8000, executed=True)
+    rows.begin(110_000)
+    rows.turned(500, 400, executed=False)
+    rows.begin(111_000)
+    rows.before_execute()
+    rows.executed(1, True, None, 111_200, 112_200, 900)
+    rows.turned(2000, 1900, executed=True)
+    columns = rows.columns()
+    assert columns[TURN_NS] == [9000 - 300 - 1200 - 40 - 60 + 500 - 7, 2000]
+    assert columns["execute_ns"] == [3800, 1000]
+    assert columns["bookkeeping_ns"] == [1200 + 60 + 7, 0]
+    assert columns["cpu_ns"] == [8400, 1900]
+    assert columns["begin_ns"] == [0, 11_000]
 
 
 def test_calibrating_reads_the_instruments_own_clock() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
 
-from harness.errors import SeamError
+from harness.errors import SeamError, told_with_place
 from harness.instrument.arms import load_object
 from harness.seams import SEAMS
 from harness.seams.slot_mapping import DEVICE_SIGNATURE, NUMPY_SIGNATURE, check_signature, sites
@@ -105,3 +107,48 @@ def test_an_arm_without_the_contract_is_refused(arm) -> None:
     (site,) = sites(Runner())
     with pytest.raises(SeamError, match="`takes`, which is 'lists' or 'arrays'"):
         site.implement(arm, print)
+
+
+async def in_a_while(*args):
+    raise AssertionError
+
+
+NO_TENSORS = [
+    (lambda *args: None, "builtins.NoneType"),
+    (lambda *args: [1, 2], "builtins.list"),
+    (lambda *args: np.zeros(3, dtype=np.int64), "numpy.ndarray"),
+    (in_a_while, "builtins.coroutine"),
+]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(
+    ("table_class", "triton"),
+    [(BlockTable, False), (BlockTable, True), (OldBlockTable, False)],
+    ids=["on a CPU", "for a device", "older"],
+)
+@pytest.mark.parametrize(("slots", "kind"), NO_TENSORS)
+def test_an_arm_that_gives_no_tensor_is_told_so_and_leaves_the_step_to_native(
+    monkeypatch, slots, kind, table_class, triton, strict
+) -> None:
+    monkeypatch.setattr("harness.seams.slot_mapping._has_triton", lambda: triton)
+    errors: list[BaseException] = []
+    runner = Runner(table_class())
+    (site,) = sites(runner)
+    arm = SimpleNamespace(takes="lists", slots=slots)
+    runner.table.compute_slot_mapping = site.implement(arm, errors.append, strict=strict)
+    assert runner.serve(LENGTHS) == Runner().serve(LENGTHS)
+    told = f"TypeError: slots must be int64 [tokens] on cpu, not {kind}"
+    assert [told_with_place(error) for error in errors] == [told] * 5
+
+
+def test_what_else_goes_wrong_with_slots_keeps_its_own_words() -> None:
+    errors: list[BaseException] = []
+    runner = Runner()
+    (site,) = sites(runner)
+    arm = SimpleNamespace(takes="lists", slots=lambda *args: torch.zeros(2, 2, dtype=torch.int64))
+    runner.table.compute_slot_mapping = site.implement(arm, errors.append)
+    assert runner.serve([(1, 1)]) == Runner().serve([(1, 1)])
+    (error,) = errors
+    assert isinstance(error, RuntimeError)
+    assert "shape" in str(error)

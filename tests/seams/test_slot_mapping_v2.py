@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,9 @@ from harness.instrument.arms import load_arm
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
 from harness.seams import SEAMS
+from harness.seams.slot_contract import POISON
 from harness.seams.slot_mapping_v2 import check_signature, sites
+from tests.fakes import checked
 from tests.fakes_v2 import MAX_BLOCKS, PAD, BlockTables, V2Runner
 
 PLACE = SEAMS["slot_mapping"].places["v2"]
@@ -48,12 +52,11 @@ def serve(runner: V2Runner) -> None:
 def test_every_arm_writes_what_the_kernel_writes_padding_included(sizes, enabled) -> None:
     runner = V2Runner(BlockTables(sizes, enabled))
     under_test = instrument(runner)
-    under_test.begin("check", [0])
-    serve(runner)
-    result = under_test.end()
-    assert result["mismatches"] == []
-    assert result["seam_calls"] == [1] * 5
-    assert int(runner.mapped[0, 0]) != PAD, "the check ends with native's own slots, which the model then uses"
+    mixed = [arm % len(ARMS) for arm in (4, 1, 0, 3, 2)]
+    for result in checked(under_test, lambda: serve(runner), *([arm] for arm in range(len(ARMS))), mixed):
+        assert result["mismatches"] == []
+        assert result["watched"]["calls"] == {"tests.fakes_v2.BlockTables.compute_slot_mappings": [1] * 5}
+    assert int(runner.mapped[0, 0]) not in (PAD, POISON), "an arm's own slots are what the model uses"
 
 
 def test_what_an_arm_leaves_unwritten_is_found(tmp_path) -> None:
@@ -63,10 +66,11 @@ def test_what_an_arm_leaves_unwritten_is_found(tmp_path) -> None:
     )
     runner = V2Runner()
     under_test = instrument(runner, [("native", "", None), ("short", f"{tmp_path}/mine.py:Short", None)])
-    under_test.begin("check", [0])
-    serve(runner)
-    (found,) = under_test.end()["mismatches"]
-    assert (found["arm"], found["step"], found["position"], found["found"]) == ("short", 0, 5, PAD)
+    (result,) = checked(under_test, lambda: serve(runner), [1])
+    (found,) = result["mismatches"]
+    assert (found["arm"], found["step"], found["raised"]) == ("short", 0, False)
+    assert found["field"] == "batch.attention[1]"
+    assert found["reason"] == f"`batch.attention[1][0,5]`: expected 20, found {PAD} (1 of 6 differ)"
 
 
 def test_a_step_is_two_scopes_one_seam_call_and_its_own_batch() -> None:
@@ -98,16 +102,21 @@ def test_any_batch_is_mapped_as_the_kernel_maps_it(block_size, arm, data) -> Non
     under_test = instrument(runner, [("native", "", None), (arm, PLACE.arms[arm], None)])
     capacity = block_size * MAX_BLOCKS
     prompts = data.draw(st.lists(st.integers(1, min(capacity - 1, 30)), min_size=1, max_size=4))
-    under_test.begin("check", [0])
     ids = iter(range(1, 1000))
     new = {
         f"r{i}": (prompt, ([next(ids) for _ in range(prompt // block_size + 1)],)) for i, prompt in enumerate(prompts)
     }
     first = {f"r{i}": data.draw(st.integers(1, prompt), label="chunk") for i, prompt in enumerate(prompts)}
-    runner.step(first, new=new)
     rest = {req_id: prompts[i] - done for i, (req_id, done) in enumerate(first.items())}
-    runner.step({req_id: left or 1 for req_id, left in rest.items()})
-    assert under_test.end()["mismatches"] == []
+
+    def serve_them() -> None:
+        runner.step(first, new=new)
+        runner.step({req_id: left or 1 for req_id, left in rest.items()})
+        for req_id in new:
+            runner.finish(req_id)
+
+    (result,) = checked(under_test, serve_them, [1])
+    assert result["mismatches"] == []
 
 
 def test_no_arm_reads_what_is_on_the_device(monkeypatch) -> None:
@@ -147,6 +156,20 @@ def test_a_call_for_another_buffer_is_natives() -> None:
     batch = runner.prepare_inputs(type("Work", (), {"num_scheduled_tokens": {"a": 1}}))
     assert call(batch.idx_mapping, batch.query_start_loc, batch.positions, 1, out).tolist() == [[6 * 4 + 3]]
     assert runner.block_tables.calls == 2
+
+
+@pytest.mark.parametrize("slots", [None, [1, 2]])
+def test_an_arm_that_gives_no_tensor_is_told_so_and_leaves_the_step_to_native(slots) -> None:
+    runner, errors = V2Runner(), []
+    (site,) = sites(runner)
+    arm = SimpleNamespace(takes="arrays", slots=lambda *args: slots)
+    runner.block_tables.compute_slot_mappings = site.implement(arm, errors.append)
+    runner.prepare_attn = site._watch_batch(runner.prepare_attn)
+    serve(runner)
+    assert {str(error) for error in errors} == {
+        f"slots must be int64 [tokens] on cpu, not builtins.{type(slots).__name__}"
+    }
+    assert runner.block_tables.calls == len(errors) == 5
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_an_instrument_that_loses_time_fails(run_selftest, monkeypatch) -> None:
 
 
 def test_delays_that_were_not_planted_are_missed(run_selftest, monkeypatch) -> None:
-    monkeypatch.setattr("harness.instrument.swaps.plant", lambda call, delay_ns, clock: call)
+    monkeypatch.setattr("harness.instrument.placing.plant", lambda call, delay_ns, clock: call)
     records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
     assert not evaluate(records, delays, 1.0).passed
 
