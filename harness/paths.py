@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["exists", "files_below", "is_file", "is_folder", "why_no_file"]
+__all__ = ["exists", "files_below", "is_file", "is_folder", "why_no_file", "why_no_folder"]
 
 
 def exists(path: Path) -> bool:
@@ -35,12 +35,19 @@ def files_below(folder: Path, suffix: str) -> Iterator[Path]:
 
 def why_no_file(path: Path) -> str:
     """Why a path leads to no file, for a message; empty where it leads to one."""
-    if is_file(path):
-        return ""
+    return "" if is_file(path) else _why_not(path, "file")
+
+
+def why_no_folder(path: Path) -> str:
+    """Why a path leads to no folder, for a message; empty where it leads to one."""
+    return "" if is_folder(path) else _why_not(path, "folder")
+
+
+def _why_not(path: Path, kind: str) -> str:
     try:
         path.stat()
     except FileNotFoundError:
-        return f"there is no file {path}"
+        return f"there is no {kind} {path}"
     except (OSError, ValueError) as error:
         return f"{path}: {getattr(error, 'strerror', None) or error}"
-    return f"{path} is no file"
+    return f"{path} is no {kind}"

@@ -31,7 +31,19 @@ CONFIGS = {path: yaml.safe_load(path.read_text()) for path in sorted(Path("confi
 KEYS = sorted(
     {key for config in CONFIGS.values() for x in (config, *config.values()) if isinstance(x, dict) for key in x}
     | {"until", "exposed", "launches", "uniform", "lognormal", "env", "reference", "name", "delay_us", "flamegraph"}
+    | {"swap", "patch", "tree", "revert", "only", "equality", "ignore", "by_design", "grain", "scope"}
 )  # fmt: skip
+CHANGED = {
+    "swap": "json.encoder.JSONEncoder.encode",
+    "arms": [
+        {"fast": "json:dumps"},
+        {"pr": {"patch": "a.patch", "revert": False, "only": ["Pool.touch"]}},
+        {"old": {"tree": "tree", "only": ["vllm.pool"]}},
+    ],
+    "scope": ["json.encoder.JSONEncoder.iterencode", "_prepare_inputs"],
+    "equality": {"ignore": ["context.attn_metadata[*].scheduler_metadata"], "by_design": ["logits"]},
+}
+"""Of a config that compares functions, patches and trees, each in the place of what a committed one has."""
 
 NUMBERS = st.sampled_from([0, -1, 1, 2, 10**6, 10**12, 2**31, 2**63, 2**64, 0.0, -0.5, 1e-320, 1e308])
 ODD_NUMBERS = st.sampled_from([float("inf"), float("-inf"), float("nan"), True, False, 10**400])
@@ -73,6 +85,11 @@ def mutated(draw: st.DrawFn) -> tuple[Path, str]:
     """A committed config with one to three mutations, as text."""
     path = draw(st.sampled_from(list(CONFIGS)))
     config = copy.deepcopy(CONFIGS[path])
+    if "workload" in config and draw(st.integers(0, 2)) == 0:
+        config = {key: value for key, value in config.items() if key not in ("seam", "baseline")}
+        config |= copy.deepcopy(CHANGED)
+        for key in draw(st.lists(st.sampled_from(["swap", "scope", "equality"]), max_size=1)):
+            del config[key]
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
         place = draw(st.sampled_from(places(config)))
         if not place:
@@ -117,6 +134,13 @@ def _dump(config: Any) -> str:
         sys.set_int_max_str_digits(limit)
 
 
+POOL = "class Pool:\n    def touch(self):\n        return 1\n"
+PATCH = (
+    "--- a/vllm/pool.py\n+++ b/vllm/pool.py\n@@ -1,3 +1,3 @@\n class Pool:\n     def touch(self):\n"
+    "-        return 1\n+        return 10\n"
+)
+
+
 @pytest.fixture(scope="module")
 def folder():
     """A copy of the configs' folder, so that relative paths in them lead where they should."""
@@ -125,7 +149,15 @@ def folder():
             (Path(name) / path).parent.mkdir(parents=True, exist_ok=True)
             (Path(name) / path).write_bytes(path.read_bytes())
         (Path(name) / "configs" / "trace.csv").write_text("ContextTokens,GeneratedTokens\n30,4\n")
-        yield Path(name)
+        installed = Path(name) / "site"
+        for parent in (installed, *{path.parent for path in (Path(name) / "configs").rglob("*.yaml")}):
+            tree = parent if parent == installed else parent / "tree"
+            (tree / "vllm").mkdir(parents=True)
+            (tree / "vllm" / "pool.py").write_text(POOL if parent == installed else POOL.replace("1", "2"))
+            (parent / "a.patch").write_text(PATCH)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("harness.running.changed.installed_root", lambda: installed)
+            yield Path(name)
 
 
 def in_lines(said: str) -> None:
@@ -174,6 +206,7 @@ def test_fuzz_configs(folder, case) -> None:
 
 
 OPTIONS = {
+    "ab": ["--swap", "--tree", "--revert", "--only", "--grain", "--scope", "--config", "--out", "--set", "--full"],
     "run": ["--out", "--set", "--arms", "--trace", "--flamegraph", "--whole", "--native", "--nvtx", "--full", "-v"],
     "report": ["--format", "--full"],
     "compare": ["--format", "--out"],
@@ -182,7 +215,19 @@ OPTIONS = {
     "selftest": ["--seconds", "--out", "--set", "--usual-way", "-v"],
     "doctor": ["--try"],
 }
-ALONE = {"--trace", "--flamegraph", "--whole", "--native", "--nvtx", "--full", "-v", "--nonblocking", "--try"}
+ALONE = {
+    "--revert",
+    "--trace",
+    "--flamegraph",
+    "--whole",
+    "--native",
+    "--nvtx",
+    "--full",
+    "-v",
+    "--nonblocking",
+    "--try",
+}
+SWAPS = st.builds("{}{}{}".format, TEXTS | st.just("json.encoder.JSONEncoder.encode"), st.sampled_from("=:"), TEXTS)
 WORDS = (
     TEXTS | NUMBERS.map(str) | st.sampled_from(["nan", "inf", "-inf", "1e999", "json", "terminal", "list,numpy", ","])
 )
@@ -212,7 +257,7 @@ def command_line(draw: st.DrawFn) -> list[str]:
         arguments.append(option)
         if option not in ALONE:
             words = (WORDS | PATHS).filter(lambda word: word.strip() != "/")  # a list of the whole disk takes minutes
-            arguments.append(draw(setting() if option == "--set" else words))
+            arguments.append(draw(setting() if option == "--set" else SWAPS if option == "--swap" else words))
     if draw(st.integers(0, 9)) == 0:
         arguments.insert(draw(st.integers(0, len(arguments))), draw(WORDS))
     return [command, *(argument.replace("\0", "") for argument in arguments)]
@@ -241,6 +286,7 @@ def nothing_starts():
         patch.setattr("harness.cli.run.execute_launches", lambda *_: outcome)
         patch.setattr("harness.signals.heed", lambda: None)
         patch.setattr("harness.cli.run._show", lambda *_: None)
+        patch.setattr("harness.config.ab.write_config", lambda loaded, *_: loaded)
         patch.setattr("harness.cli.micro.run_micro", _micro)
         patch.setattr("harness.records.folder.read_run", refuse)
         patch.setattr("harness.hosts.vllm_v0.go_where_it_is", lambda: None)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["cli", "main"]
 
 SUBCOMMANDS: Final = {
+    "ab": "Hold a patch, a source tree or a function against what is installed.",
     "run": "Run a config and report on it.",
     "report": "Render a run's folder again.",
     "compare": "Compare runs with each other.",

@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from harness.digits import duration
 from harness.errors import RecordsError
@@ -89,6 +88,9 @@ class Terminal:
     """
 
     def __init__(self, console: Console, unit: str = "pass", clock: Callable[[], float] = time.monotonic) -> None:
+        # Imported here, since a report, which needs only what is above, would wait for it.
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
         self._console, self._clock = console, clock
         self._unit, self._units = unit, f"{unit}es" if unit.endswith("s") else f"{unit}s"
         self._plain = not console.is_terminal

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.config.file import Loaded
+    from harness.config.launched import Launched
     from harness.records.folder import RunFolder
     from harness.running.run import Outcome
 
-__all__ = ["command", "execute"]
+__all__ = ["carry_out", "command", "execute"]
 
 LOG = "engine.log"
 TRACE_STEPS = 8
@@ -36,6 +39,7 @@ TRACE_STEPS = 8
 @click.option("--nvtx", is_flag=True, help="NVTX ranges around scope and arms, for Nsight (on a GPU).")
 @click.option("--full", is_flag=True, help="Print every table and remark at the end, and not one screen.")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
+@click.option("--launched", hidden=True, default="", help="For processes that harness starts itself.")
 def command(
     config: Path,
     out: Path | None,
@@ -48,6 +52,7 @@ def command(
     nvtx: bool,
     full: bool,
     verbose: bool,
+    launched: str,
 ) -> int:
     """Run CONFIG: check that all arms compute the same, measure them, print and write the table.
 
@@ -56,6 +61,7 @@ def command(
     """
     from harness.cli.micro import run_micro
     from harness.config.file import kind_of, load
+    from harness.config.launched import Launched, load_launched
     from harness.errors import ConfigError
 
     path = out or Path("reports") / f"{config.stem}-{dt.datetime.now():%Y%m%d-%H%M%S}"
@@ -73,18 +79,54 @@ def command(
     asked = {"whole": whole, "native": native}
     overrides += ("protocol.nvtx=true",) if nvtx else ()
     overrides += tuple(f"flamegraph.{key}=true" for key, wanted in asked.items() if wanted)
-    loaded = load(config, overrides, chosen)
+    part = Launched.from_text(launched) if launched else None
+    loaded = load(config, overrides, chosen) if part is None else load_launched(config, overrides, part)
+    given = [str(config), *(word for override in overrides for word in ("--set", override))]
+    given += ["--arms", arms] if arms else []
+    return carry_out(loaded, path, given, verbose=verbose, full=full, trace=trace, flamegraph=flamegraph, launched=part)
+
+
+def carry_out(
+    loaded: Loaded,
+    path: Path,
+    given: list[str],
+    *,
+    verbose: bool,
+    full: bool,
+    trace: bool = False,
+    flamegraph: bool = False,
+    written: Callable[[], Loaded] | None = None,
+    launched: Launched | None = None,
+) -> int:
+    """Run a config that has been read, and show what came of it; gives the exit status.
+
+    Args:
+        loaded: the config.
+        path: the run's folder, which is made.
+        given: arguments of `harness run` that read the same config, for launches in processes of their own.
+        verbose: leave the engine's own log on the terminal.
+        full: print every table.
+        trace: also write trace.json.
+        flamegraph: also sample each arm.
+        written: writes the config into the folder, which is there by then, and gives what is run instead.
+        launched: what this is of a run at launch grain; None for a run of its own.
+
+    Raises:
+        ConfigError: the config asks for something that is not there.
+    """
     for note in loaded.notes:
         click.echo(f"harness: {note}", err=True)
 
     from harness import signals
+    from harness.cli.by_launch import ByLaunch, may_go_on
+    from harness.errors import told_shortly
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records.folder import RunFolder
     from harness.running.foreseen import foresee
 
     if loaded.experiment.host.kind == "vllm_v0":
         go_where_it_is()
-    foresee(loaded)  # refused before there is a folder
+    choice = foresee(loaded)  # refused before there is a folder
     folder = RunFolder(path)
     if folder.note:
         click.echo(f"harness: {folder.note}", err=True)
@@ -92,14 +134,25 @@ def command(
     # As typed, and not sys.argv[0], which is a path of this machine.
     typed = ["python", "-m", "harness", *sys.argv[1:]]
     with contextlib.closing(folder):
-        if loaded.experiment.protocol.launches > 1:
-            given = [str(config), *(word for override in overrides for word in ("--set", override))]
-            given += [*(("--arms", arms) if arms else ()), *(("-v",) if verbose else ())]
-            given += ["--trace"] if trace else []
-            outcome = execute_launches(loaded, folder, given, typed, ("--flamegraph",) if flamegraph else ())
+        if written is not None:
+            loaded = written()
+        given = [*given, *(("-v",) if verbose else ()), *(("--trace",) if trace else ())]
+        only_first = ("--flamegraph",) if flamegraph else ()
+        by_launch = ByLaunch(loaded, folder, given, typed, only_first, _tested(), choice.why)
+        if choice.launch:
+            outcome = by_launch()
+        elif loaded.experiment.protocol.launches > 1:
+            outcome = execute_launches(loaded, folder, given, typed, only_first)
         else:
-            outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph)
+            outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph, launched)
+            if outcome.refused and may_go_on(loaded):
+                by_launch.why = [outcome.refused]
+                outcome = by_launch()
         logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {path / LOG})"
+        if launched is not None:  # one arm alone says little: the whole run has the report
+            if outcome.message:
+                click.echo(f"harness: {told_shortly(outcome.message)}{logged}", err=True)
+            return outcome.exit_status
         return _shown(folder.path, outcome, logged, full)
 
 
@@ -146,6 +199,7 @@ def execute(
     typed: list[str],
     trace_steps: int = 0,
     flamegraphs: bool = False,
+    launched: Launched | None = None,
 ) -> Outcome:
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
     from harness.analysis.summarise import scope_half_width_us
@@ -153,6 +207,8 @@ def execute(
     from harness.hosts.vllm import VllmHost, resolve_model
     from harness.hosts.vllm_v0 import VllmV0Host
     from harness.records.folder import RunReader
+    from harness.running.changed import FOLDER as CHANGES
+    from harness.running.changed import facts_of, folders_of, prepare
     from harness.running.guard import guarded
     from harness.running.instrumenting import instrument
     from harness.running.run import Run
@@ -163,6 +219,7 @@ def execute(
     host = kinds[experiment.host.kind](experiment.host, engine)
     in_process = experiment.host.process == "in_process"  # an engine in processes of its own is watched by its host
     names = [arm.name for arm in instrument(loaded).arms]
+    prepared = prepare(loaded, folder.path / CHANGES)
     with (
         guarded(folder.path, experiment.protocol.step_timeout_s if in_process else 0.0, names) as pulse,
         engine_output_to(None if verbose else folder.path / LOG) as console,
@@ -171,6 +228,7 @@ def execute(
         reader = RunReader(folder.path)  # each look reads from it what is new
         run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(reader.read()))
         run.trace_steps, run.flamegraphs, run.pulse = trace_steps, flamegraphs, pulse
+        run.folders, run.changes, run.launched = folders_of(prepared), facts_of(prepared), launched
         return run.execute()
 
 

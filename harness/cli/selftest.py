@@ -47,10 +47,12 @@ def command(
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records.folder import RunFolder, read_run
     from harness.running.foreseen import foresee
+    from harness.selftest.planted import evaluate, plan, remember
 
     if asked.experiment.host.kind == "vllm_v0":
         go_where_it_is()
     foresee(asked)  # refused before there is a folder
+    loaded, delays = plan(asked, seconds)
     if usual_way is not None:
         from harness.selftest.usual_way import check_fit
 
@@ -67,9 +69,7 @@ def command(
     from harness.report.console import make_console
     from harness.report.table import format_interval
     from harness.running.planning import Plan
-    from harness.selftest.planted import evaluate, plan, remember
 
-    loaded, delays = plan(asked, seconds)
     outcome = execute(loaded, folder, verbose, ["python", "-m", "harness", *sys.argv[1:]])
     if outcome.status != "complete" or outcome.exit_status:
         click.echo(f"harness: {told_shortly(outcome.message)}", err=True)

@@ -11,17 +11,20 @@ from pydantic import BaseModel, ValidationError
 
 from harness.config.experiment import Experiment, TraceWorkload
 from harness.config.micro import Concat, Include, Micro, Operations, Sizes
-from harness.config.options import FORMER, apply_option, arm_from_here, choose_arms
+from harness.config.options import FORMER, apply_option, arm_from_here, choose_arms, put
 from harness.config.origin import Origin
-from harness.config.references import in_file, why_no_class
+from harness.config.references import in_file, why_not_in_file
 from harness.config.source import faults_of, read
 from harness.errors import ConfigError, in_line
-from harness.paths import why_no_file
+from harness.paths import why_no_file, why_no_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["Loaded", "kind_of", "load", "load_micro"]
+    from harness.config.arms import Arm
+    from harness.config.references import Kind
+
+__all__ = ["Loaded", "Replaced", "kind_of", "load", "load_micro"]
 
 KINDS: Final = ("ablation", "micro")
 DEEPEST: Final = 5
@@ -35,12 +38,16 @@ Model = typing.TypeVar("Model", bound=BaseModel)
 
 
 class Loaded(typing.NamedTuple):
-    """A validated config, where relative paths in it start from, and what its author should know of it."""
+    """A validated config, where relative paths in it start from, and what its author should know of it.
+
+    `added` arms stand before those that the config names: native, where it was added.
+    """
 
     experiment: Experiment
     path: Path
     notes: tuple[str, ...] = ()
     origin: Origin | None = None
+    added: int = 0
 
     @property
     def folder(self) -> Path:
@@ -56,19 +63,48 @@ class Loaded(typing.NamedTuple):
         where, _, name = reference.rpartition(":")
         return f"{(self.folder / where).resolve()}:{name}" if where.endswith(".py") else reference
 
+    def path_of(self, arm: Arm) -> Path | None:
+        """An arm's patch or tree, with its path made absolute; None where it is neither."""
+        return (self.folder / arm.change).resolve() if arm.change else None
 
-def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) -> Loaded:
+    def key_of(self, index: int) -> str:
+        """The key of an arm by its place in the experiment, as the config's author counts."""
+        return f"arms.{index - self.added}"
+
+
+class Replaced(typing.NamedTuple):
+    """What the command line puts in the place of a config's own arms: values by key, and the option of each key.
+
+    The config's seam, swap, arms, baseline, probes and scope are dropped, whether or not others are put there.
+    """
+
+    values: Mapping[str, Any]
+    labels: Mapping[str, str]
+
+    def put_in(self, raw: dict[str, Any], origin: Origin) -> None:
+        """Replace them in what a file holds."""
+        for key in ("seam", "swap", "arms", "baseline", "probes", "scope"):
+            raw.pop(key, None)
+        for key, value in self.values.items():
+            put(raw, key, value, self.labels.get(key, "ab"))
+        origin.options.update(self.labels)
+
+
+def load(
+    path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = (), replaced: Replaced | None = None
+) -> Loaded:
     """Read and validate a config.
 
     Args:
         path: the YAML file.
         overrides: `key.path=value` each, the value read as YAML.
         arms: when given, these arms instead of the config's; the baseline is kept among them.
+        replaced: what takes the place of the config's arms and all that belongs to them.
 
     Raises:
         ConfigError: one line a fault: file, line, key, and what to write instead.
     """
-    raw, origin = _read(path, overrides)
+    raw, origin = _read(path, overrides, replaced)
     notes = _renamed(origin, overrides)
     if arms:
         choose_arms(raw, [arm_from_here(arm, path.parent) for arm in arms])
@@ -77,10 +113,11 @@ def load(path: Path, overrides: Sequence[str] = (), arms: Sequence[str] = ()) ->
         why = f"{in_line(repr(kind), 60)} starts no engine: name a config of an ablation"
         raise ConfigError(origin.at(["kind"], why))
     experiment = _validate(Experiment, raw, origin)
-    for location, why in _files(experiment, path.parent):
+    loaded = Loaded(experiment, path, notes, origin, len(experiment.arms) - len(raw["arms"]))
+    for key, why in _files(loaded):
         if why:
-            raise ConfigError(origin.at(location, in_line(why, 600)))
-    return Loaded(experiment, path, notes, origin)
+            raise ConfigError(loaded.place(f"{key}: {in_line(why, 600)}"))
+    return loaded
 
 
 def kind_of(path: Path) -> str:
@@ -127,7 +164,7 @@ def load_micro(
     return include.title or path.stem, found
 
 
-def _read(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], Origin]:
+def _read(path: Path, overrides: Sequence[str], replaced: Replaced | None = None) -> tuple[dict[str, Any], Origin]:
     """The file's content with overrides applied, and where each of it comes from."""
     tree, raw = read(path)
     origin = Origin(path, tree)
@@ -135,6 +172,8 @@ def _read(path: Path, overrides: Sequence[str]) -> tuple[dict[str, Any], Origin]
         raise ConfigError(origin.at([], "a config is a mapping of keys (engine, workload, seam, arms, ...)"))
     for former, key in FORMER.items():
         _rename(raw, former.split("."), key.rpartition(".")[2], origin)
+    if replaced is not None:
+        replaced.put_in(raw, origin)
     for override in overrides:
         apply_option(raw, override, origin.options, path.parent)
     return raw, origin
@@ -169,11 +208,17 @@ def _validate(model: type[Model], raw: dict[str, Any], origin: Origin) -> Model:
         raise ConfigError(*dict.fromkeys(lines[:MOST_TOLD])) from None
 
 
-def _files(experiment: Experiment, folder: Path) -> Iterator[tuple[list[str | int], str]]:
+def _files(loaded: Loaded) -> Iterator[tuple[str, str]]:
     """What is wrong with the files that the config names: the key, and why."""
+    experiment, folder = loaded.experiment, loaded.folder
     if isinstance(experiment.workload, TraceWorkload):
-        yield ["workload", "file"], why_no_file(Path(os.path.normpath(folder / experiment.workload.file)))
+        yield "workload.file", why_no_file(Path(os.path.normpath(folder / experiment.workload.file)))
+    kind: Kind = "function" if experiment.swap else "class"
     for index, arm in enumerate(experiment.arms):
         where, _, name = arm.reference.rpartition(":")
         if in_file(arm.reference):
-            yield ["arms", index], why_no_class(Path(os.path.normpath(folder / where)), name)
+            yield loaded.key_of(index), why_not_in_file(Path(os.path.normpath(folder / where)), name, kind)
+        if arm.patch:
+            yield loaded.key_of(index), why_no_file(Path(os.path.normpath(folder / arm.patch)))
+        if arm.tree:
+            yield loaded.key_of(index), why_no_folder(Path(os.path.normpath(folder / arm.tree)))

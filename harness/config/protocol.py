@@ -1,4 +1,4 @@
-"""What a config may say of how it is measured and sampled."""
+"""What a config may say of how it is compared, measured and sampled."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pydantic import Field, model_validator
 
 from harness.config.numbers import Count, Delay, Groups, Launches, Micros, Rate, Seconds, Seed
 from harness.config.workload import Strict
+from harness.errors import in_line
 
-__all__ = ["Flamegraph", "Protocol", "Until"]
+__all__ = ["Equality", "Flamegraph", "Protocol", "Until"]
 
 Exposed = Annotated[Delay, Field(ge=0.1)]
 """A delay that the loop is looked for: names of arms have it with six digits, and clocks do not resolve less."""
+FieldName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.\w+|\[[^\[\]\s]+\])*$", max_length=300)]
+"""Of a fingerprint: `context.attn_metadata[*].scheduler_metadata`."""
 
 
 class Until(Strict):
@@ -39,7 +42,8 @@ class Protocol(Strict):
             for as long as the other keys say; intervals then cover the spread between launches.
         warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
-        grain: where arms change: between steps, or between passes.
+        grain: where arms change: between steps, passes, or launches of the engine. `auto`, which is taken where there
+            is no seam, is `step` if all of a change can be switched in a living engine, and else `launch`.
         seed: of the order.
         confidence: of all intervals of a report together.
         margin: a difference within this share of the baseline's scope counts as equivalent.
@@ -62,7 +66,7 @@ class Protocol(Strict):
     launches: Launches = 1
     warmup: Count = 1
     order: Literal["random", "rotate"] = "random"
-    grain: Literal["step", "pass"] = "step"
+    grain: Literal["auto", "step", "pass", "launch"] = "step"
     seed: Seed = 0
     confidence: Annotated[float, Field(gt=0.5, le=0.99999)] = 0.95
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -74,11 +78,16 @@ class Protocol(Strict):
     nvtx: bool = False
     step_timeout_s: Seconds = 60.0
 
+    @property
+    def between(self) -> Literal["step", "pass"]:
+        """Where arms change within one engine."""
+        return "pass" if self.grain == "pass" else "step"
+
     @model_validator(mode="after")
     def _consistent(self) -> Protocol:
         if self.exposed and not self.bare:
             raise ValueError("exposed needs bare steps: leave bare at true")
-        if self.exposed and self.grain == "step" and self.order == "rotate":
+        if self.exposed and self.grain in ("auto", "step") and self.order == "rotate":
             raise ValueError("exposed needs order: random, which tells a delay from what follows it")
         if isinstance(self.exposed, list) and (
             sorted(self.exposed) != self.exposed or len({f"{delay:g}" for delay in self.exposed}) < len(self.exposed)
@@ -91,8 +100,33 @@ class Protocol(Strict):
             raise ValueError("until and seconds both say how long to measure: leave one out")
         if self.until is not None and self.launches > 1:
             raise ValueError("until stops within one launch: leave launches at 1, or give groups or seconds a launch")
+        if self.until is not None and self.grain == "launch":
+            raise ValueError("until stops within one launch, and grain: launch compares many: give groups or seconds")
         if self.launches == 2:
             raise ValueError("launches: 2 launches give no interval; take 3 or more (5 or more for narrow ones)")
+        return self
+
+
+class Equality(Strict):
+    """What of a step's fingerprint is not compared; the report prints it.
+
+    Attributes:
+        ignore: fields that are no part of what an arm must compute.
+        by_design: fields in which arms differ on purpose.
+    """
+
+    ignore: Annotated[list[FieldName], Field(max_length=100)] = Field(default_factory=list)
+    by_design: Annotated[list[FieldName], Field(max_length=100)] = Field(default_factory=list)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """All fields that are not compared."""
+        return (*self.ignore, *self.by_design)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Equality:
+        if twice := sorted({name for name in self.left_out if self.left_out.count(name) > 1}):
+            raise ValueError(f"{in_line(', '.join(twice), 100)} is named twice")
         return self
 
 

@@ -14,9 +14,12 @@ __all__ = ["Length", "Lognormal", "Strict", "SyntheticWorkload", "TraceWorkload"
 
 
 class Strict(BaseModel):
-    """Immutable, and refuses keys that it does not know."""
+    """Immutable, and refuses keys that it does not know.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    Built when the first config is validated: a report imports this, and validates none of it but the host.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, defer_build=True)
 
 
 class Uniform(Strict):

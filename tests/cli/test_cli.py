@@ -177,7 +177,8 @@ def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
 
 
 def worker(steps=2, **changes):
-    found = {"columns": {"step": list(range(steps))}, "failure": None, "mismatches": [], "seam_calls": [1] * steps}
+    columns = {"step": list(range(steps)), "arm": [0] * steps}
+    found = {"columns": columns, "failure": None, "mismatches": [], "watched": {"calls": {"f": [1] * steps}}}
     return {**found, "unrestored": [], "spans": [], "other_threads": 0, "changed": [], **changes}
 
 
@@ -187,7 +188,7 @@ def test_faults_of_every_worker_count() -> None:
     second = worker(
         failure=failure,
         mismatches=[mismatch],
-        seam_calls=[1, 0],
+        watched={"calls": {"f": [1, 0]}},
         unrestored=["cat"],
         other_threads=2,
         changed=["dtype"],
@@ -195,7 +196,7 @@ def test_faults_of_every_worker_count() -> None:
     merged = merge_workers([worker(spans=[[0, "of the first", 1, 2]]), second])
     assert merged["failure"] == failure
     assert merged["mismatches"] == [{"arm": "x", "reason": "worker 1: expected 1"}]
-    assert merged["seam_calls"] == [1, 0]
+    assert merged["watched"] == {"calls": {"f": [1, 1]}}  # of the first
     assert merged["unrestored"] == ["cat"]
     assert merged["other_threads"] == 2
     assert merged["changed"] == ["dtype"]
@@ -204,12 +205,23 @@ def test_faults_of_every_worker_count() -> None:
         merge_workers([worker(), worker(steps=3)])
 
 
+@pytest.mark.parametrize(("second", "agree"), [([1, 0, 2], True), ([1, 2, 2], False), ([1, 0, 0], False)])
+def test_workers_that_ran_a_step_under_different_arms_are_told(second, agree) -> None:
+    """Each worker switches by its own count of steps; where they part, no figure belongs to any arm."""
+    workers = [worker(columns={"step": [0, 1, 2], "arm": arms}) for arms in ([1, 0, 2], [1, 0, 2], second)]
+    if agree:
+        assert merge_workers(workers)["columns"]["arm"] == [1, 0, 2]
+    else:
+        with pytest.raises(errors.StepMismatchError, match="workers ran a step under different arms"):
+            merge_workers(workers)
+
+
 def test_of_a_pass_that_was_cut_short_all_is_kept_that_every_worker_has() -> None:
     """Ctrl-C finds one worker a step ahead of the other."""
-    for calls in ([1, 1, 1], []):  # of a checking pass, and of another
-        merged = merge_workers(as_far_as_all([worker(steps=3, seam_calls=calls), worker(seam_calls=calls[:2])]))
-        assert merged["columns"]["step"] == [0, 1]
-        assert merged["seam_calls"] == calls[:2]
+    for watched in ({"calls": {"f": [1, 1, 1]}}, {}):  # of a checking pass, and of another
+        merged = merge_workers(as_far_as_all([worker(steps=3, watched=watched), worker()]))
+        assert merged["columns"] == {"step": [0, 1], "arm": [0, 0]}
+        assert merged["watched"] == watched
     assert as_far_as_all([]) == []
 
 

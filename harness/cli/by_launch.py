@@ -1,0 +1,77 @@
+"""A run at launch grain, as `harness run` and `harness ab` carry it out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.config.file import Loaded
+    from harness.records.folder import RunFolder
+    from harness.running.run import Outcome
+
+__all__ = ["ByLaunch", "may_go_on"]
+
+
+def may_go_on(loaded: Loaded) -> bool:
+    """Whether what an engine refused to switch is compared at launch grain instead, without being asked for."""
+    from harness.running.changed import prepare
+    from harness.running.grains import why_no_launches
+
+    if loaded.experiment.protocol.grain != "auto":
+        return False
+    with tempfile.TemporaryDirectory(prefix="harness-changes-") as scratch:
+        return not why_no_launches(loaded, prepare(loaded, Path(scratch)))
+
+
+@dataclass
+class ByLaunch:
+    """Runs each arm in engines of its own, launch by launch; each shows its own progress.
+
+    Attributes:
+        given: arguments of `harness run` that read the same config.
+        typed: the command line.
+        only_first: further arguments of each arm's first launch.
+        tested: one line on this machine's last selftest.
+        why: why it is at launch grain.
+    """
+
+    loaded: Loaded
+    folder: RunFolder
+    given: list[str]
+    typed: list[str]
+    only_first: tuple[str, ...]
+    tested: str
+    why: Sequence[str] = ()
+
+    def __call__(self) -> Outcome:
+        """Run all launches."""
+        from harness.digits import duration
+        from harness.running.arm_launches import ArmLaunches
+        from harness.running.changed import FOLDER, prepare
+
+        def announce(number: int, planned: int, left_s: float | None) -> None:
+            left = "" if left_s is None else f", about {duration(left_s)} left"
+            arm = launches.facts["launches"][number - 1]["arm"]
+            click.echo(f"launch {number} of {planned}: {arm}{left}", err=True)
+
+        changes = self.folder.path / FOLDER
+        shutil.rmtree(changes, ignore_errors=True)  # what an engine before refused to switch: a patch applies once
+        launches = ArmLaunches(
+            self.loaded, self.folder, self.given, self.typed, announce, self.tested, self.only_first,
+            prepared=prepare(self.loaded, changes), why=self.why, note=_note,
+        )  # fmt: skip
+        reasons = f", since this cannot be switched in a living engine: {'; '.join(self.why)}" if self.why else ""
+        _note(f"launch grain{reasons}. Engines are started in turn, {launches.a_run} of each arm")
+        return launches.execute()
+
+
+def _note(text: str) -> None:
+    click.echo(f"harness: {text}", err=True)
