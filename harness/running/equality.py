@@ -39,9 +39,8 @@ class Equality:
         """Strike what a checking pass found; `when` it was, for the reason. Gives the arms that are newly struck."""
         struck = [found for found in result.mismatches if found["arm"] not in self.unequal]
         for found in struck:
-            where = "" if found["position"] is None else f" at index {found['position']}"  # in its result
-            wrong = "fails" if found["reason"].startswith("raised") else "differs"
-            step = "cannot be used" if found["step"] is None else f"{wrong} at step {found['step']}{where}{when}"
+            wrong = "fails" if found["raised"] else "differs"
+            step = "cannot be used" if found["step"] is None else f"{wrong} at step {found['step']}{when}"
             self.strike(found["arm"], f"{step}: {found['reason']}")
         return [found["arm"] for found in struck]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.analysis.statistics import FEWEST
 from harness.errors import HostError, ProfilerError
-from harness.instrument.counters import COUNTERS, SEEN_CALLS
+from harness.instrument.counters import COUNTERS, SEEN_CALLS, TRACKED
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.records.trace import chrome_trace
 from harness.running.planning import Budget, counting_s
@@ -83,7 +83,7 @@ class Extras:
             columns = {
                 column: values
                 for column, values in result.columns.items()
-                if column in COUNTERS or column.endswith(f".{SEEN_CALLS}")
+                if column in (*COUNTERS, TRACKED) or column.endswith(f".{SEEN_CALLS}")
             }
             columns = {"arm": [name] * len(result.columns["step"]), "step": result.columns["step"], **columns}
             for column, values in columns.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import tempfile
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,11 +14,15 @@ import psutil
 
 from harness.config.experiment import TraceWorkload
 from harness.config.numbers import LONGEST
-from harness.config.references import in_file, why_no_module, why_not_in_module
+from harness.config.references import dotted, in_file, why_no_module, why_not_in_module
+from harness.config.sources import Sources
 from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, installed
 from harness.hosts.vllm import resolve_model
+from harness.instrument.scopes import AUTO, parts
 from harness.paths import is_file
+from harness.running.changed import prepare
+from harness.running.grains import choose_grain
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
     from harness.config.experiment import Experiment
     from harness.config.file import Loaded
     from harness.config.micro import Concat, Operations, Sizes
+    from harness.config.references import Kind
+    from harness.running.grains import Choice
 
 __all__ = ["foresee", "foresee_micro"]
 
@@ -37,9 +45,23 @@ REQUEST_BYTES: Final = 500
 ROW_BYTES: Final = 300
 """A step of a pass: its row in the tables, which stay in memory until the run ends, and its place in the schedule."""
 
+PLUGINS: Final = "vllm.general_plugins"
+"""What vLLM imports in each of its processes before it makes anything."""
+RUNNERS: Final = {
+    "v1": ("vllm.v1.worker.cpu_model_runner.CPUModelRunner", "vllm.v1.worker.gpu_model_runner.GPUModelRunner"),
+    "v2": (
+        "vllm.v1.worker.cpu.model_runner.CPUModelRunner",
+        "vllm.v1.worker.gpu.model_runner.GPUModelRunner",
+        "vllm.v1.worker.mm_encoder_model_runner.MMEncoderModelRunner",
+    ),
+}
+"""Of each generation, all that vLLM may make on a CPU or a CUDA device; older ones lack some."""
 
-def foresee(loaded: Loaded) -> None:
+
+def foresee(loaded: Loaded) -> Choice:
     """Check all of a config that needs no engine; where it is for vLLM 0.5.4, in the environment that has it.
+
+    Gives the grain that it is compared at.
 
     Raises:
         ConfigError: something would fail when the engine has started; with file, line and key.
@@ -52,10 +74,12 @@ def foresee(loaded: Loaded) -> None:
             raise HostError(NOT_INSTALLED)
         _check_model(model)
         _check_engine(experiment)
-        _check_references(experiment)
+        _check_references(loaded)
         _check_size(loaded, model)
     except ConfigError as error:
         raise ConfigError(loaded.place(str(error))) from error
+    with tempfile.TemporaryDirectory(prefix="harness-changes-") as folder:
+        return choose_grain(loaded, prepare(loaded, Path(folder)))
 
 
 def foresee_micro(path: Path, benchmarks: Sequence[Sizes | Operations | Concat]) -> None:
@@ -116,14 +140,41 @@ def _check_engine(experiment: Experiment) -> None:
             raise ConfigError(f"protocol.{option}: it needs a CUDA device, and this vLLM is for cpu; leave it out")
 
 
-def _check_references(experiment: Experiment) -> None:
-    """Whether the modules of arms and the packages of probes are there; those of files are looked at when loading."""
+def _check_references(loaded: Loaded) -> None:
+    """Whether arms, `swap`, probes and the scope's methods are there, as far as it can be told without an import.
+
+    Arms of files are looked at when loading.
+    """
+    experiment = loaded.experiment
+    kind: Kind = "function" if experiment.swap else "class"
     for index, arm in enumerate(experiment.arms):
-        if arm.reference and not in_file(arm.reference) and (why := why_not_in_module(arm.reference)):
-            raise ConfigError(f"arms.{index}: {why}")
-    for index, probe in enumerate(experiment.probes):
-        if probe != SEAMS[experiment.seam].probe and (why := why_no_module(probe)):
-            raise ConfigError(f"probes.{index}: {probe}: {why}")
+        if arm.reference and not in_file(arm.reference) and (why := why_not_in_module(arm.reference, kind)):
+            raise ConfigError(f"{loaded.key_of(index)}: {why}")
+    probes = enumerate(experiment.probes)
+    names = [(f"probes.{index}: {probe}", probe) for index, probe in probes if probe != experiment.swapped]
+    names += [("scope", method) for method in parts(experiment.scope) if "." in method]
+    names += [("swap", experiment.swap)] if experiment.swap else []
+    for key, name in names:
+        if why := why_no_module(name):
+            raise ConfigError(f"{key}: {why}")
+    if any(not plugin.value.startswith("vllm.") for plugin in entry_points(group=PLUGINS)):
+        return  # they can give vLLM's modules and classes whatever they like
+    sources = Sources()
+    for key, name in names:
+        if why := sources.why_no_function(dotted(name)):
+            raise ConfigError(f"{key}: {why}")
+    _check_methods(experiment, sources)
+
+
+def _check_methods(experiment: Experiment, sources: Sources) -> None:
+    """Whether the scope's methods of the model runner are there."""
+    generation = experiment.host.generation
+    runners = RUNNERS.get(generation, ()) if experiment.engine.get("worker_cls", "auto") == "auto" else ()
+    # The seam's own are the host's to check: where they are gone, the seam has changed.
+    known = [AUTO, *(parts(SEAMS[experiment.seam].places[generation].scope) if experiment.seam else ())]
+    for method in parts(experiment.scope):
+        if "." not in method and method not in known and (why := sources.why_no_method(runners, method)):
+            raise ConfigError(f"scope: on vLLM's {generation} model runners {why}")
 
 
 def _check_size(loaded: Loaded, model: str) -> None:

@@ -29,6 +29,7 @@ from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_sta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from harness.config.file import Loaded
     from harness.records.folder import RunFolder
@@ -71,7 +72,7 @@ class Launches:
 
     Attributes:
         arguments: of `harness run`: the config and its overrides, without --out.
-        first_arguments: further arguments of the first launch only.
+        first_arguments: further arguments of the first launch only (at launch grain, of each arm's first one).
         announce: is called before each launch with its number, the number of launches, and about how many seconds the
             rest takes (None where that is not known).
         start: starts a process (`subprocess.Popen`, unless a test replaces it).
@@ -89,11 +90,10 @@ class Launches:
 
     def execute(self) -> Outcome:
         """Run all launches; the first one that does not complete ends the run, and what was measured is kept."""
-        protocol = self.loaded.experiment.protocol
-        planned = draw(protocol.launches, protocol.seed)
+        planned = self._draw()
         self.facts = {
             **facts_at_start(self.loaded, self.command, self.selftest),
-            "launches": [vars(launch) for launch in planned],
+            "launches": [self._told(launch) for launch in planned],
         }
         self.folder.write_run(self.facts)
         with signals.heeded():
@@ -112,10 +112,40 @@ class Launches:
                 self.folder.write_run(self.facts)
         return outcome
 
+    def _draw(self) -> Sequence[Launch]:
+        protocol = self.loaded.experiment.protocol
+        return draw(protocol.launches, protocol.seed)
+
+    def _told(self, launch: Launch) -> dict[str, Any]:
+        """What run.json has of a launch that is planned."""
+        return dict(vars(launch))
+
+    def _arguments(self, launch: Launch) -> list[str]:
+        """Of the launch's process."""
+        return [
+            *(sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(self.folder.launch(launch.number))),
+            *(self.first_arguments if self._is_first(launch) else ()),
+            *("--set", "protocol.launches=1", "--set", f"protocol.seed={launch.schedule_seed}"),
+        ]
+
+    def _is_first(self, launch: Launch) -> bool:
+        return launch.number == 1
+
+    def _environment(self, launch: Launch) -> dict[str, str]:
+        return {**os.environ, "PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
+
+    def _name(self, launch: Launch) -> str:
+        return f"launch {launch.number}"
+
+    def _is_needed(self, launch: Launch) -> bool:
+        return True
+
     def _all(self, planned: Sequence[Launch]) -> Outcome:
         outcome = Outcome("complete", 0)
         began = time.monotonic()
         for done, launch in enumerate(planned):
+            if not self._is_needed(launch):
+                continue
             left_s = (time.monotonic() - began) / done * (len(planned) - done) if done else None
             self.announce(launch.number, len(planned), left_s)
             found = self._one(launch)
@@ -130,12 +160,7 @@ class Launches:
     def _one(self, launch: Launch) -> Outcome:
         """Run one launch to its end, and take over its facts."""
         path = self.folder.launch(launch.number)
-        arguments = [
-            *(sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(path)),
-            *(self.first_arguments if launch.number == 1 else ()),
-            *("--set", "protocol.launches=1", "--set", f"protocol.seed={launch.schedule_seed}"),
-        ]
-        environment = {**os.environ, "PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
+        arguments, environment = self._arguments(launch), self._environment(launch)
         # In a process group of its own: Ctrl-C reaches it once, from here.
         process = self.start(
             arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0, preexec_fn=begin_as_child
@@ -152,14 +177,14 @@ class Launches:
                 exit_status = INTERRUPTED
         try:
             run = read_facts(path)
-            self._take_over(run)
+            self._take_over(run, path)
         except RecordsError as error:
-            return Outcome("failed", exit_status or 1, f"launch {launch.number}: {error}")
-        message = f"launch {launch.number}: {run['message']}" if run.get("message") else ""
+            return Outcome("failed", exit_status or 1, f"{self._name(launch)}: {error}")
+        message = f"{self._name(launch)}: {run['message']}" if run.get("message") else ""
         status = "interrupted" if exit_status == INTERRUPTED else str(run["status"])
         return Outcome("failed" if status == "running" else status, exit_status, message)
 
-    def _take_over(self, run: dict[str, Any]) -> None:
+    def _take_over(self, run: dict[str, Any], path: Path) -> None:
         """Take shared facts from the first launch, check that the others did the same work, note unequal arms."""
         if "steps" in self.facts and "steps" in run:
             expected = {key: value for key, value in self.facts["steps"].items() if key in SIGNATURE}
@@ -168,12 +193,15 @@ class Launches:
         for key in SHARED:
             if key in run:
                 self.facts.setdefault(key, run[key])
-        if "calibration" in run:
-            costs = [*self.facts.get("calibrations", []), run["calibration"]]
-            self.facts["calibrations"] = costs
-            self.facts["calibration"] = {key: float(np.mean([cost[key] for cost in costs])) for key in costs[0]}
+        self._take_calibration(run)
         equality = self.facts.setdefault("equality", {})
         for arm, found in run.get("equality", {}).items():
             if arm not in equality or equality[arm]["equal"]:
                 equality[arm] = found
         self.folder.write_run(self.facts)
+
+    def _take_calibration(self, run: dict[str, Any]) -> None:
+        if "calibration" in run:
+            costs = [*self.facts.get("calibrations", []), run["calibration"]]
+            self.facts["calibrations"] = costs
+            self.facts["calibration"] = {key: float(np.mean([cost[key] for cost in costs])) for key in costs[0]}

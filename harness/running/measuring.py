@@ -75,7 +75,7 @@ class Measuring:
         """Measure all groups of the plan, or stop at a look."""
         protocol, treatments = self.protocol, self._treatments
         schedule = complete_blocks(
-            len(treatments), self.steps, plan.groups, protocol.seed, protocol.order, protocol.grain
+            len(treatments), self.steps, plan.groups, protocol.seed, protocol.order, protocol.between
         )
         checks = drawn_checks(plan.groups, protocol.seed)
         self.begun = True

@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from harness import signals
-from harness.errors import HarnessError, told
+from harness.errors import GrainError, HarnessError, told
 from harness.records import machine
 from harness.running.stages import Stages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from harness.config.file import Loaded
+    from harness.config.launched import Launched
     from harness.hosts.base import Host
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
@@ -26,11 +28,15 @@ INTERRUPTED: Final = 130
 
 @dataclass
 class Outcome:
-    """How a run ended: `complete`, `failed` or `interrupted`, with the process's exit status and a message."""
+    """How a run ended: `complete`, `failed` or `interrupted`, with the process's exit status and a message.
+
+    `refused` is why a change cannot be switched between the steps of this engine; empty where nothing was refused.
+    """
 
     status: str
     exit_status: int
     message: str = ""
+    refused: str = ""
 
 
 @dataclass
@@ -42,6 +48,9 @@ class Run:
         trace_steps: how many steps of each arm to trace after all measuring; 0 for none.
         flamegraphs: whether to sample each arm with py-spy after all measuring.
         pulse: the file in which the instrument puts signs of life; empty where nobody watches.
+        folders: by arm, the files that it changes, where it is a patch or a tree.
+        changes: by arm, what is known of these, for run.json.
+        launched: what this is of a run at launch grain; None for a run of its own.
         selftest: one line on the last selftest of this machine, for the report.
         unequal: arms that did not compute what native computes, and why.
         facts: what goes into run.json besides the config.
@@ -57,6 +66,9 @@ class Run:
     trace_steps: int = 0
     flamegraphs: bool = False
     pulse: str = ""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    launched: Launched | None = None
     unequal: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -67,10 +79,14 @@ class Run:
         takes long and can be interrupted.
         """
         self.facts = {**facts_at_start(self.loaded, self.command, self.selftest), "passes_done": 0}
+        if self.changes:
+            self.facts["changes"] = dict(self.changes)
+        if self.launched is not None:
+            self.facts["arm"] = self.launched.arm
         self.folder.write_run(self.facts)
         stages = Stages(
             self.loaded, self.host, self.folder, self.observer, self.half_width_us, self.unequal, self.facts,
-            self.trace_steps, self.flamegraphs, self.pulse,
+            self.trace_steps, self.flamegraphs, self.pulse, self.folders, self.launched,
         )  # fmt: skip
         with signals.heeded():
             try:
@@ -94,6 +110,8 @@ class Run:
     def _failed(self, stages: Stages, error: BaseException) -> Outcome:
         if isinstance(error, KeyboardInterrupt):
             return Outcome("interrupted", INTERRUPTED, f"interrupted; {self._done()}")
+        if isinstance(error, GrainError):
+            return Outcome("failed", error.exit_status, str(error), refused=str(error))
         if isinstance(error, HarnessError):
             return Outcome("failed", error.exit_status, f"{error}; {self._done()}" if stages.measured else str(error))
         return Outcome("failed", 1, f"the engine failed: {told(error)}; {self._done()}")

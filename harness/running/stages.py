@@ -8,32 +8,33 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from harness import signals
 from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.digits import duration, significant
-from harness.errors import ArmError, HarnessError, ProfilerError, SeamError, StepMismatchError
+from harness.errors import ArmError, ProfilerError, StepMismatchError
 from harness.instrument.arms import source_digest
-from harness.records.agreement import signature, signature_difference, token_difference
+from harness.records.agreement import signature_difference, token_difference
 from harness.running.equality import Equality
 from harness.running.extras import Extras, profiled
 from harness.running.instrumenting import instrument
 from harness.running.measuring import Measuring
 from harness.running.planning import beside_s, counting_s
-from harness.running.took import engine_like, last_start_s, remember_took, took
+from harness.running.proving import Proving
+from harness.running.took import engine_like, last_start_s, remember_took
 from harness.sampling.pyspy import Recorder
-from harness.seams import AA, NATIVE, SEAMS
+from harness.seams import AA, NATIVE
 from harness.workload.requests import Work, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from harness.config.file import Loaded
+    from harness.config.launched import Launched
     from harness.hosts.base import Host, HostInfo, PassResult
     from harness.instrument.instrument import PassKind
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
     from harness.running.planning import Plan
-    from harness.workload.requests import Request
 
 __all__ = ["Stages"]
 
@@ -57,10 +58,11 @@ class Stages:
     trace_steps: int = 0
     flamegraphs: bool = False
     pulse: str = ""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    launched: Launched | None = None
     _installed: list[str] = field(default_factory=list, init=False)
     _measuring: Measuring | None = field(default=None, init=False)
     _pass_s: float = field(default=0.0, init=False)
-    _requests: Sequence[Request] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         named = [arm.name for arm in self.loaded.experiment.arms]
@@ -77,13 +79,15 @@ class Stages:
         info = self._start()
         work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
 
-        instrumentation = instrument(self.loaded, self.pulse)
+        instrumentation = self._instrumentation = instrument(
+            self.loaded, self.pulse, self.folders, self.launched.watched if self.launched is not None else ()
+        )
         self._installed = [arm.name for arm in instrumentation.arms]
         self.facts["arm_sources"] = {
             arm.name: source_digest(arm.reference) for arm in instrumentation.arms if arm.reference
         }
         calibration = self.host.install(instrumentation)
-        self.facts["calibration"] = calibration.as_dict()
+        self.facts |= {"calibration": calibration.as_dict(), "switch": self.host.switched()}
         if self.flamegraphs:
             self.flamegraphs = self._may_sample()
 
@@ -166,47 +170,57 @@ class Stages:
         return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
 
     def _check(self, work: Work) -> int:
-        """Compare every arm with native on the same inputs at each step; gives the number of steps."""
-        self._requests = work.requests
-        check = f"check of {self.loaded.path.name}, {len(self._installed)} arms"
-        self.observer.stage("checking that all arms compute the same", 1, took(check))
-        began = time.monotonic()
-        result = self.host.run_pass("check", [0], work.requests)
-        self._pass_s = time.monotonic() - began
-        remember_took(check, self._pass_s)
-        self._check_failure(result, "the checking pass")
-        self.observer.advance()
-        probe = SEAMS[self.loaded.experiment.seam].probe
-        if not result.seam_calls or not all(result.seam_calls):
-            step = next((i for i, calls in enumerate(result.seam_calls) if not calls), 0)
-            raise SeamError(f"{probe} was not called in step {step}: this engine computes it in another way")
-        self._equality.strike_found(result)
-        self._reference_tokens = result.tokens
-        self._signature = signature(result.columns)
-        steps = len(result.columns["step"])
-        self.facts["steps"] = {
-            "count": steps,
-            "seam_calls": sum(result.seam_calls),
-            **self._signature,
-        }
+        """Show which arms do what native does, step by step; gives the number of steps."""
+        experiment = self.loaded.experiment
+        self._proving = Proving(
+            self.host, self.observer, self._equality, self._installed, work.requests, experiment.protocol.seed,
+            self._restart, self.facts, experiment.seam,
+        )  # fmt: skip
         self.facts["workload"] = {
             "requests": len(work.requests),
             "prompt_tokens": work.prompt_tokens,
             "output_tokens": work.output_tokens,
             "clipped": work.clipped,
         }
-        return steps
+        self._proving.prove(f"check of {self.loaded.path.name}, {len(self._installed)} arms")
+        self._pass_s = self._proving.pass_s
+        if self.launched is None:
+            self._proving.insist_on_calls(experiment.swapped or "the changed functions", bool(experiment.seam))
+        else:
+            self.folder.write_served(self.host.fingerprint(), self._proving.reference_tokens)
+        self._focus()
+        return self._proving.steps
+
+    def _focus(self) -> None:
+        """Time the phases and the functions that the change was seen in, where the config leaves that open.
+
+        Where nothing of it was called, as of an `__init__` alone, it is the whole turn.
+        """
+        experiment = self.loaded.experiment
+        scope = self._proving.found_scope(experiment.scope) or self.facts["switch"]["turn"] or "execute_model"
+        if scope == experiment.scope:
+            return
+        probes = experiment.probes or self._proving.called()
+        self.host.focus(scope, probes)
+        focused = experiment.model_copy(update={"scope": scope, "probes": probes})
+        self.loaded = self.loaded._replace(experiment=focused)
+        self.facts |= {"config": focused.model_dump(mode="json"), "scope_found": True}
+
+    def _restart(self) -> None:
+        """Start the engine anew, with everything installed."""
+        self.host.stop()
+        self.host.start()
+        self.host.install(self._instrumentation)
 
     def _check_again(self, groups: int, last: bool) -> None:
-        """Compare every arm with native once more, after so many groups, beside what is timed.
+        """Compare arms with native once more, after so many groups, beside what is timed.
 
         Raises:
             ArmError: an arm is no longer equal, and was to be measured further.
         """
-        where = f"the check after group {groups}"
-        result = self.host.run_pass("check", [0], self._requests)
-        self._verify(result, where)
-        turned = self._equality.strike_found(result, f" of {where}")
+        where = f" of the check after group {groups}"
+        arms = [name for name in self._installed[1:] if name not in self.unequal]
+        turned = self._proving.again(where, arms, alone=last)
         if last:
             self.facts["checked_at_end"] = True
         else:
@@ -235,7 +249,7 @@ class Stages:
                     continue
                 self._check_failure(result, "a warm-up pass")
                 self._check_signature(result, f"the warm-up of arm {name!r}")
-                if difference := token_difference(self._reference_tokens, result.tokens):
+                if difference := token_difference(self._proving.reference_tokens, result.tokens):
                     if name == NATIVE:
                         raise StepMismatchError(
                             f"two passes of native generated different tokens ({difference}), so equality of arms "
@@ -258,7 +272,7 @@ class Stages:
         """Check that a measured pass went well, did the work that it should and gave the tokens of native alone."""
         self._check_failure(result, where)
         self._check_signature(result, where)
-        if difference := token_difference(self._reference_tokens, result.tokens):
+        if difference := token_difference(self._proving.reference_tokens, result.tokens):
             raise StepMismatchError(f"{where} generated other tokens than native alone: {difference}")
 
     def keep_partial(self) -> list[str]:
@@ -274,9 +288,7 @@ class Stages:
         return result.unrestored
 
     def _check_failure(self, result: PassResult, where: str) -> None:
-        signals.insist()  # an arm may have swallowed what a signal raised
-        if result.unrestored:
-            raise HarnessError(f"after {where} these could not be put back: {', '.join(result.unrestored)}")
+        self._proving.check_whole(result, where)
         if result.failure is not None:
             failure = result.failure
             raise ArmError(f"arm {failure['arm']!r} raised at step {failure['step']} of {where}: {failure['error']}")
@@ -287,7 +299,7 @@ class Stages:
             )
 
     def _check_signature(self, result: PassResult, where: str) -> None:
-        if difference := signature_difference(self._signature, result.columns):
+        if difference := signature_difference(self._proving.reference_signature, result.columns):
             raise StepMismatchError(
                 f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
                 "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"

@@ -14,6 +14,7 @@ import torch
 from harness.analysis.summarise import summarise
 from harness.config.file import load
 from harness.instrument.global_state import snapshot
+from harness.instrument.pristine import OUT_OF_REACH
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.running.run import Run
@@ -177,7 +178,8 @@ def test_an_arm_that_turns_wrong_is_found_at_the_runs_end_and_loses_its_figures(
 def test_an_arm_that_turns_wrong_is_found_between_groups_and_what_was_measured_is_kept(run) -> None:
     found, outcome = run(later("return slots.int()"), "protocol.groups=40")
     assert (outcome.status, outcome.exit_status) == ("failed", 1)
-    assert "no longer equal to native, so measuring ended: arm 'mine' fails at step 0 of the check" in outcome.message
+    assert "no longer equal to native, so measuring ended: arm 'mine' fails at step " in outcome.message
+    assert "slots must be int64 [tokens] on cpu, not int32 [3] on cpu" in outcome.message
     records = read_run(found.folder.path)
     (groups,) = records.run["checked_after_groups"]
     assert groups < 40
@@ -191,6 +193,7 @@ def test_an_arm_that_turns_wrong_is_found_between_groups_and_what_was_measured_i
         ("raise SystemExit(0)", "SystemExit: 0"),
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("raise Mute", "its text cannot be had"),
+        ("return None", "TypeError: slots must be int64 [tokens] on cpu, not builtins.NoneType"),
         ("while True: pass", "ArmTimeout: it had not returned after 1 s"),
     ],
 )
@@ -246,3 +249,38 @@ def test_a_hang_up_that_is_ignored_stays_so(run) -> None:
 def test_numpys_state_is_part_of_what_is_put_back() -> None:
     with np.errstate(all="raise"):
         assert snapshot()["numpy's handling of errors"]["over"] == "raise"
+
+
+class Apart(FakeHost):
+    """Its engine core is out of reach."""
+
+    def __init__(self, not_repeated: list[str], why: str = OUT_OF_REACH) -> None:
+        super().__init__()
+        self.not_repeated, self.why = not_repeated, why
+
+    def checked(self):
+        return {**super().checked(), "not_repeated": self.not_repeated, "not_reset": self.why}
+
+
+@pytest.mark.parametrize("why", [OUT_OF_REACH, ""])
+def test_no_arm_is_called_equal_by_tokens_alone_where_native_does_not_repeat_what_it_computes(run, why) -> None:
+    field = "context.slot_mapping[model.layers.*.self_attn.attn]"
+    under_test, outcome = run(in_step("pass"), host=Apart(["batch.other", field], why))
+    assert outcome.status == "failed"
+    assert f"native does not repeat what arms at slot_mapping compute (`{field}`)" in outcome.message
+    assert f"{why or 'its passes differ in it'}. Where harness reaches" in outcome.message
+    assert "set host.process: in_process" in outcome.message
+    records = read_run(under_test.folder.path)
+    assert "equality" not in records.run
+    assert records.run["checked"]["not_repeated"] == ["batch.other", field]
+
+
+def test_where_native_repeats_what_arms_compute_they_are_compared_and_what_is_not_is_told(run) -> None:
+    called = "calls.vllm.v1.worker.block_table.BlockTable.compute_slot_mapping[*].self.block_table.cpu"
+    host = Apart(["state.input_batch.block_table.block_tables[*].slot_mapping.cpu", called])
+    under_test, outcome = run(in_step("pass"), host=host)
+    assert outcome.status == "complete"
+    records = read_run(under_test.folder.path)
+    assert all(found["equal"] for found in records.run["equality"].values())
+    told = f"{OUT_OF_REACH}: block ids do not repeat from pass to pass, so these are compared by tokens alone"
+    assert [note for note in summarise(records).notes if note.startswith(told)]

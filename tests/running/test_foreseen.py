@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import SimpleNamespace
+from typing import Final
 
 import pytest
 
@@ -63,12 +64,77 @@ def test_a_good_config_passes(path) -> None:
         ("arms=[list, 'patches.gone:Arm']", "arms.1: there is no module 'patches.gone' here"),
         ("arms=[list, 'patches.slot_mapping:Gone']", "slot_mapping.py has no class Gone; it has Sequences, List"),
         ("probes=[gone.function]", "probes.0: gone.function: there is no module 'gone' here"),
+        ("probes=[json.dmups]", "probes.0: json.dmups: 'json' has no attribute 'dmups'; did you mean 'dumps' or"),
+        ("probes=[json:JSONEncoder.encod]", "'JSONEncoder' has no attribute 'encod'; did you mean 'encode'"),
+        ("scope=[_prepare_inputs, _prepare_inputt]", "scope: on vLLM's v1 model runners there is no method "
+         "'_prepare_inputt'; did you mean '_prepare_inputs'"),
+        ("scope=prepare_attn", "scope: on vLLM's v1 model runners there is no method 'prepare_attn'"),
+        ("scope=json.dmups", "scope: 'json' has no attribute 'dmups'; did you mean 'dumps'"),
+        ("scope=gone.function", "scope: there is no module 'gone' here"),
+        ("probes=[json.JSONEncoder]", "probes.0: json.JSONEncoder: json.JSONEncoder is a class: name a function of it"),
         ("workload={requests: 1000000, prompt_tokens: 10000, output_tokens: 1}", "workload.requests: 1,000,000 requ"),
         ("protocol.groups=100000", "protocol.groups: 600,000 passes of at least 500 steps need about"),
     ],
 )  # fmt: skip
 def test_what_would_fail_in_the_engine_is_refused_before(path, option, message) -> None:
     assert message in refusal(path, "workload.output_tokens=500", option)
+
+
+SWAP: Final = """
+host: {device: cpu}
+engine: {model: model}
+workload: {requests: 4, prompt_tokens: 8, output_tokens: 3}
+swap: json.dumps
+arms: [mine: "json:loads"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("swap", "message"),
+    [
+        ("json.dmups", "swap: 'json' has no attribute 'dmups'; did you mean 'dumps' or"),
+        ("json.encoder", "swap: json.encoder is a module: name a function in it"),
+        ("json.dumps.deep", "swap: json.dumps is a function: leave .deep out"),
+        ("gone.function", "swap: there is no module 'gone' here"),
+    ],
+)
+def test_what_is_to_be_replaced_is_looked_up_before(path, swap, message) -> None:
+    path.write_text(SWAP.replace("json.dumps", swap))
+    assert message in refusal(path)
+
+
+@pytest.mark.parametrize("swap", ["json.dumps", "torch.tensr"])
+def test_what_may_be_replaced_is_not_refused_before(path, swap) -> None:
+    path.write_text(SWAP.replace("json.dumps", swap))
+    foresee(load(path))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["scope=_update_states"],
+        ["scope=[_prepare_inputs, execute_model]"],
+        ["scope=set_active_loras"],  # of a class that the runner's inherits from
+        ["scope=prepare_inputs", "host.model_runner=v2"],
+        ["scope=whatever", "engine.worker_cls=my.Worker"],  # which has a runner of its own
+        ["probes=[torch.tensr]"],  # torch makes most of its names when it is imported
+        ["probes=[vllm.v1.worker.block_table.BlockTable.append_row]"],
+    ],
+)
+def test_what_may_be_there_is_not_refused_before(path, monkeypatch, options) -> None:
+    monkeypatch.setattr(foreseen, "declared_arguments", lambda: {"model", "worker_cls"})
+    foresee(load(path, options))
+
+
+@pytest.mark.parametrize(("value", "refused"), [("vllm.plugins.own:register", True), ("my.plugin:register", False)])
+def test_what_plugins_may_have_given_to_vllm_is_not_refused_before(path, monkeypatch, value, refused) -> None:
+    monkeypatch.setattr(foreseen, "entry_points", lambda group: [SimpleNamespace(value=value)])
+    monkeypatch.setattr(foreseen, "RUNNERS", {"v1": ("harness.gone.Gone", "harness.errors.ConfigError")})
+    if refused:
+        assert "'with_traceback'" in refusal(path, "scope=with_tracebac")
+        assert "'dumps'" in refusal(path, "probes=[json.dmups]")
+    else:
+        foresee(load(path, ["scope=with_tracebac", "probes=[json.dmups]"]))
 
 
 def test_requests_are_counted_as_long_as_the_model_lets_them_be(path) -> None:
@@ -99,7 +165,7 @@ def test_nothing_of_what_is_named_is_imported_for_it(path) -> None:
     package = path.parent / "loud_package"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
-    (package / "arm.py").write_text("class Arm: ...\n")
+    (package / "arm.py").write_text("class Arm: ...\ndef f(): ...\n")
     sys.path.insert(0, str(path.parent))
     try:
         foresee(load(path, ["arms=[list, 'loud_package.arm:Arm']", "probes=[loud_package.arm.f]"]))

@@ -7,14 +7,18 @@ import datetime as dt
 import errno
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from harness.changes.code import frozen
 from harness.config.file import load
 from harness.errors import HostError, ProfilerError
+from harness.instrument.checking import NATIVE_PASSES
+from harness.instrument.pristine import OUT_OF_REACH
 from harness.records.folder import RunFolder, read_run
 from harness.records.machine import describe_machine, versions
 from harness.records.remembered import recall
@@ -36,6 +40,11 @@ probes: [torch.tensor, compute_slot_mapping, torch.frombuffer, torch.cat]
 protocol: {{groups: 4, bare: false, counters: false}}
 """
 STEPS = 5
+CHECKS = NATIVE_PASSES + 3 + 1
+"""Native's, one of each of two arms and A/A, and a mixed one."""
+BEFORE = CHECKS + 4
+"""Passes before the first measured one: native warms up as well."""
+FIELD = "calls.tests.fakes.BlockTable.compute_slot_mapping[0].self.slot_mapping.cpu"
 
 
 class OnDemand:
@@ -67,10 +76,11 @@ def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
     run = make(host, ("list", "cat_frombuffers"), "protocol.bare=true")
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
-    # Native warms up as well; and each of two arms and A/A, probed and bare, is six passes a group.
-    assert host.passes == ["check"] + ["bare"] * 4 + ["mixed"] * 24 + ["check"] + ["probing"] * 6
+    # Each of two arms and A/A, probed and bare, is six passes a group; at the end native serves twice and each arm once
+    # more.
+    assert host.passes == ["check"] * CHECKS + ["bare"] * 4 + ["mixed"] * 24 + ["check"] * 5 + ["probing"] * 6
     assert host.stopped
-    assert run.observer.advanced == 35
+    assert run.observer.advanced == BEFORE + 24 + 6
     records = read_run(run.folder.path)
     frame = records.frame
     assert len(frame) == 24 * STEPS
@@ -91,8 +101,15 @@ def test_a_wrong_arm_is_struck_and_the_rest_is_measured(make) -> None:
     run = make(host, ("list", "cat_frombuffers", "wrong"))
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status) == ("complete", 1)
-    assert any(note.startswith("wrong is struck: differs at step 0 at index 17") for note in run.observer.notes)
-    assert "arm 'wrong' differs at step 0 at index 17: expected" in outcome.message
+    (note,) = run.observer.notes[:1]
+    told = re.fullmatch(
+        rf"wrong is struck: (differs at step 0: `{re.escape(FIELD)}\[17\]`: "
+        r"expected (\d+), found (\d+) \(1 of 512 differ\))",
+        note,
+    )
+    assert told
+    assert int(told[3]) == int(told[2]) + 1
+    assert f"arm 'wrong' {told[1]}" in outcome.message
     assert set(read_run(run.folder.path).frame["arm"]) == {"list", "cat_frombuffers", "A/A"}
     summary = write_reports(run.folder.path)
     assert not summary.arms["wrong"].equal
@@ -110,7 +127,7 @@ def test_where_no_arm_is_left_to_compare_nothing_is_measured(make) -> None:
 
 def test_an_arm_that_generates_other_tokens_is_struck(make, monkeypatch) -> None:
     """Even if the check pass were blind: served alone, a wrong arm changes what is generated."""
-    monkeypatch.setattr("harness.instrument.checking.Checker._note_difference", lambda *args: None)
+    monkeypatch.setattr("harness.instrument.checking.first_difference", lambda *args: None)
     run = make(FakeHost(), ("list", "wrong"))
     outcome = run.execute()
     assert outcome.exit_status == 1
@@ -141,7 +158,7 @@ def test_a_second_ctrl_c_while_the_engine_stops_does_not_hide_how_the_run_ended(
             raise KeyboardInterrupt
 
     def before_pass(index: int, host: FakeHost) -> None:
-        if index == 1 + 4 + 3:
+        if index == BEFORE + 3:
             raise KeyboardInterrupt
 
     for host, status in ((SlowToStop(before_pass=before_pass), "interrupted"), (SlowToStop(), "complete")):
@@ -154,7 +171,7 @@ def test_a_second_ctrl_c_while_the_engine_stops_does_not_hide_how_the_run_ended(
 
 def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        OnDemand.step = 0 if index == 1 + 4 + 3 else None
+        OnDemand.step = 0 if index == BEFORE + 3 else None
 
     host = FakeHost(before_pass=before_pass)
     run = make(host, ("list", "late"))
@@ -179,7 +196,7 @@ def test_an_arm_that_raises_fails_the_run_and_loses_nothing(make) -> None:
 )
 def test_an_end_in_the_middle_keeps_what_was_measured(make, error, status, exit_status, message) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        if index == 1 + 4 + 5:
+        if index == BEFORE + 5:
             raise error
 
     host = FakeHost(before_pass=before_pass)
@@ -203,7 +220,7 @@ def test_a_pass_cut_short_in_the_middle_of_its_steps_keeps_them(make) -> None:
 
     def work() -> None:
         calls["steps"] += 1
-        if calls["pass"] == 1 + 4 + 2 and calls["steps"] == 4:
+        if calls["pass"] == BEFORE + 2 and calls["steps"] == 4:
             raise KeyboardInterrupt
 
     def before_pass(index: int, host: FakeHost) -> None:
@@ -232,7 +249,7 @@ def test_an_engine_that_does_not_start_leaves_a_run_that_says_so(make) -> None:
 
 def test_other_work_in_a_later_pass_is_an_error_and_no_average(make) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        if index == 1 + 4 + 2:
+        if index == BEFORE + 2:
             serve = host.runner.serve
             host.runner.serve = lambda lengths: serve([(7, 5), *lengths[1:]])
 
@@ -245,7 +262,7 @@ def test_other_work_in_a_later_pass_is_an_error_and_no_average(make) -> None:
 
 def test_what_could_not_be_put_back_after_an_interrupt_is_said(make) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        if index == 6:
+        if index == BEFORE + 1:
             raise KeyboardInterrupt
 
     host = FakeHost(before_pass=before_pass)
@@ -260,7 +277,7 @@ def test_what_could_not_be_put_back_after_an_interrupt_is_said(make) -> None:
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_what_goes_wrong_while_the_last_pass_is_kept_does_not_hide_how_the_run_ended(make, error, interrupted) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        if interrupted and index == 1 + 4 + 3:
+        if interrupted and index == BEFORE + 3:
             raise KeyboardInterrupt
 
     def partial():
@@ -290,7 +307,7 @@ def test_an_engine_that_raises_while_it_stops_does_not_hide_how_the_run_ended(ma
 
 def test_what_is_no_exception_and_comes_out_of_the_engine_ends_the_run_with_its_ending(make) -> None:
     def before_pass(index: int, host: FakeHost) -> None:
-        if index == 1 + 4 + 3:
+        if index == BEFORE + 3:
             raise SystemExit(0)
 
     run = make(FakeHost(before_pass=before_pass))
@@ -316,24 +333,16 @@ def test_a_native_that_does_not_repeat_itself_is_an_error(make) -> None:
     assert "two passes of native generated different tokens (request 0 from its token 0 on)" in outcome.message
 
 
-def test_a_seam_that_is_never_reached_is_an_error(make) -> None:
-    class Elsewhere(BlockTable):
-        pass
-
-    table = Elsewhere()
-    runner = Runner(table)
-    original = runner._prepare_inputs
-
-    def prepare(output) -> None:
-        hidden = vars(table).pop("compute_slot_mapping", None)
-        original(output)
-        if hidden is not None:
-            table.compute_slot_mapping = hidden
-
-    runner._prepare_inputs = prepare
-    outcome = make(FakeHost(runner=runner)).execute()
-    assert "compute_slot_mapping was not called in step 0" in outcome.message
-    assert outcome.exit_status == 2
+def test_a_seam_that_is_never_reached_is_an_error_before_anything_is_timed(make) -> None:
+    runner = Runner()
+    table = runner.table
+    written = frozen(BlockTable.compute_slot_mapping)
+    table.compute_slot_mapping = lambda *args: written(table, *args)  # the class's own is not called
+    host = FakeHost(runner=runner)
+    outcome = make(host).execute()
+    assert outcome.message == ("compute_slot_mapping was not called in step 0: this engine computes it in another way")
+    assert (outcome.status, outcome.exit_status) == ("failed", 2)
+    assert set(host.passes) == {"check"}
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_passes_before(make, monkeypatch) -> None:
@@ -346,7 +355,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_passes_before(make, monkeypatch)
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", maybe_full)
-    host = FakeHost(before_pass=lambda index, host: full.update(now=index >= 1 + 4 + 6))
+    host = FakeHost(before_pass=lambda index, host: full.update(now=index >= BEFORE + 6))
     run = make(host)
     outcome = run.execute()
     assert outcome.exit_status == 1
@@ -463,11 +472,18 @@ def test_how_a_run_went_is_kept_fact_by_fact(make) -> None:
     assert facts["environment"] == {}
     assert facts["workload"] == {"requests": 3, "prompt_tokens": 18, "output_tokens": 15, "clipped": 0}
     assert facts["steps"] == {
-        "count": STEPS, "seam_calls": STEPS, "num_reqs": [3] * STEPS, "num_tokens": [18, 3, 3, 3, 3],
+        "count": STEPS, "num_reqs": [3] * STEPS, "num_tokens": [18, 3, 3, 3, 3],
         "num_prefills": [3, 0, 0, 0, 0],
     }  # fmt: skip
+    function = "tests.fakes.BlockTable.compute_slot_mapping"
+    assert facts["calls"] == {name: {function: STEPS} for name in ("native", "list", "cat_frombuffers", "A/A")}
+    assert facts["switch"].items() >= {"functions": [function], "trampolines": [function], "turns": False}.items()
+    assert facts["checked"] == {
+        "leaves": facts["checked"]["leaves"], "not_repeated": [], "ignored": [], "not_reset": OUT_OF_REACH,
+    }  # fmt: skip
+    assert facts["checked"]["leaves"] > 10 * STEPS
     assert run.observer.stages[:4] == [
-        ("starting the engine", 0), ("checking that all arms compute the same", 1),
+        ("starting the engine", 0), ("checking that all arms compute the same", CHECKS),
         ("warming up, comparing tokens", 4), ("measuring", 24),
     ]  # fmt: skip
     assert facts["pass_s"] > 0

@@ -1,0 +1,332 @@
+"""Launch grain: which engine has which arm in it, what is compared between processes, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from harness.analysis.compare import compare_runs
+from harness.cli.by_launch import ByLaunch, may_go_on
+from harness.config.file import load
+from harness.config.launched import Launched, load_launched
+from harness.errors import ConfigError
+from harness.records.folder import RunFolder, read_run
+from harness.report import write_reports
+from harness.running.arm_launches import FEWEST, ArmLaunches, draw_arms
+from harness.running.changed import prepare
+from harness.running.grains import choose_grain
+from harness.running.run import Run
+from harness.seams import AA, NATIVE
+from tests.fakes import BlockTable, FakeHost, Runner, Silent, VirtualClock
+
+CONFIG = """\
+engine: {model: none}
+workload: {requests: 3, prompt_tokens: 6, output_tokens: 5}
+arms: [{state: {patch: state.patch}}]
+protocol: {groups: 3, counters: false, launches: 4}
+"""
+TABLE = """\
+class Table:
+    def __init__(self):
+        self.rows = {}
+
+    def append(self, row):
+        self.rows[row] = 1
+"""
+OUTPUT = """\
+from dataclasses import dataclass
+
+
+@dataclass
+class Output:
+    tokens: list
+"""
+STATE = """\
+--- a/vllm/table.py
++++ b/vllm/table.py
+@@ -1,6 +1,7 @@
+ class Table:
+     def __init__(self):
+         self.rows = {}
++        self.count = 0
+
+     def append(self, row):
+-        self.rows[row] = 1
++        self.rows[row] = self.count = 1
+"""
+FIELD = """\
+--- a/vllm/output.py
++++ b/vllm/output.py
+@@ -4,3 +4,4 @@
+ @dataclass
+ class Output:
+     tokens: list
++    count: int = 0
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """What is installed."""
+    package = tmp_path / "site-packages/vllm"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "table.py").write_text(TABLE)
+    (package / "output.py").write_text(OUTPUT)
+    return package.parent
+
+
+class WrongTable(BlockTable):
+    """Gives one token too high a slot."""
+
+    def compute_slot_mapping(self, num_reqs: int, query_start_loc: Any, positions: Any) -> None:
+        super().compute_slot_mapping(num_reqs, query_start_loc, positions)
+        self.slot_mapping.np[0] += 1
+
+
+class Process:
+    """A launch played in this process: an engine whose time depends on the arm, and on luck that a launch has whole."""
+
+    started: ClassVar[list[tuple[Launched, dict[str, Any]]]]
+    ends: ClassVar[dict[str, str]]
+
+    def __init__(self, arguments: list[str], **how: Any) -> None:
+        config, out = Path(arguments[4]), Path(arguments[arguments.index("--out") + 1])
+        launched = Launched.from_text(arguments[arguments.index("--launched") + 1])
+        overlay = Path(how["env"]["PYTHONPATH"].split(":")[0])
+        self.text = (overlay / "vllm/table.py").read_text()
+        Process.started.append((launched, {**how, "overlay": overlay, "text": self.text}))
+        overrides = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--set"]
+        self.signals: list[int] = []
+        self.end = Process.ends.get(launched.arm) or Process.ends.get(str(len(Process.started)), "")
+        luck = np.random.default_rng(len(Process.started)).normal(0, 200)
+        clock, mean = VirtualClock(reading_ns=10), 100_000 + luck + (5_000 if "count" in self.text else 0)
+        rng = np.random.default_rng(len(Process.started) + 100)
+        runner = Runner(
+            table=WrongTable() if self.end == "wrong" else None,
+            work=lambda: clock.advance(int(rng.normal(mean, 500))),
+        )
+
+        def before_pass(index: int, host: FakeHost) -> None:
+            if self.end == "interrupted" and index == 9:
+                raise KeyboardInterrupt
+            if self.end == "raises" and index == 0:
+                raise RuntimeError("no such row")
+
+        host = FakeHost(clock, runner, before_pass)
+        run = Run(load_launched(config, overrides, launched), host, RunFolder(out), Silent())
+        run.launched = launched
+        self.exit_status = run.execute().exit_status
+
+    def wait(self) -> int:
+        if self.end == "interrupted" and not self.signals:
+            raise KeyboardInterrupt
+        return self.exit_status
+
+    def send_signal(self, number: int) -> None:
+        self.signals.append(number)
+
+
+@pytest.fixture
+def launches(tmp_path, root, monkeypatch):
+    def make(*overrides: str, patch: str = STATE, **ends: str) -> ArmLaunches:
+        monkeypatch.setattr(Process, "started", [], raising=False)
+        monkeypatch.setattr(Process, "ends", {name.removeprefix("n"): end for name, end in ends.items()}, raising=False)
+        (tmp_path / "config.yaml").write_text(CONFIG)
+        (tmp_path / "state.patch").write_text(patch)
+        loaded = load(tmp_path / "config.yaml", overrides)
+        given = [str(tmp_path / "config.yaml"), *(word for each in overrides for word in ("--set", each))]
+        told: list[str] = []
+        made = ArmLaunches(
+            loaded, RunFolder(tmp_path / "run"), given, ["harness", "run"], lambda *_: None, start=Process,
+            prepared=prepare(loaded, tmp_path / "run/changes", root), why=["state: vllm.table: why"], note=told.append,
+            root=root,
+        )  # fmt: skip
+        made.told = told  # type: ignore[attr-defined]
+        return made
+
+    return make
+
+
+def test_the_order_of_arms_is_drawn_in_blocks_that_have_each_arm_once() -> None:
+    arms = [NATIVE, "a", "b"]
+    drawn = draw_arms(arms, 40, seed=1)
+    assert [launch.number for launch in drawn] == list(range(1, 121))
+    blocks = [tuple(launch.arm for launch in drawn[i : i + 3]) for i in range(0, 120, 3)]
+    assert all(sorted(block) == sorted(arms) for block in blocks)
+    assert len(set(blocks)) == 6  # every order comes
+    assert draw_arms(arms, 40, seed=1) == drawn
+    assert len({launch.hash_seed for launch in drawn}) == 120
+
+
+def test_each_engine_has_its_own_arm_in_it_and_all_are_compared(launches) -> None:
+    made = launches()
+    outcome = made.execute()
+    assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
+    assert Counter(launched.arm for launched, _ in Process.started) == {NATIVE: 4, "state": 4}
+    assert all(("count" in how["text"]) == (launched.arm == "state") for launched, how in Process.started)
+    assert {launched.watched for launched, _ in Process.started} == {
+        ("vllm.table.Table.__init__", "vllm.table.Table.append")
+    }
+    assert [launched.scope for launched, _ in Process.started] == ["auto", *["execute_model"] * 7]
+    assert not (made.folder.path / "overlays").exists()
+    assert (made.folder.path / "changes/state/vllm/table.py").exists()
+
+    records = read_run(made.folder.path)
+    assert (len(records.launches), records.unreadable) == (8, {})
+    assert [launch.run["arm"] for launch in records.launches] == [each["arm"] for each in records.run["launches"]]
+    assert records.run["config"]["protocol"]["grain"] == "launch"
+    assert records.run["equality"]["state"] == {"equal": True, "reason": ""}
+    assert records.run["across"]["leaves"] > 20
+    assert records.run["across"]["launches"] == {"state": 4}
+
+    summary = write_reports(made.folder.path)
+    assert summary.launches == 8
+    found = summary.difference("state", "scope")
+    assert found.verdict == "slower"
+    assert found.per_step_us.low < 5 < found.per_step_us.high
+    assert found.per_step_us.estimate == pytest.approx(5, abs=0.5)
+    step = summary.difference("state", "step")
+    assert step.per_step_us.estimate == pytest.approx(5, abs=0.5)
+    floor = summary.difference(AA, "scope").per_step_us
+    assert floor.low < 0 < floor.high
+    assert floor.high - floor.low > found.per_step_us.high - found.per_step_us.low  # of half as many launches
+    report = (made.folder.path / "report.md").read_text()
+    assert "launch grain: this cannot be switched in a living engine: state: vllm.table: why" in report
+    assert "`state` was not" in report.replace("\\", "")
+
+
+def test_an_arm_that_serves_something_else_is_struck_and_not_launched_again(launches) -> None:
+    made = launches(state="wrong")
+    outcome = made.execute()
+    assert (outcome.status, outcome.exit_status) == ("complete", 1)
+    assert "arm 'state' generates other tokens in launch" in outcome.message
+    assert "state is struck: generates other tokens" in made.told[0]
+    ran = Counter(launched.arm for launched, _ in Process.started)
+    assert ran[NATIVE] == 4
+    assert ran["state"] < 4
+    summary = write_reports(made.folder.path)
+    assert not summary.arms["state"].equal
+    assert not summary.arms["state"].measured
+    assert summary.arms[NATIVE].measured
+    assert summary.difference("state", "scope") is None
+
+
+def test_ctrl_c_ends_it_and_what_was_measured_is_kept(launches) -> None:
+    made = launches(n7="interrupted")
+    outcome = made.execute()
+    assert (outcome.status, outcome.exit_status) == ("interrupted", 130)
+    assert "6 of 8 launches were measured and kept before" in outcome.message
+    assert not (made.folder.path / "overlays").exists()
+    summary = write_reports(made.folder.path)
+    assert summary.difference("state", "scope").verdict == "slower"
+
+
+def test_an_engine_that_fails_ends_it_and_says_whose_it_was(launches) -> None:
+    outcome = launches(state="raises").execute()
+    assert (outcome.status, outcome.exit_status) == ("failed", 1)
+    assert "(state): the engine failed: RuntimeError: no such row" in outcome.message
+
+
+def test_a_run_at_launch_grain_is_compared_with_another(launches, tmp_path) -> None:
+    made = launches()
+    made.execute()
+    first = made.folder.path.rename(tmp_path / "first")
+    made = launches()
+    made.execute()
+    compared = compare_runs([first, made.folder.path])
+    assert compared.launches == [4, 4]
+    assert {(row.arm, row.metric) for row in compared.rows} >= {
+        (NATIVE, "scope"),
+        ("state", "scope"),
+        ("state", "step"),
+    }
+    assert all(row.difference_us is not None for row in compared.rows)
+
+
+def test_without_a_number_there_are_five_launches_of_each_arm(launches) -> None:
+    made = launches("protocol.launches=1")
+    assert (FEWEST, made.a_run) == (5, 5)
+
+
+def refused(tmp_path: Path, root: Path, patch: str, *overrides: str) -> str:
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / "state.patch").write_text(patch)
+    loaded = load(tmp_path / "config.yaml", overrides)
+    with pytest.raises(ConfigError) as error:
+        choose_grain(loaded, prepare(loaded, tmp_path / "changes", root))
+    assert error.value.exit_status == 2
+    return str(error.value)
+
+
+def test_step_grain_is_refused_with_names_and_reasons_where_it_cannot_be_had(tmp_path, root) -> None:
+    told = refused(tmp_path, root, FIELD, "protocol.grain=step")
+    assert "step was asked for" in told
+    assert "state: vllm.output.Output.count: a field of a dataclass" in told
+
+
+@pytest.mark.parametrize(
+    ("overrides", "why"),
+    [
+        (["arms=[{state: {patch: state.patch, only: [Table.append]}}]"], "has `only`"),
+        (["baseline=state"], "its baseline is state"),
+        (
+            ["swap=vllm.table.Table.append", "arms=[{a: 'own.py:f'}, {state: {patch: state.patch}}]"],
+            "arm 'a' is neither",
+        ),
+    ],
+)
+def test_what_launch_grain_cannot_do_is_said(tmp_path, root, overrides, why, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text("def f(self, row): ...\n")
+    assert why in refused(tmp_path, root, STATE, "protocol.grain=launch", *overrides)
+
+
+def test_auto_is_launch_grain_where_the_text_tells_that_something_cannot_be_switched(tmp_path, root) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    for patch, launch in ((FIELD, True), (STATE.replace("self.count = 1", "2"), None)):
+        (tmp_path / "state.patch").write_text(patch)
+        loaded = load(tmp_path / "config.yaml")
+        prepared = prepare(loaded, tmp_path / f"changes-{launch}", root)
+        choice = choose_grain(loaded, prepared)
+        assert choice.launch is bool(prepared["state"].refused)
+        assert bool(choice.why) is choice.launch
+
+
+NEW_FILE = """\
+--- /dev/null
++++ b/vllm/counting.py
+@@ -0,0 +1 @@
++START = 0
+"""
+
+
+def test_what_an_engine_refuses_goes_on_at_launch_grain_by_itself(tmp_path, root, monkeypatch) -> None:
+    """The text alone told of nothing, and the changed files are there from the first try."""
+    monkeypatch.setattr("harness.running.changed.installed_root", lambda: root)
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / "state.patch").write_text(STATE + NEW_FILE)
+    loaded = load(tmp_path / "config.yaml")
+    folder = RunFolder(tmp_path / "run")
+    prepare(loaded, folder.path / "changes", root)
+    assert may_go_on(loaded)
+    assert not may_go_on(load(tmp_path / "config.yaml", ["protocol.grain=step"]))
+    made: list[ArmLaunches] = []
+    monkeypatch.setattr(ArmLaunches, "execute", lambda self: made.append(self))
+    ByLaunch(loaded, folder, [], [], (), "", ["it makes objects that live"])()
+    (launches,) = made
+    assert (list(launches.prepared), launches.why) == (["state"], ["it makes objects that live"])
+    assert (folder.path / "changes/state/vllm/counting.py").read_text() == "START = 0\n"
+
+
+def test_the_hidden_option_is_for_harness_alone() -> None:
+    launched = Launched("pr", "schedule", ("a.b",), ("c.d",))
+    assert Launched.from_text(launched.as_text()) == launched
+    for wrong in ("", "{}", json.dumps({"arm": 1})):
+        with pytest.raises(ConfigError, match="--launched"):
+            Launched.from_text(wrong)
