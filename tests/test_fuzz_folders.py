@@ -50,23 +50,24 @@ def without_plots(monkeypatch) -> None:
     monkeypatch.setattr(harness.micro.plots, "sweep_plot", lambda results: None)
 
 
-def said(*arguments: str) -> str:
-    """What a command prints; it may refuse its work by one of harness's own errors."""
-    out, refusal = io.StringIO(), ""
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+def said(*arguments: str) -> tuple[str, str]:
+    """What a command prints, and what it says beside that; it may refuse its work by one of harness's own errors."""
+    printed, told, refusal = io.StringIO(), io.StringIO(), ""
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(told):
         try:
             cli.main(arguments, standalone_mode=False)
         except HarnessError as error:
             refusal = str(error)
-            out.write(f"{refusal}\n")
     assert "\n" not in refusal
-    return out.getvalue()
+    return printed.getvalue(), f"{told.getvalue()}{refusal}\n"
 
 
 def change(draw, folder: Path, outside: Path) -> None:
     """One to three changes of a folder's files."""
     for _ in range(draw(st.integers(1, 3))):
         files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+        if not files:  # all are gone by the changes before
+            return
         of_json, tables = ([file for file in files if file.suffix == suffix] for suffix in (".json", ".parquet"))
         file = draw(st.sampled_from([*of_json * 4, *tables * 2, *files]))
         if draw(st.integers(0, 5)) == 0:
@@ -92,24 +93,24 @@ def try_all(draw, whole: dict[str, Path], kind: str) -> None:
         change(draw, folder, outside / "own.txt")
         way = draw(st.sampled_from(["report", "report", "compare", "load"]))
         shape = draw(st.sampled_from(["terminal", "full", "markdown", "html", "json", "csv"]))
-        text = ""
+        page, beside = "", ""
         if way == "report":
             option = ["--full"] if shape == "full" else ["--format", shape]
             if not (kind == "micro" and shape == "csv"):
-                text = said("report", str(folder), *option)
+                page, beside = said("report", str(folder), *option)
         elif way == "compare":
             runs = [str(folder), str(whole["run"])]
             runs = runs[::-1] if draw(st.booleans()) else runs
-            text = said("compare", *runs, "--format", shape.replace("full", "csv"))
+            page, beside = said("compare", *runs, "--format", shape.replace("full", "csv"))
         else:
             with contextlib.suppress(HarnessError):
                 load_run(folder)
         pages = {path.name: path.read_text() for path in folder.glob("report.*") if path.is_file()}
-        pages |= {f"printed.{shape}": text} if way != "load" and shape in ("markdown", "html") else {}
-        for page in (text, *pages.values()):
-            assert not [mark for mark in foreign.MARKS if mark in page]
-        for name, page in pages.items():
-            assert foreign.markup_in(name, page) == []
+        pages |= {f"printed.{shape}": page} if way != "load" and shape in ("markdown", "html") else {}
+        for text in (page, beside, *pages.values()):
+            assert not [mark for mark in foreign.MARKS if mark in text]
+        for name, text in pages.items():
+            assert foreign.markup_in(name, text) == []
         assert {path.name for path in around.iterdir()} == {"outside", "run[old]"}
         assert [path.name for path in outside.iterdir()] == ["own.txt"]
         assert (outside / "own.txt").read_text() == "mine"

@@ -62,7 +62,7 @@ def published_beside_measured(summary: Summary) -> list[PublishedRow]:
     """A row an API and one for their sum; none where the run is not the issue's ablation on the issue's code path."""
     config = summary.run["config"]
     baseline, arm = ARMS
-    if (config.get("host", {}).get("kind"), config["seam"], config["baseline"]) != (
+    if (config.get("host", {}).get("kind"), config.get("seam"), config["baseline"]) != (
         "vllm_v0",
         "slot_mapping",
         baseline,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from harness.analysis.measured import arm_values
+from harness.analysis.by_launch import by_arm, is_by_launch
+from harness.analysis.measured import arm_values, launches_turns
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.statistics import FEWEST, Interval, joint_confidence, typical_sum, verdict, welch
 from harness.analysis.summarise import summarise
@@ -33,9 +34,11 @@ __all__ = ["Difference", "Row", "RunComparison", "compare_runs"]
 
 IGNORED: Final = frozenset({"load_average"})
 """What differs between any two runs, and explains nothing."""
-TIMED_BY: Final = ("seam", "scope", "probes", "sync", "nvtx", "grain")
+TIMED_BY: Final = ("seam", "swap", "scope", "probes", "sync", "nvtx", "grain")
 """Keys of the config and its protocol that decide what a self time is of. The whole step, from bare passes, is free of
 them."""
+MEASURED: Final = ("seam", "swap", "scope", "probes", "baseline")
+"""Keys of the config that decide what is compared with what."""
 NAME: Final = 100
 """Characters of a run's name, at most."""
 CONTROLS: Final = ("groups", "passes", "seconds", "until", "launches", "seed")
@@ -97,7 +100,7 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
         names = [one_line(str(folder)) for folder in folders]
     runs = [records.run for records in all_records]
     differences = _differences(runs)
-    launches = [max(len(records.launches), 1) for records in all_records]
+    launches = [_launches(records) for records in all_records]
     refusals = _refusals(names, runs, summaries, launches, differences)
     same_work = [runs[0].get("steps", {}).get(key) for key in SIGNATURE]
     figures = [_figures(records) for records in all_records]
@@ -111,6 +114,7 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
         if metric in figures[0][arm] and metric in figures[index][arm]
         and (figures[0][arm][metric].any() or figures[index][arm][metric].any())
         and (metric == STEP or not _timed_otherwise(runs[0], runs[index]))
+        and (metric != STEP or summaries[0].turns == summaries[index].turns)
     ]  # fmt: skip
     protocol = runs[0]["config"]["protocol"]
     confidence = joint_confidence(protocol["confidence"], len(pairs))
@@ -126,6 +130,13 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
     return RunComparison(names, launches, differences, refusals, rows, confidence, protocol["margin"])
 
 
+def _launches(records: Records) -> int:
+    """How many launches each arm has at least."""
+    if is_by_launch(records.run):
+        return min(map(len, (found for arm, found in by_arm(records, []).items() if arm != AA)), default=1)
+    return max(len(records.launches), 1)
+
+
 def _timed_otherwise(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """What makes self times of two runs times of other things; empty where they can be compared."""
 
@@ -138,12 +149,23 @@ def _timed_otherwise(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 def _figures(records: Records) -> dict[str, dict[str, np.ndarray[Any, np.dtype[np.float64]]]]:
     """By arm and metric: microseconds a step of each launch."""
-    each = [arm_values(launch, []) for launch in records.launches or [records]]
+    metrics = (SCOPE, *records.run["config"]["probes"], STEP)
+    if is_by_launch(records.run):
+        return {
+            arm: {
+                metric: np.array([typical_sum(v[metric]) / v[metric].shape[-1] / 1e3 for v in launches])
+                for metric in metrics
+                if all(metric in values for values in launches)
+            }
+            for arm, launches in by_arm(records, []).items()
+        }
+    launches = records.launches or [records]
+    turns = launches_turns(launches)
+    each = [arm_values(launch, [], turns) for launch in launches]
     each = [values for values in each if values]
     if not each:
         return {}
     common = [arm for arm in each[0] if all(arm in values for values in each)]
-    metrics = (SCOPE, *records.run["config"]["probes"], STEP)
     return {
         arm: {
             metric: np.array([typical_sum(v[arm][metric]) / v[arm][metric].shape[-1] / 1e3 for v in each])
@@ -168,7 +190,7 @@ def _differences(runs: list[dict[str, Any]]) -> list[Difference]:
         ],
         "workload": [{**run["config"].get("workload", {}), **run.get("workload", {})} for run in runs],
         "arms": [_arms(run) for run in runs],
-        "measured": [{k: run["config"].get(k) for k in ("seam", "scope", "probes", "baseline")} for run in runs],
+        "measured": [{k: run["config"].get(k) for k in MEASURED} for run in runs],
         "protocol": [run["config"]["protocol"] for run in runs],
     }  # fmt: skip
     found = []
@@ -182,12 +204,13 @@ def _differences(runs: list[dict[str, Any]]) -> list[Difference]:
 
 def _arms(run: dict[str, Any]) -> dict[str, str]:
     """What each arm is: where it is written, which text that has, and what is planted behind it."""
-    digests = run.get("arm_sources", {})
+    digests = {**run.get("arm_sources", {}), **{k: v.get("sha256", "") for k, v in run.get("changes", {}).items()}}
     found = {}
     for arm in run["config"]["arms"]:
         delay = f" +{arm['delay_us']:g} us" if arm.get("delay_us") is not None else ""
         text = f" ({digests[arm['name']]})" if digests.get(arm["name"]) else ""
-        found[arm["name"]] = f"{arm.get('reference', '')}{delay}{text}"
+        what = arm.get("reference") or arm.get("patch") or arm.get("tree") or ""
+        found[arm["name"]] = f"{what}{' reverted' if arm.get('revert') else ''}{delay}{text}"
     return found
 
 
@@ -207,6 +230,12 @@ def _refusals(
                 f"self times of {name} and {names[0]} are of other things ({', '.join(otherwise)} differ): only the "
                 "whole step is compared"
             )
+    said += [
+        f"the steps of {name} are timed in the {summary.timed_in}, those of {names[0]} in the {summaries[0].timed_in}: "
+        "whole steps are not compared"
+        for name, summary in zip(names[1:], summaries[1:], strict=True)
+        if summary.turns != summaries[0].turns and any(arm.measured for arm in summary.arms.values())
+    ]
     if few := [name for name, count in zip(names, launches, strict=True) if count < FEWEST]:
         said.append(
             f"no verdict with fewer than {FEWEST} launches a run ({', '.join(few)}): what differs between "

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from harness.analysis.changepoint import MIN_LENGTH
+from harness.analysis.grouping import grain_of
 from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
+from harness.analysis.populations import intervals_of_populations
 from harness.analysis.shapes import steps_by_shape
 from harness.analysis.statistics import CLIP, Interval, paired_difference, total, verdict
 from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
@@ -34,7 +36,7 @@ def drawn_by(protocol: Mapping[str, Any]) -> Grain:
 
     Arms that take turns (`order: rotate`) are not drawn: what one step leaves behind always meets the same arm.
     """
-    return "step" if protocol["grain"] == "step" and protocol["order"] == "random" else "pass"
+    return "step" if grain_of(protocol) == "step" and protocol["order"] == "random" else "pass"
 
 
 def pairs_of(values: dict[str, Values], baseline: str, probes: list[str]) -> list[tuple[str, str]]:
@@ -61,6 +63,7 @@ def family_size(run: dict[str, Any], values: dict[str, Values], baseline: str) -
         + others * (groups >= MIN_LENGTH)  # trends
         + len(values) * with_bare  # own costs
         + bool(run["config"]["protocol"].get("exposed"))
+        + intervals_of_populations(run, values, baseline)
     )
 
 
@@ -100,9 +103,13 @@ class Differences(NamedTuple):
             margin_us = margin * total(self.values[self.baseline][SCOPE][:, steps]) / len(steps) / 1e3
             for name in self.values:
                 if name != self.baseline:
-                    per_step = self._difference(name, SCOPE, steps).scaled(1e-3 / len(steps))
+                    per_step = self.in_steps(name, steps)
                     found.append(ShapeComparison(shape, len(steps), name, per_step, verdict(per_step, margin_us)))
         return found
+
+    def in_steps(self, name: str, steps: NDArray[np.int64]) -> Interval:
+        """The scope's difference in these steps of a pass, microseconds a step."""
+        return self._difference(name, SCOPE, steps).scaled(1e-3 / len(steps))
 
     def own_cost(self, name: str) -> OwnCost:
         """What the instrument costs a step of one arm: its probed steps against its bare ones."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from harness.analysis.changepoint import level_shift
 from harness.analysis.grouping import Groups
+from harness.analysis.step_time import step_ns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -122,7 +123,7 @@ def levels(rows: Columns) -> Levels:
         rows: one row a (pass, step), as `Records.columns`.
     """
     scope = rows["scope.total_ns"]
-    rest = rows["execute_ns"] + rows["sample_ns"] - scope
+    rest = step_ns(rows) - scope
     timed = rows["probed"] & (scope > 0) & (rest > 0)
     same, of_pass = Groups(rows["arm"][timed], rows["step"][timed]), Groups(rows["pass"][timed])
     scope, rest = (np.log(each[timed]) for each in (scope, rest))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from scipy import special
 
-from harness.analysis.grouping import Groups
+from harness.analysis.grouping import Groups, grain_of
 from harness.analysis.statistics import CLIP, Interval, total
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def exposure(
         return None
     if not all(_of_whole_passes(of_launch) for of_launch in rows):
         return None
-    lags = LAGS if protocol["grain"] == "step" else 1  # else the turns before have the same delay
+    lags = LAGS if grain_of(protocol) == "step" else 1  # else the turns before have the same delay
     found = _distributed_lags(rows, delays_us, lags, confidence)
     if found is None:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -10,10 +10,11 @@ from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
 from harness.analysis.probe_cost import ProbeCost, probe_cost
 from harness.analysis.statistics import corrected_self
+from harness.analysis.step_time import TURN, has_turns, step_ns, step_parts
 from harness.seams import AA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
 
     Values: TypeAlias = dict[str, NDArray[np.float64]]
 
-__all__ = ["Measured", "arm_values", "launch_values"]
-
-STEP_PARTS: Final = ("execute_ns", "sample_ns")
-"""Columns that together are the step."""
+__all__ = ["Measured", "arm_values", "launch_values", "launches_turns"]
 
 
 class Measured(NamedTuple):
@@ -37,31 +35,39 @@ class Measured(NamedTuple):
         rows: of each launch the rows of its complete groups; None where it has none.
         cost: what was subtracted for a probe call; of several launches the mean. How far it can be wrong is then in the
             spread between launches, of which each has its own.
+        turns: whether a step is the turn of the engine core, in every launch.
     """
 
     values: dict[str, Values]
     launches: NDArray[np.int64] | None
     rows: list[Columns | None]
     cost: ProbeCost
+    turns: bool
 
 
 def launch_values(records: Records, notes: list[str]) -> Measured:
     """What all launches measured; what is left out is noted."""
     if not records.launches:
         rows, cost = _complete_groups(records, notes), _cost(records)
-        return Measured(_values(records.run, rows, cost), None, [rows], cost)
-    all_rows, each, costs = [], [], []
+        turns = rows is not None and has_turns(rows)
+        return Measured(_values(records.run, rows, cost, turns), None, [rows], cost, turns)
+    all_rows, costs = [], []
     for number, launch in enumerate(records.launches, start=1):
         of_launch: list[str] = []
         all_rows.append(_complete_groups(launch, of_launch))
         costs.append(_cost(launch))
-        each.append(_values(launch.run, all_rows[-1], costs[-1]))
         notes += [f"launch {number}: {note}" for note in of_launch]
+    there = [rows for rows in all_rows if rows is not None]
+    turns = bool(there) and all(map(has_turns, there))
+    each = [
+        _values(launch.run, rows, cost, turns)
+        for launch, rows, cost in zip(records.launches, all_rows, costs, strict=True)
+    ]
     inside_ns, outside_ns = (float(np.mean([getattr(c, part) for c in costs])) for part in ("inside_ns", "outside_ns"))
     cost = ProbeCost(inside_ns, outside_ns)
     each = [values for values in each if values]
     if not each:
-        return Measured({}, np.zeros(0, dtype=np.int64), all_rows, cost)
+        return Measured({}, np.zeros(0, dtype=np.int64), all_rows, cost, turns)
     common = [name for name in each[0] if all(name in values for values in each)]
     if missing := sorted({name for values in each for name in values} - set(common)):
         notes.append(f"not measured in every launch, so left out: {', '.join(missing)}")
@@ -70,16 +76,25 @@ def launch_values(records: Records, notes: list[str]) -> Measured:
         for name in common
     }
     groups_of = [len(next(iter(values.values()))[SCOPE]) for values in each]
-    return Measured(stacked, np.repeat(np.arange(len(each)), groups_of), all_rows, cost)
+    return Measured(stacked, np.repeat(np.arange(len(each)), groups_of), all_rows, cost, turns)
 
 
-def arm_values(records: Records, notes: list[str]) -> dict[str, Values]:
+def arm_values(records: Records, notes: list[str], turns: bool | None = None) -> dict[str, Values]:
     """For each measured arm its values by metric, each of shape [groups, steps], in nanoseconds.
 
     Metrics are corrected for the probes' own cost; `step` is there only where bare steps were measured. Raw columns
-    are there under their own names.
+    are there under their own names. `turns` says what a step is, where that has been decided for several launches.
     """
-    return _values(records.run, _complete_groups(records, notes), _cost(records))
+    rows = _complete_groups(records, notes)
+    if turns is None:
+        turns = rows is not None and has_turns(rows)
+    return _values(records.run, rows, _cost(records), turns)
+
+
+def launches_turns(launches: Sequence[Records]) -> bool:
+    """Whether all launches that measured something timed the turns of the engine core: then a step is one."""
+    there = [rows for launch in launches if (rows := _complete_groups(launch, [])) is not None]
+    return bool(there) and all(map(has_turns, there))
 
 
 def _cost(records: Records) -> ProbeCost:
@@ -114,15 +129,15 @@ def _complete_groups(records: Records, notes: list[str]) -> Columns | None:
 
 def _places(rows: Columns, arms: list[str], ways: int, steps: int) -> NDArray[np.int64]:
     """Which of a group's (arm, probed or bare, step) each row is, counted from 0; -1 for what is none of them."""
-    numbers = {name: number for number, name in enumerate(arms)}
-    arm = np.fromiter((numbers.get(name, -1) for name in rows["arm"]), dtype=np.int64, count=len(rows["arm"]))
+    numbers = {**dict.fromkeys(rows["arm"], -1), **{name: number for number, name in enumerate(arms)}}
+    arm = np.fromiter(map(numbers.__getitem__, rows["arm"]), dtype=np.int64, count=len(rows["arm"]))
     step, way = np.asarray(rows["step"]), np.where(rows["probed"], 0, 1)
     there = (arm >= 0) & (way < ways) & (step >= 0) & (step < steps) & (step == np.floor(step))
     there &= rows["execute_ns"] + rows["sample_ns"] > 0
     return np.asarray(np.where(there, (arm * ways + way) * steps + step, -1).astype(np.int64))
 
 
-def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost) -> dict[str, Values]:
+def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost, turns: bool) -> dict[str, Values]:
     if rows is None:
         return {}
     probes = list(run["config"]["probes"])
@@ -134,16 +149,16 @@ def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost) -> dict[
         places = order[here]
         return {name: rows[name][places].astype(np.float64).reshape(groups, -1) for name in names}
 
-    timed = [name for name in rows if name.partition(".")[2]]
+    timed, parts = [name for name in rows if name.partition(".")[2]], step_parts(turns)
     values = {}
     for name in _measured_arms(run):
         if run.get("equality", {}).get(name, {}).get("equal") is False:
             continue  # struck by a check after it had been measured: it did other work, so its times say nothing
         of_arm = arm == name
-        values[name] = _metrics(arrays(of_arm & probed, [*timed, *STEP_PARTS]), probes, cost)
+        values[name] = _metrics(arrays(of_arm & probed, [*timed, *parts]), probes, cost, turns)
         if run["config"]["protocol"]["bare"]:
-            values[name][STEP] = _step_ns(arrays(of_arm & ~probed, STEP_PARTS))
-            if "cpu_ns" in rows:
+            values[name][STEP] = step_ns(arrays(of_arm & ~probed, parts), turns)
+            if "cpu_ns" in rows and turns == (TURN in rows):  # it is of what was timed
                 values[name][OF_CPU[STEP]] = arrays(of_arm & ~probed, ["cpu_ns"])["cpu_ns"]
     return values
 
@@ -154,14 +169,11 @@ def _measured_arms(run: dict[str, Any]) -> list[str]:
     return [name for name in run.get("arms_measured", []) if name in known]
 
 
-def _step_ns(values: Values) -> NDArray[np.float64]:
-    execute_ns, sample_ns = (values.pop(name) for name in STEP_PARTS)
-    return execute_ns + sample_ns
-
-
-def _metrics(values: Values, probes: list[str], cost: ProbeCost) -> Values:
+def _metrics(values: Values, probes: list[str], cost: ProbeCost, turns: bool) -> Values:
     """One arm's probed values: corrected times by metric, beside the raw columns."""
-    values["probed_step_ns"] = _step_ns(values)
+    values["probed_step_ns"] = step_ns(values, turns)
+    for part in step_parts(turns):
+        del values[part]
     inside, outside = cost.inside_ns, cost.outside_ns
     for metric, source in ((REST, SCOPE), *((probe, probe) for probe in probes)):
         values[metric] = corrected_self(

@@ -9,7 +9,7 @@ __all__ = ["OF_CPU", "REST", "SCOPE", "STEP", "SUM"]
 SCOPE: Final = "scope"
 """The scope, with the probed calls in it, corrected for what probing costs."""
 STEP: Final = "step"
-"""The whole step of the model runner, from bare passes: the end-to-end metric."""
+"""The whole step, from bare passes: the end-to-end metric. What a step is `step_time` decides."""
 REST: Final = "rest"
 """The scope's time outside all probes."""
 SUM: Final = "sum"

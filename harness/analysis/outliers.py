@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from harness.analysis.grouping import Groups
+from harness.analysis.step_time import step_ns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,11 +75,15 @@ class Outliers:
 
 
 class Outlying(NamedTuple):
-    """Of each row whether it is an outlying step, what the step took, and what the same step usually takes."""
+    """Of each row whether it is an outlying step, what the step took, and what the same step usually takes.
+
+    `same` groups the rows of the same step under the same arm, which is looked at twice.
+    """
 
     there: NDArray[np.bool_]
     step_ns: NDArray[np.float64]
     usual_ns: NDArray[np.float64]
+    same: Groups
 
 
 def find_outlying(rows: Columns) -> Outlying | None:
@@ -90,14 +95,15 @@ def find_outlying(rows: Columns) -> Outlying | None:
     Args:
         rows: one row a (pass, step), as `Records.columns`.
     """
-    step_ns = (rows["execute_ns"] + rows["sample_ns"]).astype(np.float64)
-    if not (step_ns > 0).all():
+    took_ns = step_ns(rows)
+    if not (took_ns > 0).all():
         return None
-    usual_ns = Groups(rows["arm"], rows["probed"], rows["step"]).usual(step_ns)
-    residual = np.log(step_ns / usual_ns)
+    same = Groups(rows["arm"], rows["probed"], rows["step"])
+    usual_ns = same.usual(took_ns)
+    residual = np.log(took_ns / usual_ns)
     residual -= Groups(rows["pass"]).usual(residual)
     spread = 1.4826 * float(np.median(np.abs(residual)))
-    return None if spread == 0 else Outlying(residual > FAR * spread, step_ns, usual_ns)
+    return None if spread == 0 else Outlying(residual > FAR * spread, took_ns, usual_ns, same)
 
 
 def find_outliers(rows: Columns, found: Outlying) -> Outliers:
@@ -107,8 +113,7 @@ def find_outliers(rows: Columns, found: Outlying) -> Outliers:
         rows: one row a (pass, step), as `Records.columns`.
         found: what `find_outlying` gives of them.
     """
-    outlying, step_ns, usual_ns = found
-    same = Groups(rows["arm"], rows["probed"], rows["step"])
+    outlying, took_ns, usual_ns, same = found
     waiting = outlying.copy()
     causes = []
     for column, meaning in CAUSES.items():
@@ -117,11 +122,11 @@ def find_outliers(rows: Columns, found: Outlying) -> Outliers:
             Cause(column, meaning, int((waiting & more).sum()), _share(more, outlying), _share(more, ~outlying))
         )
         waiting &= ~more
-    excess_ns = float(np.maximum(step_ns - usual_ns, 0)[outlying].sum())
+    excess_ns = float(np.maximum(took_ns - usual_ns, 0)[outlying].sum())
     return Outliers(
-        steps=len(step_ns),
+        steps=len(took_ns),
         outlying=int(outlying.sum()),
-        excess_share=excess_ns / float(step_ns.sum()),
+        excess_share=excess_ns / float(took_ns.sum()),
         unexplained=int(waiting.sum()),
         causes=causes,
     )

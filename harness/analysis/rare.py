@@ -69,8 +69,12 @@ def find_rare(
     names = sorted(set(arms), key=lambda name: (name != baseline, name))
     if not kept:
         return []
-    of_baseline = _places(kept, baseline)
-    return [_of_arm(kept, name, None if name == baseline else of_baseline, confidence) for name in names]
+    of_arms = {name: [np.flatnonzero(rows["arm"] == name) for rows, _ in kept] for name in names}
+    of_baseline = _places(kept, of_arms[baseline])
+    return [
+        _of_arm(kept, name, of_arm, None if name == baseline else of_baseline, confidence)
+        for name, of_arm in of_arms.items()
+    ]
 
 
 def sign_test(more: int, fewer: int) -> float:
@@ -81,16 +85,17 @@ def sign_test(more: int, fewer: int) -> float:
 def _of_arm(
     kept: Sequence[tuple[Columns, Outlying]],
     name: str,
+    rows_of_arm: Sequence[NDArray[np.int64]],
     of_baseline: NDArray[np.bool_] | None,
     confidence: float,
 ) -> RareCosts:
     times_us, excess_us = [], 0.0
-    for rows, outlying in kept:
-        of_arm = rows["arm"] == name
-        bare = of_arm & ~rows["probed"]
-        times_us.append(outlying.step_ns[bare if bare.any() else of_arm] / 1e3)
-        excess_us += float((outlying.step_ns - outlying.usual_ns)[of_arm & outlying.there].sum()) / 1e3
-    places = _places(kept, name)
+    for (rows, outlying), of_arm in zip(kept, rows_of_arm, strict=True):
+        bare = of_arm[~rows["probed"][of_arm]]
+        times_us.append(outlying.step_ns[bare if len(bare) else of_arm] / 1e3)
+        far = of_arm[outlying.there[of_arm]]
+        excess_us += float((outlying.step_ns[far] - outlying.usual_ns[far]).sum()) / 1e3
+    places = _places(kept, rows_of_arm)
     p50, p99, longest = np.percentile(np.concatenate(times_us), QUANTILES)
     p_value, verdict = None, ""
     if of_baseline is not None:
@@ -104,11 +109,10 @@ def _of_arm(
     )
 
 
-def _places(kept: Sequence[tuple[Columns, Outlying]], name: str) -> NDArray[np.bool_]:
+def _places(kept: Sequence[tuple[Columns, Outlying]], rows_of_arm: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
     """Whether an arm's step is an outlying one, in the order of (launch, group, probed, step)."""
     parts = []
-    for rows, outlying in kept:
-        of_arm = rows["arm"] == name
+    for (rows, outlying), of_arm in zip(kept, rows_of_arm, strict=True):
         order = np.lexsort((rows["step"][of_arm], rows["probed"][of_arm], rows["group"][of_arm]))
         parts.append(outlying.there[of_arm][order])
     return np.concatenate(parts)

@@ -29,6 +29,8 @@ EMULATED: Final = (
 )
 NAMED: Final = 20
 """Files of a kind that are named, at most."""
+FIELDS: Final = 5
+"""Fields of a step that are named, at most."""
 LEFT_OUT: Final = {"counted": "counting", "traced": "tracing"}
 """Kinds of passes that have a time budget; extras.py leaves out the arms beyond it."""
 
@@ -41,6 +43,13 @@ def run_notes(records: Records) -> list[str]:
         notes.append("this run never ended by itself: its process was killed, or is still running")
     elif run["status"] != "complete" or run.get("message"):
         notes.append(run.get("message") or f"this run is {run['status']}")
+    checked = run.get("checked") or {}
+    if (why := checked.get("not_reset")) and (fields := checked.get("not_repeated")):
+        rest = f" and {len(fields) - FIELDS} more" if len(fields) > FIELDS else ""
+        notes.append(
+            f"{why}: block ids do not repeat from pass to pass, so these are compared by tokens alone: "
+            f"{', '.join(fields[:FIELDS])}{rest}"
+        )
     plan = run.get("plan")
     clipped, cap = run.get("workload", {}).get("clipped"), run.get("host", {}).get("max_model_len")
     if clipped:
@@ -83,9 +92,9 @@ def run_notes(records: Records) -> list[str]:
 
 def rare_notes(summary: Summary) -> list[str]:
     """Where accumulated time says something else than the usual step, and which arms have more outlying steps."""
-    scope = summary.run["config"]["scope"]
+    scope, whole = summary.scope, f"the whole {summary.step_word}"
     notes = [
-        f"{c.arm}, {'the whole step' if c.metric == STEP else scope}: {c.verdict} in the usual step "
+        f"{c.arm}, {whole if c.metric == STEP else scope}: {c.verdict} in the usual step "
         f"({_told(c.per_step_us)} us), {c.means_verdict} in accumulated time ({_told(c.means_us)} us a step): "
         "much of the difference comes rarely"
         for c in summary.comparisons
@@ -94,7 +103,7 @@ def rare_notes(summary: Summary) -> list[str]:
     for c in summary.comparisons:
         by_cpu = summary.difference(c.arm, OF_CPU[c.metric]) if c.metric in OF_CPU else None
         if by_cpu is not None and c.verdict in ("faster", "slower") and _apart(c.per_step_us, by_cpu.per_step_us):
-            where = "the whole step" if c.metric == STEP else scope
+            where = whole if c.metric == STEP else scope
             notes.append(
                 f"{c.arm}, {where}: {c.verdict} by the clock ({_told(c.per_step_us)} us a step), {by_cpu.verdict} in "
                 f"CPU time ({_told(by_cpu.per_step_us)} us): the rest is waiting, for other threads, processes or a "
@@ -111,7 +120,7 @@ def rare_notes(summary: Summary) -> list[str]:
 
 def trend_notes(summary: Summary) -> list[str]:
     """Which arms cost more, or less, the longer the run lasted."""
-    scope = summary.run["config"]["scope"]
+    scope = summary.scope
     return [
         f"{found.arm}, {scope}: its difference to {summary.baseline} changed by {_told(found.growth_us)} us a step "
         "from the first group to the last: what it keeps or fills costs more, or less, the longer it runs, and its "

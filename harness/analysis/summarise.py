@@ -6,10 +6,11 @@ Pure: takes what `read_run` gives, measures nothing and writes nothing.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from harness.analysis.by_launch import is_by_launch
 from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.course import find_course
 from harness.analysis.device_times import device_times, waiting_notes
@@ -17,28 +18,29 @@ from harness.analysis.differences import Differences, drawn_by, family_size, pai
 from harness.analysis.drift import find_drift, levels
 from harness.analysis.exposure import exposure, planted_delays_us, planted_name
 from harness.analysis.measured import launch_values
-from harness.analysis.metrics import REST, SCOPE, STEP
+from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.names import full_names, short_names
+from harness.analysis.of_arms import arm_summary, counts_of, flames_of, throughput_of
 from harness.analysis.outliers import find_outliers, find_outlying
+from harness.analysis.own import never_called_notes
+from harness.analysis.populations import find_populations
 from harness.analysis.rare import find_rare
 from harness.analysis.run_notes import rare_notes, run_notes, trend_notes
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import FEWEST, joint_confidence, total
+from harness.analysis.statistics import FEWEST, joint_confidence
 from harness.analysis.stopping import per_look
-from harness.analysis.summary import ArmSummary, Comparison, ProbeTotals, Summary, Throughput
+from harness.analysis.summarise_launches import summarise_launches
+from harness.analysis.summary import ArmSummary, Summary
+from harness.analysis.tracked import tracked_notes
 from harness.analysis.trend import find_trends
 from harness.analysis.unseen import unseen_notes
-from harness.instrument.counters import COUNTERS
-from harness.sampling.sampled import Recording, flame_of_arm
-from harness.sampling.stacks import parse
-from harness.seams import AA, SEAMS
+from harness.seams import AA, swapped_in
 
 if TYPE_CHECKING:
     from harness.analysis.drift import Levels, LevelShift
-    from harness.analysis.measured import Values
     from harness.analysis.outliers import Outliers, Outlying
     from harness.records.folder import Records
     from harness.records.tables import Columns
-    from harness.sampling.sampled import Flame
 
 __all__ = ["scope_half_width_us", "summarise"]
 
@@ -47,7 +49,9 @@ WITHHELD = "withheld"
 
 def summarise(records: Records) -> Summary:
     """Work out a run's summary; an unfinished group is left out and noted."""
-    run, notes = records.run, run_notes(records)
+    if is_by_launch(records.run):
+        return summarise_launches(records)
+    run, notes = _whole(records), run_notes(records)
     config = run["config"]
     probes, protocol = list(config["probes"]), config["protocol"]
     equality = run.get("equality", {})
@@ -58,20 +62,23 @@ def summarise(records: Records) -> Summary:
     }
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
-    values, launches, rows, cost = launch_values(records, notes)
+    values, launches, rows, cost, turns = launch_values(records, notes)
     measured = [of_launch for of_launch in rows if of_launch is not None]
     if len(measured) < len(records.launches):
         too_few = ", too few for an interval" if len(measured) < FEWEST else ""
         notes.append(f"{len(measured)} of {len(records.launches)} launches measured something{too_few}")
     values = {name: found for name, found in values.items() if name not in _planted_names(run)}
     for name, found in values.items():
-        arms[name] = _arm_summary(arms[name], found, probes)
+        arms[name] = arm_summary(arms[name], found, probes)
     counters = _counters(records)
     notes += waiting_notes(counters)
     notes += unseen_notes(_each(records)[0].counters, arms)
+    notes += tracked_notes(_each(records)[0].counters, list(arms), run["config"]["baseline"])
+    notes += never_called_notes(run, short_names(full_names(run)))
     summary = Summary(
         run, arms, [], probes, notes, counters=counters, launches=max(len(measured), 1),
-        flames=_flames(records, arms), device=device_times(_each(records)[0].device),
+        flames=flames_of(_each(records)[0], arms, not records.launches), device=device_times(_each(records)[0].device),
+        turns=turns,
     )  # fmt: skip
     baseline = config["baseline"]
     if baseline not in values:
@@ -102,9 +109,10 @@ def summarise(records: Records) -> Summary:
         confidence_each=confidence,
         margin_us=margin_us,
         own_costs=own_costs,
+        populations=find_populations(run, values, baseline, compared.in_steps, protocol["margin"]),
         shapes=compared.by_shape(steps_by_shape(run["steps"]), protocol["margin"]),
-        exposure=exposure(measured, protocol, values[baseline], SEAMS[config["seam"]].probe, cost, confidence),
-        throughput=_throughput(run, arms, comparisons),
+        exposure=exposure(measured, protocol, values[baseline], swapped_in(config), cost, confidence),
+        throughput=throughput_of(run, arms, comparisons),
         probe_call_ns=cost.measured_ns(confidence),
         drift=drift,
         drift_tested=drift_tested,
@@ -120,7 +128,7 @@ def summarise(records: Records) -> Summary:
 
 def scope_half_width_us(records: Records) -> float:
     """The widest half-width of the scope's differences, a step, as the report would print them now."""
-    values, launches, _, cost = launch_values(records, [])
+    values, launches, _, cost, _ = launch_values(records, [])
     baseline = records.run["config"]["baseline"]
     values = {name: found for name, found in values.items() if name not in _planted_names(records.run)}
     if baseline not in values:
@@ -134,6 +142,17 @@ def scope_half_width_us(records: Records) -> float:
     return float(max((difference.high - difference.low) / 2 for difference in differences))
 
 
+OF_FIRST_LAUNCH: Final = ("switch", "calls", "checked", "on_other_threads", "scope_found")
+"""What a run of several launches takes from the first one, where it has none of its own."""
+
+
+def _whole(records: Records) -> dict[str, Any]:
+    """run.json, of several launches with what only they know."""
+    run = records.run
+    first = records.launches[0].run if records.launches else {}
+    return {**run, **{key: first[key] for key in OF_FIRST_LAUNCH if key in first and key not in run}}
+
+
 def _planted_names(run: dict[str, Any]) -> list[str]:
     return [planted_name(delay) for delay in planted_delays_us(run["config"]["protocol"].get("exposed", False))]
 
@@ -141,20 +160,6 @@ def _planted_names(run: dict[str, Any]) -> list[str]:
 def _base_confidence(run: dict[str, Any]) -> float:
     """The confidence at which a report's intervals hold together, raised where the run was looked at more than once."""
     return per_look(float(run["config"]["protocol"]["confidence"]), len(run.get("looks", [])))
-
-
-def _throughput(run: dict[str, Any], arms: dict[str, ArmSummary], comparisons: list[Comparison]) -> list[Throughput]:
-    """Output tokens a second, and how much each arm's difference in the bare step changes them."""
-    tokens = run["workload"]["output_tokens"]
-    baseline_ns = arms[run["config"]["baseline"]].bare_step_ns
-    found = []
-    for name, arm in arms.items():
-        if not arm.measured or arm.bare_step_ns is None or baseline_ns is None:
-            continue
-        of_step = next((c.per_pass_ms.scaled(1e6) for c in comparisons if (c.arm, c.metric) == (name, STEP)), None)
-        change = None if of_step is None else of_step.rate(tokens * 1e9, baseline_ns)
-        found.append(Throughput(name, tokens * 1e9 / arm.bare_step_ns, change))
-    return found
 
 
 def _each(records: Records) -> list[Records]:
@@ -189,54 +194,14 @@ def _without_verdicts(summary: Summary) -> Summary:
             for found in summary.comparisons
         ],
         shapes=[replace(found, verdict=WITHHELD) for found in summary.shapes],
+        populations=[
+            replace(found, kinds=[replace(kind, verdict=WITHHELD) for kind in found.kinds])
+            for found in summary.populations
+        ],
         rare=[replace(found, verdict=WITHHELD if found.verdict else "") for found in summary.rare],
     )
 
 
 def _counters(records: Records) -> dict[str, dict[str, float]]:
     """Each arm's counts a step; of several launches the first one's, since counts do not vary."""
-    table = _each(records)[0].counters
-    if "arm" not in table:
-        return {}
-    names, arms = [name for name in COUNTERS if name in table], np.asarray(table["arm"])
-    return {
-        str(arm): {name: float(np.mean(np.asarray(table[name])[arms == arm])) for name in names}
-        for arm in dict.fromkeys(arms)
-    }
-
-
-def _flames(records: Records, arms: dict[str, ArmSummary]) -> dict[str, Flame]:
-    """Each arm's recording; of several launches the first one's, since only that one samples."""
-    first = _each(records)[0]
-    found = {}
-    for name, folded in first.folded.items():
-        arm = arms[name]
-        alone = not records.launches  # or the step is the mean of several launches, and only one was sampled
-        step_us = arm.bare_step_ns / arm.steps / 1e3 if alone and arm.bare_step_ns else None
-        found[name] = flame_of_arm(Recording(**first.run["flamegraphs"][name]), parse(folded), step_us)
-    return found
-
-
-def _arm_summary(arm: ArmSummary, values: Values, probes: list[str]) -> ArmSummary:
-    groups, steps = values[SCOPE].shape
-    return ArmSummary(
-        equal=arm.equal,
-        reason=arm.reason,
-        steps=steps,
-        passes=groups,
-        step_ns=total(values["probed_step_ns"]),
-        bare_step_ns=total(values[STEP]) if STEP in values else None,
-        scope_ns=total(values["scope.total_ns"]),
-        residual_ns=total(values["scope.self_ns"]),
-        corrected_scope_ns=total(values[SCOPE]),
-        corrected_residual_ns=total(values[REST]),
-        probes={
-            probe: ProbeTotals(
-                calls=total(values[f"{probe}.calls"]),
-                total_ns=total(values[f"{probe}.total_ns"]),
-                self_ns=total(values[f"{probe}.self_ns"]),
-                corrected_self_ns=total(values[probe]),
-            )
-            for probe in probes
-        },
-    )
+    return counts_of(_each(records)[0].counters)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.analysis.metrics import REST, SUM
+from harness.analysis.names import full_names, scope_in_words, scope_title, short_names
 
 if TYPE_CHECKING:
     from harness.analysis.course import Course
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from harness.analysis.drift import LevelShift
     from harness.analysis.exposure import Exposure
     from harness.analysis.outliers import Outliers
+    from harness.analysis.populations import Populations
     from harness.analysis.rare import RareCosts
     from harness.analysis.statistics import Interval
     from harness.analysis.trend import Trend
@@ -30,7 +33,7 @@ __all__ = [
     "Throughput",
 ]
 
-SUMMARY_SCHEMA: Final = 6
+SUMMARY_SCHEMA: Final = 7
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class ShapeComparison:
 
 @dataclass(frozen=True)
 class Throughput:
-    """Output tokens per second of model-runner time, from bare steps; and the difference to the baseline."""
+    """Output tokens per second of the steps' time, from bare steps; and the difference to the baseline."""
 
     arm: str
     tokens_per_s: float
@@ -132,7 +135,8 @@ class Summary:
     differences within `margin_us` a step are equivalent. `counters` gives each arm's counts a step, by the names of
     `instrument.counters`, `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few
     passes to test for a level shift. `launches` counts those that measured something. `probe_call_ns` is what a call of
-    a probe cost in the run itself; None where that was not measured.
+    a probe cost in the run itself; None where that was not measured. `turns` says whether a step is the whole turn of
+    the engine core; else it is what the model runner does in it.
     """
 
     run: dict[str, Any]
@@ -157,6 +161,8 @@ class Summary:
     launches: int = 1
     course: Course | None = None
     flames: dict[str, Flame] = field(default_factory=dict)
+    turns: bool = False
+    populations: list[Populations] = field(default_factory=list)
 
     @property
     def withheld(self) -> bool:
@@ -167,6 +173,31 @@ class Summary:
     def baseline(self) -> str:
         """The arm that the others are compared with."""
         return str(self.run["config"]["baseline"])
+
+    @property
+    def step_word(self) -> str:
+        """What reports call a step that counts as a whole: a `turn` of the engine core, or a `step`."""
+        return "turn" if self.turns else "step"
+
+    @property
+    def timed_in(self) -> str:
+        """What does the work of which the step is the time."""
+        return "engine core" if self.turns else "model runner"
+
+    @functools.cached_property
+    def short(self) -> dict[str, str]:
+        """The short name of each function, by its full one."""
+        return short_names(full_names(self.run))
+
+    @property
+    def scope(self) -> str:
+        """What tables call the scope."""
+        return scope_title(self.run["config"]["scope"], self.short)
+
+    @property
+    def scope_in_words(self) -> str:
+        """What sentences call the scope."""
+        return scope_in_words(self.run["config"]["scope"], self.short)
 
     def difference(self, arm: str, metric: str) -> Comparison | None:
         """The comparison of `arm` with the baseline in `metric`, if there is one."""
@@ -199,6 +230,8 @@ class Summary:
             "device": {name: asdict(times) for name, times in self.device.items()},
             "flamegraphs": {name: flame.as_json() for name, flame in self.flames.items()},
             "launches": self.launches,
+            "step": "turn of the engine core" if self.turns else "step of the model runner",
+            "populations": [asdict(found) for found in self.populations],
             "notes": self.notes,
         }
         plain: dict[str, Any] = _plain(content)

@@ -9,6 +9,8 @@ probing.parquet          one arm's scope with its probes and without: two rows a
 device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
 launches/02/             of a run with several launches: the second one, a run's folder itself
 trace.json               where it was asked for: a few steps of each arm, for Perfetto
+fingerprint.parquet      at launch grain: what native served in its checking pass: one row a (step, field)
+tokens.json              at launch grain: the tokens that it generated, by request
 flamegraphs/ARM.folded   where they were asked for: the stacks that py-spy saw; the graphs beside it are made from them
 engine.log               what the engine printed
 .taken                   while a run is at work in it, or where its process was killed
@@ -141,6 +143,12 @@ class RunFolder:
     def write_probing(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write what the probes of one arm cost: one row a (group, step) with them, and one without."""
         self._write_table("probing.parquet", columns)
+
+    def write_served(self, rows: Sequence[Sequence[Any]], tokens: Any) -> None:
+        """Write what native served: a row a (step, field), and the tokens by request; other engines are held to it."""
+        columns = zip(*rows, strict=True) if rows else ([], [], [])
+        self._write_table("fingerprint.parquet", dict(zip(("step", "field", "text"), columns, strict=True)))
+        self.write_text("tokens.json", json.dumps(tokens) + "\n")
 
     def launch(self, number: int) -> Path:
         """Folder of one of several launches."""

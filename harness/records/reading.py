@@ -11,6 +11,7 @@ from harness.records.agreement import signature_difference
 from harness.records.checked import check, cut_reason, read_json, read_text
 from harness.records.run_schema import RUN_SCHEMA, RunFile
 from harness.records.tables import BESIDE, Shape, as_columns, join_tables, passes_shape, read_table
+from harness.seams import NATIVE
 from harness.texts import one_line
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ RUN: Final = "run.json"
 WITH_PASSES: Final = ("host", "workload", "steps", "calibration", "arms_measured")
 """What run.json holds when there are passes; of several launches the whole run has it from its first one."""
 SAME: Final = ("seam", "scope", "probes")
-"""What launches of one run have alike in their config."""
+"""Keys of the config that launches of one run have alike."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class RunReader:
             table = read_table(self._path / PASSES, PASSES, shape, unreadable)
             if table is not None:
                 # A run that was killed while it joined its passes has left some of their files there.
-                self._read |= {PASSES, *(f"{index:04d}.parquet" for index in set(table["pass"].to_pylist()))}
+                self._read |= {PASSES, *(f"{int(index):04d}.parquet" for index in set(table["pass"].to_pylist()))}
                 self._passes.append(table)
         for file in sorted((self._path / "passes").glob("*.parquet")):
             if file.name.endswith(".partial.parquet"):
@@ -171,7 +172,7 @@ def _with_launches(records: Records, path: Path) -> Records:
     unreadable = dict(records.unreadable)
     for file in sorted((path / "launches").glob(f"*/{RUN}")):
         launch = RunReader(file.parent, launch=True).read()
-        if reason := _unlike(launches[0] if launches else records, launch):
+        if reason := _unlike(_first(records, launches), launch) or _of_no_arm(records, launch):
             unreadable[one_line(f"launches/{file.parent.name}", 100)] = reason
         else:
             launches.append(launch)
@@ -182,12 +183,39 @@ def _with_launches(records: Records, path: Path) -> Records:
     return replace(records, run=run, unreadable=unreadable, launches=launches)
 
 
+def _alike(config: dict[str, Any]) -> dict[str, Any]:
+    """What launches of one run have alike in their config: what their passes are, and under which names."""
+    protocol = config["protocol"]
+    arms = [arm["name"] for arm in config["arms"]]
+    return {
+        **{key: config.get(key, "") for key in SAME},
+        "arms": [NATIVE] if protocol["grain"] == "launch" else arms,  # the others are in engines of their own
+        "bare": protocol["bare"],
+        "exposed": protocol.get("exposed", False),
+    }
+
+
+def _first(records: Records, launches: list[Records]) -> Records:
+    """What a launch must be like: the first one; at launch grain the whole run, whose work is native's.
+
+    There the first launch can be of an arm that does other work.
+    """
+    config = records.run["config"]
+    by_arm = config["protocol"]["grain"] == "launch" and "steps" in records.run and config["scope"] != "auto"
+    return records if by_arm or not launches else launches[0]
+
+
+def _of_no_arm(whole: Records, launch: Records) -> str:
+    """Why a launch at launch grain is of none of the run's arms; empty where it is."""
+    config = whole.run["config"]
+    arm = launch.run.get("arm", "")
+    known = {NATIVE, *(arm["name"] for arm in config["arms"])}
+    return "" if config["protocol"]["grain"] != "launch" or arm in known else "it is of none of the run's arms"
+
+
 def _unlike(first: Records, other: Records) -> str:
     """Why two launches are not of one run, in words; empty where they are."""
-    one, another = (
-        {**{key: each.run["config"][key] for key in SAME}, "bare": each.run["config"]["protocol"]["bare"]}
-        for each in (first, other)
-    )
+    one, another = (_alike(each.run["config"]) for each in (first, other))
     if apart := [key for key, value in one.items() if another[key] != value]:
         return f"its config has another {apart[0]}"
     if "steps" not in first.run or "steps" not in other.run:

@@ -6,43 +6,28 @@ data use the same. Keys that this version does not know are let through.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.seams import SEAMS
+from harness.records.config_schema import ConfigEntry
+from harness.records.recorded import (
+    MANY,
+    NAME,
+    Amount,
+    Count,
+    Counted,
+    Load,
+    Names,
+    Number,
+    Recorded,
+    Section,
+)
 
 __all__ = ["NAME", "RUN_SCHEMA", "MachineFacts", "MicroRunFile", "Number", "Recorded", "RunFile"]
 
 RUN_SCHEMA: Final = 2
 """Version of run.json and of the pass tables."""
-NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
-"""An arm's name, as in a config (`config.experiment.Arm`): files are named after it."""
-METRICS: Final = frozenset({"scope", "step", "rest", "sum", "probed_step_ns"})
-"""What is measured besides probes (`analysis.metrics`): no probe is called so."""
-
-LARGEST: Final = 10**15
-"""No time in nanoseconds, and no count, is larger: this is eleven days."""
-MOST: Final = 100
-"""Arms, and probes, at most, as in a config: they are columns and rows of tables."""
-MANY: Final = 1000
-"""Entries of a list or section that is shown whole, at most."""
-Count = Annotated[int, Field(ge=0, le=LARGEST)]
-Counted = Annotated[int, Field(ge=1, le=LARGEST)]
-Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
-Amount = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-ArmName = Annotated[str, StringConstraints(pattern=NAME, max_length=100)]
-Probe = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*([.:][A-Za-z_]\w*)*$", max_length=300)]
-Names = Annotated[list[ArmName], Field(max_length=MANY)]
-Section = Annotated[dict[str, Any], Field(max_length=MANY)]
-Load = Annotated[list[Amount], Field(min_length=1)]
-
-
-class Recorded(BaseModel):
-    """A section: no value is converted, and unknown keys are let through."""
-
-    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
 
 
 class MachineFacts(Recorded):
@@ -58,63 +43,80 @@ class MachineFacts(Recorded):
     native_bfloat16: bool | None = None
 
 
-class ArmEntry(Recorded):
-    """An arm of the config."""
+class GrainFacts(Recorded):
+    """A run at launch grain: what was asked for, and why it is at that grain."""
 
-    name: ArmName
-    reference: str = ""
-    delay_us: Amount | None = None
-
-
-class UntilEntry(Recorded):
-    """`protocol.until` of the config."""
-
-    half_width_us: Amount
-    max_seconds: Amount
+    asked: Literal["auto", "step", "pass", "launch"]
+    why: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
 
 
-class ProtocolEntry(Recorded):
-    """`protocol` of the config."""
+class AcrossFacts(Recorded):
+    """What was compared between launches, and what was not: `running.across.Across`."""
 
-    grain: Literal["step", "pass"]
-    order: Literal["random", "rotate"]
-    confidence: Annotated[float, Field(gt=0.5, lt=1)]
-    margin: Share
-    bare: bool
-    drift: Literal["share", "level"]
-    exposed: bool | Annotated[list[Annotated[float, Field(gt=0, le=LARGEST)]], Field(min_length=1)] = False
-    until: UntilEntry | None = None
-    sync: bool = False
-    nvtx: bool = False
+    leaves: Count = 0
+    not_repeated: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
+    ignored: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
+    only_there: dict[str, list[str]] = Field(default_factory=dict)
+    launches: dict[str, Count] = Field(default_factory=dict)
 
 
-class ConfigEntry(Recorded):
-    """The config as it was validated; what a reader of records does not use is not looked at."""
+MOST_NAMES: Final = 10_000
+"""Functions, and fields of a fingerprint, at most: a source tree can change thousands."""
+Functions = Annotated[list[str], Field(max_length=MOST_NAMES)]
+Calls = Annotated[dict[str, Count], Field(max_length=MOST_NAMES)]
 
-    title: str
-    seam: str
-    scope: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*( \+ [A-Za-z_]\w*)*$", max_length=500)]
-    baseline: str
-    arms: Annotated[list[ArmEntry], Field(min_length=1, max_length=MOST)]
-    probes: Annotated[list[Probe], Field(max_length=MOST)]
-    protocol: ProtocolEntry
-    host: Section = Field(default_factory=dict)
-    engine: Section = Field(default_factory=dict)
-    workload: Section = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _consistent(self) -> ConfigEntry:
-        if self.seam not in SEAMS:
-            raise ValueError(f"seam: there is no seam {self.seam!r} in this version of harness")
-        names = [arm.name for arm in self.arms]
-        for label, values in (("arms", names), ("probes", self.probes)):
-            if len(set(values)) < len(values):
-                raise ValueError(f"{label}: a name stands there twice")
-        if self.baseline not in names:
-            raise ValueError(f"baseline: {self.baseline!r} is none of the arms")
-        if taken := METRICS.intersection(self.probes):
-            raise ValueError(f"probes: {min(taken)!r} is no function")
-        return self
+class RefusedEntry(Recorded):
+    """What of a change cannot be switched in a living engine."""
+
+    name: str
+    why: str = ""
+
+
+class ChangeFacts(Recorded):
+    """An arm that is a patch or a tree: `running.changed.Prepared`."""
+
+    kind: Literal["patch", "tree"]
+    file: str
+    revert: bool = False
+    only: Functions = Field(default_factory=list)
+    sha256: str = ""
+    title: str = ""
+    base: str = ""
+    left_out: Functions = Field(default_factory=list)
+    needs_build: Functions = Field(default_factory=list)
+    changed: Functions = Field(default_factory=list)
+    refused: Annotated[list[RefusedEntry], Field(max_length=MOST_NAMES)] = Field(default_factory=list)
+
+
+class SwitchedArm(Recorded):
+    """What one arm puts into the engine, by dotted names."""
+
+    swapped: Functions = Field(default_factory=list)
+    called_through: Functions = Field(default_factory=list)
+    values: Functions = Field(default_factory=list)
+    added: Functions = Field(default_factory=list)
+    left: Annotated[list[RefusedEntry], Field(max_length=MOST_NAMES)] = Field(default_factory=list)
+
+
+class SwitchFacts(Recorded):
+    """What is switched at every step, and what that costs."""
+
+    functions: Functions = Field(default_factory=list)
+    trampolines: Functions = Field(default_factory=list)
+    turns: bool = False
+    put_ns: Amount = 0.0
+    trampoline_ns: Amount = 0.0
+    arms: dict[str, SwitchedArm] = Field(default_factory=dict)
+
+
+class CheckedFacts(Recorded):
+    """How much checking passes compare, and what they leave out."""
+
+    leaves: Count = 0
+    not_repeated: Functions = Field(default_factory=list)
+    ignored: Functions = Field(default_factory=list)
+    not_reset: str = ""
 
 
 class DetailsEntry(Recorded):
@@ -208,7 +210,7 @@ class StoppedFacts(Recorded):
 class RecordingFacts(BaseModel):
     """`sampling.sampled.Recording`, which takes no other keys."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, defer_build=True)
 
     rate_hz: Counted
     native: bool
@@ -249,6 +251,16 @@ class RunFile(Recorded):
     equality: dict[str, EqualityFacts] = Field(default_factory=dict)
     arms_measured: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     arm_sources: dict[str, str] = Field(default_factory=dict)
+    changes: dict[str, ChangeFacts] = Field(default_factory=dict)
+    arm: str = ""
+    grain: GrainFacts | None = None
+    across: AcrossFacts | None = None
+    switch: SwitchFacts = Field(default_factory=SwitchFacts)
+    calls: dict[str, Calls] = Field(default_factory=dict)
+    checked: CheckedFacts = Field(default_factory=CheckedFacts)
+    on_other_threads: dict[str, Calls] = Field(default_factory=dict)
+    scope_found: bool = False
+    started_with: dict[str, Annotated[list[str], Field(max_length=MANY)]] = Field(default_factory=dict)
     passes_done: Count = 0
     passes_planned: Count = 0
     plan: PlanFacts | None = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.analysis.metrics import OF_CPU, SCOPE, STEP
 from harness.digits import significant
-from harness.report.table import FLOOR, Column, Table, format_interval
+from harness.report.table import FLOOR, Column, Table, format_interval, level_name
 from harness.seams import AA
 
 if TYPE_CHECKING:
@@ -23,11 +23,12 @@ def build_accumulated_table(summary: Summary) -> Table | None:
     names = sorted(measured, key=lambda name: name != summary.baseline)
     columns = []
     for metric in (SCOPE, STEP):
+        level = level_name(summary, metric)
         found = [summary.difference(name, metric) for name in names]
         if any(found):
             columns += [
-                Column(f"Δ {metric}", f"of means, to {summary.baseline}, us", [_difference(each) for each in found]),
-                Column(f"{metric} is", "", ["" if each is None else each.means_verdict for each in found]),
+                Column(f"Δ {level}", f"of means, to {summary.baseline}, us", [_difference(each) for each in found]),
+                Column(f"{level} is", "", ["" if each is None else each.means_verdict for each in found]),
             ]
     rare = {each.arm: each for each in summary.rare}
     if rare:
@@ -42,7 +43,7 @@ def build_accumulated_table(summary: Summary) -> Table | None:
         ]
     footnotes = [
         "the main table says what the usual step does; here every step counts, outlying ones as well, so intervals are "
-        "wider. p50, p99 and the longest are of whole steps, prefills and decodes alike"
+        f"wider. p50, p99 and the longest are of whole {summary.step_word}s, prefills and decodes alike"
     ]
     return Table("us", [FLOOR if name == AA else name for name in names], columns, footnotes, 0, corner="arm")
 
@@ -52,12 +53,13 @@ def build_cpu_table(summary: Summary) -> Table | None:
     names = [name for name, arm in summary.arms.items() if arm.measured and name != summary.baseline]
     columns = []
     for metric, of_cpu in OF_CPU.items():
+        level = level_name(summary, metric)
         wall, cpu = ([summary.difference(name, each) for name in names] for each in (metric, of_cpu))
         if any(cpu):
             columns += [
-                Column(f"Δ {metric}", "us, by the clock", [_usual(found) for found in wall]),
-                Column(f"Δ {metric}", "us of CPU time", [_usual(found) for found in cpu]),
-                Column(f"{metric} is", "in CPU time", ["" if found is None else found.verdict for found in cpu]),
+                Column(f"Δ {level}", "us, by the clock", [_usual(found) for found in wall]),
+                Column(f"Δ {level}", "us of CPU time", [_usual(found) for found in cpu]),
+                Column(f"{level} is", "in CPU time", ["" if found is None else found.verdict for found in cpu]),
             ]
     if not columns:
         return None

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.metrics import SCOPE, STEP
-from harness.report.table import FLOOR, Column, Table, format_estimate, format_interval, number, unmeasured
+from harness.report.table import (
+    FLOOR,
+    Column,
+    Table,
+    format_estimate,
+    format_interval,
+    level_name,
+    number,
+    of_time,
+    unmeasured,
+)
 from harness.seams import AA
 
 if TYPE_CHECKING:
@@ -38,14 +48,14 @@ def build_arms_table(summary: Summary, form: Callable[[Interval], str] = format_
     if any(arm.bare_step_ns is not None for arm in summary.arms.values()):
         columns += _level_columns(summary, names, STEP, form)
         rates = {found.arm: f"{found.tokens_per_s:,.0f}" for found in summary.throughput}
-        columns.append(Column("tokens/s", "output, of runner time", [rates.get(name, "") for name in names]))
+        columns.append(Column("tokens/s", f"output, of {of_time(summary)}", [rates.get(name, "") for name in names]))
     footnotes = [IN_PER_CENT] if summary.comparisons else []
     return Table("us", rows, columns, footnotes, 0, corner="arm")
 
 
 def _level_columns(summary: Summary, names: list[str], metric: str, form: Callable[[Interval], str]) -> list[Column]:
     """Of the scope or of the step: its time, the difference to the baseline, the same in per cent, and the verdict."""
-    baseline = summary.arms[summary.baseline]
+    baseline, level = summary.arms[summary.baseline], level_name(summary, metric)
     of_baseline_us = _a_step_us(summary, summary.baseline, metric) if baseline.measured else None
     times, differences, changes, verdicts = [], [], [], []
     for name in names:
@@ -63,9 +73,9 @@ def _level_columns(summary: Summary, names: list[str], metric: str, form: Callab
             verdicts.append(comparison.verdict)
     return [
         *([Column(metric, "us a step", times)] if metric == SCOPE else []),
-        Column(f"Δ {metric}", f"to {summary.baseline}, us", differences, difference=True),
-        Column(f"Δ {metric}, %", "", changes),
-        Column(f"{metric} is", "", verdicts, difference=True),
+        Column(f"Δ {level}", f"to {summary.baseline}, us", differences, difference=True),
+        Column(f"Δ {level}, %", "", changes),
+        Column(f"{level} is", "", verdicts, difference=True),
     ]
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from harness.analysis.by_launch import is_by_launch
 from harness.analysis.drift import LEVEL, MACHINE, SHARE
+from harness.analysis.grouping import grain_of
+from harness.analysis.names import scope_parts
 from harness.digits import significant
+from harness.report.launch_grain import CHECKED, PAIRED, UNPAIRED, engines
 from harness.report.table import format_interval
-from harness.seams import SEAMS
+from harness.seams import swapped_in
 from harness.texts import one_line
 
 if TYPE_CHECKING:
@@ -68,24 +72,41 @@ def facts(summary: Summary) -> dict[str, str]:
     measured = [arm for arm in summary.arms.values() if arm.measured]
     if measured:
         protocol = run["config"]["protocol"]
-        lines["groups"] = (
+        lines["launches" if is_by_launch(run) else "groups"] = engines(summary) or (
             f"{measured[0].passes}, each with {_count(len(measured), 'arm')} (one of them A/A: the baseline once more)"
-            f"{', and as many bare' if summary.own_costs else ''}; arms change from {protocol['grain']} to "
-            f"{protocol['grain']} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in "
+            f"{', and as many bare' if summary.own_costs else ''}; arms change from {grain_of(protocol)} to "
+            f"{grain_of(protocol)} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in "
             f"{'one launch' if summary.launches == 1 else f'{summary.launches} launches'}{_stopped(summary)}"
         )
         steps_ms = [(arm.bare_step_ns or arm.step_ns) / arm.steps / 1e6 for arm in measured]
         shares = [arm.corrected_scope_ns / arm.step_ns * 100 for arm in measured]
         lines["a step"] = (
-            f"{_range(steps_ms, '.3g')} ms in the model runner, of which {run['config']['scope']} takes "
+            f"{_range(steps_ms, '.3g')} ms in the {summary.timed_in}, of which {summary.scope} takes "
             f"{_range(shares, '.3g')} %, by arm"
         )
+    lines |= _full_names(summary)
     lines |= machine_facts(run)
+    return lines
+
+
+def _full_names(summary: Summary) -> dict[str, str]:
+    """The scope, and the functions that the report has short names for, with all of their modules."""
+    config, lines = summary.run["config"], {}
+    parts = scope_parts(config["scope"])
+    if any("." in part for part in parts):
+        found = ", found by the checking passes" if summary.run.get("scope_found") else ""
+        counted = f"{len(parts)} functions" if len(parts) > 1 else "a function"
+        lines["the scope"] = f"{counted}{found}: {', '.join(parts)}"
+    others = [name for name, short in summary.short.items() if short != name and name not in parts]
+    if others:
+        lines["functions"] = ", ".join(others)
     return lines
 
 
 def checked_when(run: dict[str, Any]) -> str:
     """When all arms were compared with native, behind "equal at every step"."""
+    if is_by_launch(run):
+        return CHECKED
     drawn = run.get("checked_after_groups", [])
     when = ["before measuring"]
     when += [f"after {_listed(drawn)} groups (drawn)"] if drawn else []
@@ -157,7 +178,8 @@ def exposed(summary: Summary) -> str:
     found = summary.exposure
     if found is None:
         return ""
-    seam, told = summary.run["config"]["seam"], format_interval(found.slope)
+    config, told = summary.run["config"], format_interval(found.slope)
+    seam = config.get("seam") or config.get("swap") or "the seam"
     turn = significant(found.turn_us, 4)
     line = f"A microsecond planted at {seam} made a turn of the engine's loop ({turn} us) {told} us longer"
     if found.slope.low <= 0:
@@ -165,7 +187,7 @@ def exposed(summary: Summary) -> str:
         return f"{line}: {hidden} shows, and whether any does is not resolved."
     if found.share is None:
         return f"{line}."
-    share, probe = found.share.scaled(100), SEAMS[seam].probe
+    share, probe = found.share.scaled(100), swapped_in(config)
     return (
         f"{line}: if {probe} took no time under {summary.baseline}, a turn would be {share.estimate:.2g} % shorter "
         f"(from {share.low:.2g} to {share.high:.2g})."
@@ -193,6 +215,8 @@ def shifts(summary: Summary) -> list[str]:
             f"The level shifted in {len({shift.launch for shift in told})} of {summary.launches} launches, by "
             f"{low:+.2g} to {high:+.2g} %. This does not withhold verdicts (summary.json lists each)."
         ]
+    if is_by_launch(summary.run):
+        harmless = dict.fromkeys(harmless, "it is in the spread between launches")
     return [f"{_shift(summary, shift)}: {harmless[shift.of]}." for shift in told]
 
 
@@ -222,7 +246,7 @@ def withheld(summary: Summary) -> list[str]:
 
 
 def _shift(summary: Summary, shift: LevelShift) -> str:
-    scope = summary.run["config"]["scope"]
+    scope = summary.scope
     what = {
         SHARE: f"{scope}, relative to the rest of the step,",
         LEVEL: scope,
@@ -279,7 +303,7 @@ def how_sure(summary: Summary) -> str:
     looks = f", {len(planned)} looks taken into account" if planned else ""
     differing = "" if summary.launches == 1 else ", each with another hash seed and environment size"
     return (
-        f"Differences are paired within each step and say what the usual step does. All intervals and tests of this "
+        f"{UNPAIRED if is_by_launch(summary.run) else PAIRED} All intervals and tests of this "
         f"report hold together at {confidence:g} % ({summary.confidence_each * 100:.4g} % each{looks}), "
         f"{reach(summary)}{differing}. Equivalent means within "
         f"{summary.margin_us:.3g} us a step, {summary.run['config']['protocol']['margin'] * 100:g} % of the scope."
@@ -292,8 +316,11 @@ def reach(summary: Summary) -> str:
 
 
 def command_line(summary: Summary) -> str:
-    """How to run it again, into a new folder."""
-    return one_line(shlex.join(without_out(summary.run["command"])))
+    """How to run it again, into a new folder; what came from standard input is in the run's own folder."""
+    arguments = without_out(summary.run["command"])
+    if "ab" in arguments and "-" in arguments:
+        arguments = ["python", "-m", "harness", "run", "config.yaml"]
+    return one_line(shlex.join(arguments))
 
 
 def without_out(command: Sequence[str]) -> list[str]:

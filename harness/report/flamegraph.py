@@ -89,6 +89,7 @@ def flamegraph_files(summary: Summary) -> list[FlameFile]:
     """Every arm's difference to the baseline, then every arm's own graph, as a picture and for speedscope."""
     config, flames = summary.run["config"], summary.flames
     scope, baseline, place = config["scope"], summary.baseline, place_of(config)
+    target = place.target if place is not None else config.get("swap", "")
     differences, own = [], []
     for arm, flame in flames.items():
         own += [
@@ -96,7 +97,7 @@ def flamegraph_files(summary: Summary) -> list[FlameFile]:
             FlameFile(f"flamegraphs/{arm}.speedscope.json", arm, json.dumps(speedscope(flame, arm, scope))),
         ]
         if baseline in flames and arm != baseline:
-            names, swapped = (baseline, arm), place.target.rpartition(".")[2] if place is not None else ""
+            names, swapped = (baseline, arm), target.rpartition(".")[2]
             picture = render_difference(flames[baseline], flame, names, scope, swapped)
             name = f"flamegraphs/{arm}-against-{baseline}.svg"
             differences.append(FlameFile(name, f"{arm} against {baseline}", picture, difference=True))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from harness.report.arms_table import build_arms_table
+from harness.report.changed import changed
 from harness.report.facts import (
     checked_when,
     command_line,
@@ -59,6 +60,7 @@ def render_html(
         notes=summary.notes,
         arms=arms,
         facts=facts(summary),
+        changed=changed(summary),
         tables=[
             (caption, table)
             for caption, table in (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from harness.analysis.names import SEVERAL
 from harness.report.arms_table import build_arms_table
+from harness.report.changed import changed
 from harness.report.facts import (
     checked_when,
     command_line,
@@ -16,6 +18,7 @@ from harness.report.facts import (
     steadiness,
     withheld,
 )
+from harness.report.pull_request import HEADING, pull_request
 from harness.report.side_tables import side_tables
 from harness.report.table import build_differences, build_totals
 from harness.report.templates import render
@@ -34,7 +37,7 @@ __all__ = ["markdown_table", "render_markdown", "table_lines"]
 
 def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
     """The report as Markdown, with links to the files that lie beside it."""
-    scope = summary.run["config"]["scope"]
+    scope, changes = summary.scope, changed(summary)
     arms, totals, differences = build_arms_table(summary), build_totals(summary), build_differences(summary)
     return render(
         "report.md.j2",
@@ -50,9 +53,14 @@ def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
         exposed=exposed(summary),
         footnotes=totals.footnotes if totals else [],
         side_tables=[
-            (Markdown(markdown(caption).replace(scope, code_span(scope))), markdown_table(side), side.footnotes)
-            for caption, side in side_tables(summary)
+            (_with_code(caption, scope), markdown_table(side), side.footnotes) for caption, side in side_tables(summary)
         ],
+        changed=changes,
+        changed_tables=[
+            (caption, markdown_table(table), table.footnotes) for caption, table in (changes.tables if changes else [])
+        ],
+        heading=HEADING,
+        pull_request=pull_request(summary),
         files=files,
         steadiness=steadiness(summary),
         withheld=withheld(summary),
@@ -63,6 +71,11 @@ def render_markdown(summary: Summary, files: Sequence[str] = ()) -> str:
         notes=summary.notes,
         command=command_line(summary),
     )
+
+
+def _with_code(caption: str, scope: str) -> Markdown:
+    """A caption with the scope in it set as code; where that is plain words, they stay."""
+    return markdown(caption) if scope == SEVERAL else Markdown(markdown(caption).replace(scope, code_span(scope)))
 
 
 def markdown_table(table: Table) -> Markdown:

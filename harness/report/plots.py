@@ -63,12 +63,13 @@ CHARACTER: Final = 0.085
 INK: Final = "#0a0b0c"
 """Stands for the page's text colour, which replaces it in the SVG."""
 
+# A title of no fixed height would have matplotlib measure all labels to see whether one is in its way; none is on top.
 mpl.rcParams.update(
     {
         "svg.fonttype": "none", "svg.hashsalt": "harness", "font.family": "sans-serif", "font.size": 10,
         "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
         "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "axes.titlelocation": "left",
-        "legend.frameon": False, "hatch.linewidth": 0.6,
+        "axes.titley": 1.0, "legend.frameon": False, "hatch.linewidth": 0.6,
     }
 )  # fmt: skip
 
@@ -119,7 +120,7 @@ def parts_plot(summary: Summary) -> str:
             (arm.corrected_residual_ns if part == "rest" else arm.probes[part].corrected_self_ns) / arm.steps / 1e3
             for _, arm in arms
         ]
-        label = "rest of the scope" if part == "rest" else part
+        label = "rest of the scope" if part == "rest" else summary.short.get(part, part)
         axes.barh(
             list(labels.values()), widths, left=left, label=label, height=0.7, edgecolor=INK, linewidth=0.5,
             color="#BBBBBB" if part == "rest" else COLOURS[index % len(COLOURS)],
@@ -129,7 +130,7 @@ def parts_plot(summary: Summary) -> str:
     for row, end in enumerate(left):
         axes.annotate(f" {end:.0f}", (end, row), va="center")
     axes.invert_yaxis()
-    axes.set_xlabel(f"us a step in {summary.run['config']['scope']}")
+    axes.set_xlabel(f"us a step in {summary.scope}")
     axes.set_xlim(0, max(left) * 1.08)
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
     return as_svg(figure, "Time in the scope by arm and API")

@@ -10,7 +10,9 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from harness.analysis.by_launch import is_by_launch
 from harness.report.arms_table import build_arms_table
+from harness.report.changed import in_a_line
 from harness.report.facts import reach
 from harness.report.screen_table import FIRST_ARMS, GAP, LEAST_NAME, build_screen_table, by_interest, shortened
 from harness.report.table import FLOOR, Column, format_half_width
@@ -33,8 +35,9 @@ LINES: Final = 40
 """What a terminal of usual size shows at once. A narrower one breaks lines, so that there may be more."""
 CLOSING: Final = 3
 """Lines of `where_the_report_is`."""
-EXTRAS: Final = ("tokens/s", "Δ step, %", "Δ scope, %")
-"""Columns of the arms' table that are left out where there is no room, in this order; Δ step comes last."""
+EXTRAS: Final = ("tokens/s", "Δ step, %", "Δ turn, %", "Δ scope, %")
+"""Columns of the arms' table that are left out where there is no room, in this order; `LAST` come last."""
+LAST: Final = ("Δ step", "Δ turn")
 CORNER: Final = "us a step"
 HEADER: Final = 2
 """Lines of the heading of the arms' table."""
@@ -95,8 +98,11 @@ def _heading(summary: Summary) -> list[Text]:
         said = [f"{host['engine']} {host['version']}", host["runner"], device]
         if measured := [arm for arm in summary.arms.values() if arm.measured]:
             launches = f" in {summary.launches} launches" if summary.launches > 1 else ""
-            said.append(f"{measured[0].passes} groups of {measured[0].steps} steps{launches}")
+            of_what = "passes an arm" if is_by_launch(run) else "groups"
+            said.append(f"{measured[0].passes} {of_what} of {measured[0].steps} steps{launches}")
         lines.append(Text(", ".join(said), style="dim"))
+    if changes := in_a_line(summary):
+        lines.append(Text(changes, style="dim", no_wrap=True, overflow="ellipsis"))
     return lines
 
 
@@ -118,7 +124,8 @@ def _legend(summary: Summary) -> str:
     return (
         f"In parentheses: the interval holds zero. ±: {confidence:g} % together, {reach(summary)}.\n"
         f"Equivalent: within {summary.margin_us:.3g} us. {equal}\n"
-        "Δ is paired and robust, so it need not be the difference of the two means."
+        f"Δ is {'between launches' if is_by_launch(summary.run) else 'paired'} and robust, so it need not be the "
+        "difference of the two means."
     )
 
 
@@ -130,7 +137,7 @@ def _arms(table: Table, first: Sequence[str], width: int, most_lines: int) -> li
     longest = max(map(len, (CORNER, *table.rows)))
     name = min(longest, LEAST_NAME)
     columns = [column for column in table.columns if any(column.cells)]
-    for title, kept in (*((extra, longest) for extra in EXTRAS), ("Δ step", name)):
+    for title, kept in (*((extra, longest) for extra in EXTRAS), *((last, name) for last in LAST)):
         if kept + _needed(columns) > width:
             columns = [column for column in columns if column.title != title]
     parts: list[list[Column]] = [[]]

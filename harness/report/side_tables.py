@@ -27,7 +27,7 @@ NONE_SEEN: Final = 3.0
 
 def side_tables(summary: Summary) -> list[tuple[str, Table]]:
     """All side tables that the run has data for, each with its caption."""
-    scope = summary.run["config"]["scope"]
+    scope = summary.scope
     tables = (
         ("Accumulated time, and what comes rarely", build_accumulated_table(summary)),
         (f"By two clocks, the differences to {summary.baseline}", build_cpu_table(summary)),
@@ -58,12 +58,12 @@ def build_counter_table(summary: Summary) -> Table | None:
     if not summary.counters:
         return None
     copied = any(counts["step_device_copies"] for counts in summary.counters.values())
-    scope = summary.run["config"]["scope"]
+    scope = summary.scope
     rows = {
         f"{part}_{counter}": f"{label}, {place}"
         for counter, label in COUNTED.items()
         if counter == "aten_dispatches" or copied
-        for part, place in (("scope", scope), ("step", "whole step"))
+        for part, place in (("scope", scope), ("step", f"whole {summary.step_word}"))
     }
     if copied and all(SYNCHRONISATIONS in counts for counts in summary.counters.values()):
         rows[SYNCHRONISATIONS] = f"waits for the device, {scope}"
@@ -78,7 +78,7 @@ def build_device_table(summary: Summary) -> Table | None:
     """The device's time in scope and step and its waiting in between, beside the host's time in the scope."""
     if not summary.device:
         return None
-    scope = summary.run["config"]["scope"]
+    scope = summary.scope
     rows = [f"host, in {scope}", f"device, in {scope}", "device, in the whole step", "device, idle between steps"]
     columns = []
     for name, times in summary.device.items():
@@ -118,7 +118,7 @@ def build_sampling_table(summary: Summary) -> Table | None:
                 f"{found.slow_down:.2f} x" if found.slow_down else "",
             ]
         )
-    scope = summary.run["config"]["scope"]
+    scope = summary.scope
     first = next(iter(summary.flames.values())).recording
     titles = (
         ("by samples", "us a step"), ("by probes", "us a step"), ("samples", "/ in scope"),

@@ -28,12 +28,14 @@ __all__ = [
     "format_estimate",
     "format_half_width",
     "format_interval",
+    "level_name",
     "number",
+    "of_time",
     "unmeasured",
 ]
 
 TOKENS: Final = "tokens"
-"""Row of the output tokens a second of model-runner time, from bare steps."""
+"""Row of the output tokens a second of the steps' time, from bare steps."""
 
 UNITS: Final = (("s", 1e9), ("ms", 1e6), ("us", 1e3))
 STRUCK: Final = "not equal"
@@ -74,10 +76,9 @@ def build_table(summary: Summary) -> Table | None:
     totals, differences = build_totals(summary), build_differences(summary)
     if totals is None or differences is None:
         return None
-    scope = summary.run["config"]["scope"]
-    judged = {SCOPE: f"{scope} is"}
+    judged = {SCOPE: f"{summary.scope} is"}
     if STEP in _metrics(summary):
-        judged[STEP] = "the step is"
+        judged[STEP] = f"the {summary.step_word} is"
     diffs = {
         column.title: replace(
             column,
@@ -136,12 +137,21 @@ def build_differences(summary: Summary, form: Callable[[Interval], str] | None =
 
 def _metrics(summary: Summary) -> dict[str, str]:
     """Every row's metric with its title."""
-    scope = summary.run["config"]["scope"]
-    titles = {probe: probe for probe in summary.probes}
-    titles |= {SUM: "sum of these", REST: "rest of the scope", SCOPE: scope}
+    titles = {probe: summary.short.get(probe, probe) for probe in summary.probes}
+    titles |= {SUM: "sum of these", REST: "rest of the scope", SCOPE: summary.scope}
     if any(arm.bare_step_ns is not None for arm in summary.arms.values()):
-        titles |= {STEP: "whole step, bare", TOKENS: "output tokens/s of runner time"}
+        titles |= {STEP: f"whole {summary.step_word}, bare", TOKENS: f"output tokens/s of {of_time(summary)}"}
     return titles
+
+
+def level_name(summary: Summary, metric: str) -> str:
+    """What columns call a metric: the scope, or what a step is."""
+    return summary.step_word if metric == STEP else metric
+
+
+def of_time(summary: Summary) -> str:
+    """Whose time it is that output tokens are counted by."""
+    return "engine-core time" if summary.turns else "runner time"
 
 
 def _unit(summary: Summary) -> tuple[str, float]:

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from harness.report.changed import changed
 from harness.report.facts import checked_when, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
 from harness.report.side_tables import side_tables
 from harness.report.table import build_table
@@ -29,7 +30,7 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
     """Print facts, table and remarks, without the remark `told`, which is printed elsewhere."""
     title = summary.run["config"]["title"] or summary.run["config_file"]
     console.print(Text(title, style="bold"))
-    grid = RichTable.grid(padding=(0, 2))
+    grid = _grid()
     for label, text in facts(summary).items():
         grid.add_row(Text(label, style="dim"), Text(text))
     console.print(grid)
@@ -56,6 +57,7 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
             console.print(part, crop=False)
         for footnote in of_arms.footnotes:
             console.print(Text(footnote, style="dim"))
+    _print_changed(summary, console)
     for line in withheld(summary):
         console.print(Text(line, style="bold red"))
     for name, arm in summary.arms.items():
@@ -68,6 +70,37 @@ def print_summary(summary: Summary, console: Console, told: str = "") -> None:
         )
     for note in (note for note in summary.notes if note != told):
         console.print(Text.assemble(("note:", "bold yellow"), f" {note}"))
+
+
+def _grid() -> RichTable:
+    """Labels, each with a text whose long words are broken and not cut off."""
+    grid = RichTable.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _print_changed(summary: Summary, console: Console) -> None:
+    """What each arm changes; nothing where none is a change."""
+    section = changed(summary)
+    if section is None:
+        return
+    console.print(Text("\nWhat was changed", style="bold"))
+    for name, entries in section.arms.items():
+        console.print(Text(name, style="bold"))
+        grid = _grid()
+        for entry in entries:
+            style = "bold yellow" if entry.loud else ""
+            grid.add_row(Text(entry.label, style=style or "dim"), Text(entry.text, style=style))
+        console.print(grid)
+    for line in section.lines:
+        console.print(Text(line, style="dim"))
+    for caption, table in section.tables:
+        console.print(Text(f"\n{caption}", style="dim"))
+        for part in table_parts(table, console.width):
+            console.print(part, crop=False)
+        for footnote in table.footnotes:
+            console.print(Text(footnote, style="dim"))
 
 
 def whole_table(table: Table) -> RichTable:

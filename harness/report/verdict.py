@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.names import listed
 from harness.digits import significant
 from harness.report.facts import untested, withheld
 from harness.report.table import build_totals
@@ -32,8 +33,9 @@ def verdict_sentence(summary: Summary, named: int = NAMED) -> str:
     """
     if summary.withheld or not summary.comparisons:
         return ""
-    scope, baseline = summary.run["config"]["scope"], summary.arms[summary.baseline]
-    levels = ((SCOPE, scope, baseline.corrected_scope_ns), (STEP, "the whole step", baseline.bare_step_ns))
+    scope, baseline = summary.scope_in_words, summary.arms[summary.baseline]
+    whole = f"the whole {summary.step_word}"
+    levels = ((SCOPE, scope, baseline.corrected_scope_ns), (STEP, whole, baseline.bare_step_ns))
     parts: list[str] = []
     for metric, name, baseline_ns in levels:
         found = [c for c in summary.comparisons if c.metric == metric and c.arm != AA]
@@ -44,7 +46,7 @@ def verdict_sentence(summary: Summary, named: int = NAMED) -> str:
     if not parts:
         return f"Nothing was compared with {summary.baseline} but {summary.baseline} itself (A/A)."
     unequal = list(struck(summary))
-    parts += [f"{_listed(unequal, named)} {'is' if len(unequal) == 1 else 'are'} struck"] if unequal else []
+    parts += [f"{_few(unequal, named)} {'is' if len(unequal) == 1 else 'are'} struck"] if unequal else []
     return f"Against {summary.baseline}, {'; '.join(parts)}."
 
 
@@ -59,19 +61,17 @@ def _level(name: str, found: Sequence[Comparison], usual_us: float, named: int) 
                 f"{arm} ({'+' * (changes[arm] > 0)}{significant(changes[arm], 2)} %)"
                 for arm in sorted(arms, key=lambda arm: -abs(changes[arm]))
             ]
-        words += [f"{verdict} with {_listed(arms, named)}"] if arms else []
+        words += [f"{verdict} with {_few(arms, named)}"] if arms else []
     unresolved = [c.arm for c in found if c.verdict == "not resolved"]
-    nothing = f"no difference is resolved for {_listed(unresolved, named)}" if unresolved else ""
+    nothing = f"no difference is resolved for {_few(unresolved, named)}" if unresolved else ""
     if not words:
         return f"in {name} {nothing}"
     return f"{name} is {', '.join(words)}{', and ' * bool(nothing)}{nothing}"
 
 
-def _listed(names: Sequence[str], named: int) -> str:
-    """`a`; `a and b`; `a, b and 3 more`."""
-    whole = names[: named if len(names) <= named else max(named - 1, 1)]
-    shown = [*whole, *([f"{len(names) - len(whole)} more"] if len(whole) < len(names) else [])]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+def _few(names: Sequence[str], named: int) -> str:
+    """`a`; `a and b`; `a, b and 3 more`: `named` words at most."""
+    return listed(names, named if len(names) <= named else max(named - 1, 1))
 
 
 def struck(summary: Summary) -> dict[str, str]:

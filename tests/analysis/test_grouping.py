@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from harness.analysis.grouping import Groups
 
@@ -30,3 +31,24 @@ def test_medians_and_sums_are_those_of_pandas() -> None:
 def test_no_rows_are_no_groups() -> None:
     none = Groups(np.array([], dtype=object), np.array([], dtype=np.int64))
     assert len(none.sizes) == len(none.medians(np.array([]))) == len(none.usual(np.array([]))) == 0
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        np.repeat([3, 0, 7], 4),  # of as many rows each, and small: what a whole run has
+        np.repeat([3, 0, 7], [4, 5, 1]),
+        np.array([-2, 5, -2, 5]),
+        np.array([2**53, 0, 2**53, 7]),
+        np.array([0.5, -1.0, 0.5, 0.25]),
+        np.array([True, False, True, True]),
+    ],
+)
+def test_numbers_of_any_kind_and_size_are_grouped_in_their_order(numbers) -> None:
+    values = np.random.default_rng(1).lognormal(9, 2, len(numbers))
+    frame = pd.DataFrame({"of": numbers, "ns": values})
+    groups = Groups(numbers)
+    assert groups.sizes.tolist() == frame.groupby("of").size().tolist()
+    assert groups.of.tolist() == np.unique(numbers, return_inverse=True)[1].tolist()
+    assert groups.medians(values).tolist() == frame.groupby("of")["ns"].median().tolist()
+    assert groups.usual(values).tolist() == frame.groupby("of")["ns"].transform("median").tolist()

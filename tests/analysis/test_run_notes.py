@@ -44,6 +44,12 @@ def details(**changes):
          "only 5 groups were measured, the fewest that give an interval (45 s had room for 3): intervals are wide"),
         ({"not_counted": ["list", "array"]},
          "not counted, since counting the other arms used up the time for it: list, array"),
+        ({"checked": {"leaves": 7, "not_repeated": list("abcdefg"), "not_reset": "the engine core is out of reach"}},
+         "the engine core is out of reach: block ids do not repeat from pass to pass, so these are compared by tokens "
+         "alone: a, b, c, d, e and 2 more"),
+        ({"checked": {"leaves": 7, "not_repeated": ["a"], "not_reset": "the engine core still holds blocks"}},
+         "the engine core still holds blocks: block ids do not repeat from pass to pass, so these are compared by "
+         "tokens alone: a"),
         ({"not_traced": ["array"]}, "not traced, since tracing the other arms used up the time for it: array"),
         ({"other_threads": 12_345},
          "12,345 calls of probes came from other threads while the scope was open; they are in no figure of a "
@@ -70,6 +76,8 @@ def test_options_that_change_what_is_timed_are_told(option) -> None:
         {"plan": {"groups": 5, "fit": 5, "asked_s": 45.0}},
         {"plan": {"groups": 5, "fit": None, "asked_s": None}},
         {"other_threads": 0, "not_counted": [], "workload": {}},
+        {"checked": {"leaves": 7, "not_repeated": ["a"], "not_reset": ""}},
+        {"checked": {"leaves": 7, "not_repeated": [], "not_reset": "the engine core is out of reach"}},
         {**host(**details(dtype="float32")), "machine": {"native_bfloat16": False}},
         {**host(device="cuda:0", **details(dtype="bfloat16")), "machine": {"native_bfloat16": False}},
         {**host(**details(dtype="bfloat16")), "machine": {"native_bfloat16": True}},

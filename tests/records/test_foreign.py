@@ -197,6 +197,14 @@ def test_passes_that_are_all_zero_give_no_figures_and_a_note(folder, column) -> 
     assert any("left out" in note or "lack a pass" in note for note in summary.notes) or column == "pass"
 
 
+def test_passes_whose_numbers_are_no_whole_ones_are_read(folder) -> None:
+    table = pq.read_table(folder / "passes.parquet")
+    table = columns_changed(table, "pass", [number + 0.5 for number in table["pass"].to_pylist()])
+    pq.write_table(table, folder / "passes.parquet")
+    assert len(read_run(folder).columns["pass"]) == len(table)
+    write_reports(folder)
+
+
 def test_a_launch_that_did_other_work_is_left_out_and_named(tmp_path) -> None:
     folder = foreign.make_launches_folder(tmp_path / "run")
     change(folder / "launches" / "03", "steps/num_tokens", [9] * 5)
@@ -205,6 +213,25 @@ def test_a_launch_that_did_other_work_is_left_out_and_named(tmp_path) -> None:
     assert any("launches/03 (it did other work: step 0 had num_tokens 9" in note for note in summary.notes)
     change(folder / "launches" / "02", "config/probes", ["torch.cat"])
     assert "its config has another probes" in read_run(folder).unreadable["launches/02"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("config/protocol/exposed", [2.0], "exposed"),  # the launches have passes of a delay that it does not plant
+        ("config/protocol/exposed", ..., "exposed"),
+        ("config/arms/1/name", "mine", "arms"),
+    ],
+)
+def test_launches_of_another_config_than_the_whole_runs_are_left_out_and_named(tmp_path, key, value, told) -> None:
+    folder = foreign.make_launches_folder(tmp_path / "run")
+    change(folder, key, value)
+    if told == "arms":
+        change(folder, "arms_measured", ["list", "mine"])
+    summary = write_reports(folder)
+    assert summary.comparisons == []
+    unreadable = read_run(folder).unreadable
+    assert unreadable == {f"launches/0{number}": f"its config has another {told}" for number in (1, 2, 3)}
 
 
 def test_a_run_killed_in_its_first_launch_is_rendered(tmp_path) -> None:
