@@ -37,12 +37,15 @@ class Equality:
 
     def strike_found(self, result: PassResult, when: str = "") -> list[str]:
         """Strike what a checking pass found; `when` it was, for the reason. Gives the arms that are newly struck."""
-        struck = [found for found in result.mismatches if found["arm"] not in self.unequal]
-        for found in struck:
+        struck = []
+        for found in result.mismatches:
+            if found["arm"] in self.unequal:
+                continue  # another worker has said so
             wrong = "fails" if found["raised"] else "differs"
             step = "cannot be used" if found["step"] is None else f"{wrong} at step {found['step']}{when}"
             self.strike(found["arm"], f"{step}: {found['reason']}")
-        return [found["arm"] for found in struck]
+            struck.append(found["arm"])
+        return struck
 
     def note(self, arms: Sequence[str]) -> None:
         """Put into the facts what is known of these arms."""

@@ -47,6 +47,12 @@ class _Wrong(NamedTuple):
     why: str
 
 
+def _raised(error: BaseException) -> str:
+    """What came out of the engine, in words."""
+    endless = "; does it call the function that it replaces? Whoever calls that calls the arm itself"
+    return f"raised {told_with_place(error)}{endless if isinstance(error, RecursionError) else ''}"
+
+
 def _others(requests: Sequence[Request]) -> list[Request]:
     """As many requests, of the same lengths, each with another's place and its prompt turned round."""
     turned = [replace(request, prompt_token_ids=request.prompt_token_ids[::-1]) for request in requests]
@@ -183,7 +189,7 @@ class Proving:
             result = self.host.run_pass("check", [self.installed.index(arm)], self.requests)
         except BaseException as error:  # noqa: BLE001 (an arm's code can fail in any way, in the middle of the engine)
             signals.insist()  # a signal is not of the arm's making
-            self.equality.strike(arm, f"fails{when}: raised {told_with_place(error)}")
+            self.equality.strike(arm, f"fails{when}: {_raised(error)}")
             self._serve_as_before(f"arm {arm!r}", cut=True)
             return None
         self.check_whole(result, f"the checking pass of arm {arm!r}")
@@ -276,7 +282,7 @@ class Proving:
         except BaseException as error:  # noqa: BLE001 (an arm's code can fail in any way, in the middle of the engine)
             signals.insist()  # a signal is not of the arm's making
             self._serve_as_before(f"a pass{when}", cut=True)
-            return _Wrong("", f"fails{when}: raised {told_with_place(error)}")
+            return _Wrong("", f"fails{when}: {_raised(error)}")
         self.check_whole(result, f"a pass{when}")
         known = [found for found in result.mismatches if found["arm"] not in self.equality.unequal]
         if known:

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -51,13 +51,44 @@ def wait_for_passes(process: subprocess.Popen[str], folder: Path, count: int) ->
     assert process.poll() is None, process.communicate()
 
 
+OFF_BY_ONE = """\
+from patches.slot_mapping import Numpy
+
+
+class OffByOne(Numpy):
+    def slots(self, *args):
+        return super().slots(*args) + 1
+"""
+
+
+def with_one_off(folder: Path) -> str:
+    """Arms of which one writes every slot beside the right one."""
+    (folder / "off.py").write_text(OFF_BY_ONE)
+    return f"numpy,{folder / 'off.py'}:OffByOne"
+
+
+def assert_compared_whole(run: dict[str, Any]) -> None:
+    """Native repeats its block ids, so that slots themselves are compared, and not what is made of them."""
+    checked = run["checked"]
+    assert checked["not_reset"] == ""
+    assert [field for field in checked["not_repeated"] if not field.endswith(".scheduler_metadata")] == []
+    found = {name: (facts["equal"], facts["reason"]) for name, facts in run["equality"].items()}
+    assert found["numpy"] == (True, "")
+    equal, reason = found["OffByOne"]
+    assert not equal
+    assert "differs at step 0" in reason
+    assert ".slot_mapping[0]`: expected" in reason
+
+
 def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path) -> None:
     folder = tmp_path / "run"
     overrides = [*OF_ITS_OWN, "--set", "engine.tensor_parallel_size=2", *by_number(3)]
-    overrides += ["--arms", "numpy", "--flamegraph", "--set", "flamegraph={seconds: 4, rate_hz: 200}"]
+    overrides += ["--arms", with_one_off(tmp_path)]
+    overrides += ["--flamegraph", "--set", "flamegraph={seconds: 4, rate_hz: 200}"]
     with start("--out", str(folder), *overrides) as process:
         status, out, err = finish(process)
-    assert (status, "Traceback" in err) == (0, False), err
+    assert (status, "Traceback" in err) == (1, False), err  # one of the arms is not equal
+    assert err.count("OffByOne is struck") == 1  # though both workers say so
     assert out.rstrip().endswith(f"{folder}/report.md\npython -m harness report {folder} --full")
     assert "_prepare_inputs" in out
     assert "INFO" not in out + err  # vLLM's own log went to the folder
@@ -69,6 +100,7 @@ def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path
     assert records.run["host"]["details"]["process"] == "subprocess"
     assert records.run["host"]["details"]["pid"] not in (os.getpid(), None)
     assert records.run["host"]["world_size"] == 2
+    assert_compared_whole(records.run)
     assert len(records.frame) == 3 * (2 + 1) * 2 * records.run["steps"]["count"]
     if "flamegraphs_missing" in records.run:
         assert REFUSED  # here py-spy may not attach to anything
@@ -82,7 +114,7 @@ def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path
 
 def test_a_polite_kill_ends_an_engine_of_its_own_process_with_what_was_measured(tmp_path) -> None:
     folder = tmp_path / "run"
-    with start("--out", str(folder), *OF_ITS_OWN, *by_number(2000), "--arms", "numpy") as process:
+    with start("--out", str(folder), *OF_ITS_OWN, *by_number(2000), "--arms", with_one_off(tmp_path)) as process:
         wait_for_passes(process, folder, 14)
         process.send_signal(signal.SIGTERM)
         status, out, err = finish(process)
@@ -92,6 +124,7 @@ def test_a_polite_kill_ends_an_engine_of_its_own_process_with_what_was_measured(
     assert "_prepare_inputs" in out  # the table of what was measured
     records = read_run(folder)
     assert records.run["status"] == "interrupted"
+    assert_compared_whole(records.run)
     assert records.frame["pass"].nunique() >= 8
 
 
@@ -119,7 +152,10 @@ STAGES = {"start": "starting the engine", "check": "checking that all arms", "me
 def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, process, stage) -> None:
     """SIGKILL, at which nothing of the run's own can be done."""
     folder = tmp_path / "run"
-    overrides = ["--set", f"host.process={process}", *by_number(2000), "--arms", "numpy"]
+    parallel = process == "in_process" and stage == "measuring"  # the engine core here, its workers elsewhere
+    overrides = ["--set", f"host.process={process}", *by_number(2000)]
+    overrides += ["--arms", with_one_off(tmp_path) if parallel else "numpy"]
+    overrides += ["--set", "engine.tensor_parallel_size=2"] if parallel else []
     with start("--out", str(folder), *overrides) as run:
         said = run.stderr.readline()
         while said and not said.startswith(STAGES[stage]):
@@ -138,7 +174,11 @@ def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, pr
     assert status == -signal.SIGKILL, err  # why it ended by itself, if it did
     write_reports(folder)
     assert "never ended by itself" in (folder / "report.md").read_text()
-    assert len(read_run(folder).frame) > 0 or stage != "measuring"
+    records = read_run(folder)
+    assert len(records.frame) > 0 or stage != "measuring"
+    if parallel:
+        assert records.run["host"]["world_size"] == 2
+        assert_compared_whole(records.run)
 
 
 NEVER = """\

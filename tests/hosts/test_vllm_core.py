@@ -51,8 +51,10 @@ def test_a_process_that_begins_with_harness_goes_on_as_vllms_own(vllms: SimpleNa
     first = order(core)
     core.serve("a", [3, 1, 2, 1])
     assert order(core) != first
-    assert getattr(core, RESET)() == ""
+    assert getattr(core, RESET)(False) == ""
     assert order(core) == first
+    assert getattr(core, RESET)(True) == ""
+    assert order(core) == first[::-1]
 
 
 def test_vllms_own_is_put_back_where_the_engine_does_not_start(vllms: SimpleNamespace) -> None:
@@ -84,8 +86,11 @@ def test_a_core_in_this_process_is_reset_though_its_workers_are_elsewhere() -> N
     core = EngineCore()
     first = order(core)
     core.serve("a", [3, 1, 2, 1])
-    assert host(SimpleNamespace(engine_core=core), "in_process")._reset_core(backwards=False) == ""
+    of_this_process = host(SimpleNamespace(engine_core=core), "in_process")
+    assert of_this_process._reset_core(backwards=False) == ""
     assert order(core) == first
+    assert of_this_process._reset_core(backwards=True) == ""
+    assert order(core) == first[::-1]
     assert host(SimpleNamespace(engine_core=object()), "in_process")._reset_core(backwards=False) == OUT_OF_REACH
 
 
@@ -97,11 +102,11 @@ def test_a_core_in_a_process_of_its_own_is_asked_to_reset_itself() -> None:
         return "" if len(asked) == 1 else "the engine core still has requests"
 
     of_its_own = host(SimpleNamespace(call_utility=call_utility), "subprocess")
-    assert [of_its_own._reset_core(backwards=False), of_its_own._reset_core(backwards=False)] == [
+    assert [of_its_own._reset_core(backwards=False), of_its_own._reset_core(backwards=True)] == [
         "",
         "the engine core still has requests",
     ]
-    assert asked == [(RESET, False), (RESET, False)]
+    assert asked == [(RESET, False), (RESET, True)]
 
 
 def test_a_core_without_the_method_is_out_of_reach() -> None:

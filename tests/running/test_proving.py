@@ -125,6 +125,10 @@ def hangs(self, counts):
         pass
 
 
+def calls_what_it_replaces(self, counts):
+    return Engine.total(self, counts)
+
+
 def exits(self, counts):
     raise SystemExit(0)
 
@@ -435,6 +439,7 @@ def test_an_arm_that_raises_where_others_have_run_is_struck_and_the_engine_goes_
 @pytest.mark.parametrize(
     ("arm", "said"),
     [
+        (calls_what_it_replaces, "fails: raised RecursionError: maximum recursion depth exceeded"),
         (exits, "fails: raised SystemExit: 0 (test_proving.py:"),
         (interrupts, "fails: raised KeyboardInterrupt: no message (test_proving.py:"),
         (hangs, "fails: raised ArmTimeout: it had not returned after 1 s (protocol.step_timeout_s) (test_proving.py:"),
@@ -447,6 +452,8 @@ def test_whatever_an_arm_does_the_others_are_measured(prove, arm, said) -> None:
     assert (outcome.status, outcome.exit_status) == ("complete", 1)
     (note,) = struck(run)
     assert note.startswith(f"{arm.__name__} is struck: {said}")
+    hint = "; does it call the function that it replaces? Whoever calls that calls the arm itself"
+    assert note.endswith(hint) is (arm is calls_what_it_replaces)
     assert measured(run) == {"native", "totals", "A/A"}
     assert torch.get_default_dtype() == torch.float32
 
