@@ -44,10 +44,10 @@ test: $(READY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lin
 	@$(MAKE) --no-print-directory --keep-going lint fast engine
 
 fast: $(READY)  ## only the tests that start no engine
-	@$(call part,tests that start no engine,8 min,$(BIN)/python -m pytest -q -m "not engine")
+	@$(call part,tests that start no engine,14 min,$(BIN)/python -m pytest -q -m "not engine")
 
 engine: $(READY)  ## only the tests that start the real vLLM
-	@$(call part,tests on the real vLLM,14 min,$(BIN)/python -m pytest -q -m engine)
+	@$(call part,tests on the real vLLM,30 min,$(BIN)/python -m pytest -q -m engine)
 
 # import-linter has no quiet mode: what it says is shown when a contract is broken.
 lint: $(READY)  ## ruff, the contracts of imports, and mypy --strict

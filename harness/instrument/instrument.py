@@ -129,7 +129,9 @@ class Instrument:
         for function in self._scope_functions:
             self._switch.know(function)
         placer = self._placer
-        self._probes = Probes(probes, self._ledger, self._switch.changed, placer.short_name, placer.functions)
+        # A probe of a scope's own function stands inside of it, or it would find no scope open.
+        switched = (*self._switch.changed, *self._scope_functions)
+        self._probes = Probes(probes, self._ledger, switched, placer.short_name, placer.functions)
         self.probe_names = self._probes.names
         self._counter = Counter(self._synchronisations, EveryCall(self._probes.functions))
 

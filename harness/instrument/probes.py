@@ -25,7 +25,7 @@ class Probes:
     Args:
         names: dotted names, or `own` for what the seam swaps.
         ledger: times their calls, under slots from 1 on.
-        changed: the functions that arms change.
+        changed: the functions that arms change, and those of the scope.
         own: the seam's short name for the functions in `swapped`; empty where there is no seam.
         swapped: what the seam, or `swap`, names.
     """

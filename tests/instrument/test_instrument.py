@@ -571,3 +571,19 @@ def test_what_counts_and_what_reads_a_devices_clock_stands_around_nothing_that_i
     under_test.begin(kind, [0], [True, False] if kind == "mixed" else ())
     runner.serve(LENGTHS)
     assert len(under_test.end()["columns"]["step"]) == STEPS
+
+
+def test_a_probe_of_the_scopes_own_function_is_called_as_often_as_the_scope() -> None:
+    runner = Runner()
+    under_test = instrument(runner, probes=["tests.fakes.Runner._prepare_inputs", "compute_slot_mapping"])
+    under_test.begin("probed", [0])
+    runner.serve(LENGTHS)
+    columns = under_test.end()["columns"]
+    assert columns["scope.calls"] == columns["tests.fakes.Runner._prepare_inputs.calls"] == [1] * STEPS
+    assert columns["compute_slot_mapping.calls"] == [1] * STEPS
+    assert all(
+        own <= whole
+        for own, whole in zip(
+            columns["tests.fakes.Runner._prepare_inputs.total_ns"], columns["scope.total_ns"], strict=True
+        )
+    )
