@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.analysis.names import listed
+from harness.conditions import with_condition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,9 +45,9 @@ def never_called(run: Mapping[str, Any], arm: str) -> list[str]:
 def never_called_notes(run: Mapping[str, Any], short: Mapping[str, str]) -> list[str]:
     """A sentence an arm of which some function was never called: its figures say nothing of that."""
     silent = {arm: never_called(run, arm) for arm in own_functions(run)}
+    told = {arm: [with_condition(name, short.get(name, name)) for name in names] for arm, names in silent.items()}
     return [
-        f"never called in this workload: {listed([short.get(name, name) for name in names], NAMED)} of {arm}; the "
-        "figures say nothing of them"
-        for arm, names in silent.items()
+        f"never called in this workload: {listed(names, NAMED)} of {arm}; the figures say nothing of them"
+        for arm, names in told.items()
         if names
     ]

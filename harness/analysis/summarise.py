@@ -142,7 +142,7 @@ def scope_half_width_us(records: Records) -> float:
     return float(max((difference.high - difference.low) / 2 for difference in differences))
 
 
-OF_FIRST_LAUNCH: Final = ("switch", "calls", "checked", "on_other_threads", "scope_found")
+OF_FIRST_LAUNCH: Final = ("switch", "calls", "called_in", "checked", "on_other_threads", "scope_found")
 """What a run of several launches takes from the first one, where it has none of its own."""
 
 

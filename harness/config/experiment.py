@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.config.arms import MOST_ARMS, Arm, arm_of, why_unfit, with_native
-from harness.config.host import Host
+from harness.config.host import Host, place_of
 from harness.config.protocol import Equality, Flamegraph, Protocol, Until
 from harness.config.references import dotted, is_function_name
 from harness.config.workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
 from harness.errors import in_line
 from harness.instrument.scopes import AUTO, JOIN, parts
 from harness.records.recorded import DOTTED
-from harness.seams import NATIVE, SEAMS, Place, how_to_get, swapped
+from harness.seams import NATIVE, SEAMS, how_to_get, swapped
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
+
+    from harness.seams import Place
 
 __all__ = [
     "Arm",
@@ -32,7 +34,6 @@ __all__ = [
     "TraceWorkload",
     "Until",
     "Workload",
-    "place_of",
 ]
 
 MOST_WORKERS: Final = 1_024
@@ -191,12 +192,3 @@ class Experiment(Strict):
             if name in known:
                 raise ValueError(f"probes: {known[name]} and {probe} are the same function; name it once")
             known[name] = probe
-
-
-def place_of(experiment: dict[str, Any]) -> Place | None:
-    """Where the seam of a config is, as YAML or run.json has it; None where its seam or host is not valid."""
-    seam, host = experiment.get("seam"), experiment.get("host", {})
-    try:
-        return SEAMS[str(seam)].places[Host.model_validate(host).generation]
-    except (KeyError, ValidationError):
-        return None  # reported when that field is validated

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.config.numbers import Threads
 from harness.config.workload import Strict
 from harness.errors import in_line
+from harness.seams import SEAMS
 
-__all__ = ["Host"]
+if TYPE_CHECKING:
+    from harness.seams import Place
+
+__all__ = ["Host", "place_of"]
 
 LONGEST_VARIABLE: Final = 100_000
 """Bytes of an environment variable, with its name: Linux takes 128 KiB."""
@@ -60,3 +64,12 @@ class Host(Strict):
             if len(f"{name}={value}".encode()) > LONGEST_VARIABLE:
                 raise ValueError(f"{in_line(name, 60)} is longer than an environment variable can be")
         return env
+
+
+def place_of(experiment: dict[str, Any]) -> Place | None:
+    """Where the seam of a config is, as YAML or run.json has it; None where its seam or host is not valid."""
+    seam, host = experiment.get("seam"), experiment.get("host", {})
+    try:
+        return SEAMS[str(seam)].places[Host.model_validate(host).generation]
+    except (KeyError, ValidationError):
+        return None  # reported when that field is validated

@@ -19,6 +19,7 @@ from harness.instrument.arms import Faults
 from harness.instrument.bindings import Bindings
 from harness.instrument.calibration import Calibration, calibrate
 from harness.instrument.checking import Checks, Mismatch, of_faults
+from harness.instrument.compiled import why_not_run
 from harness.instrument.counting import Counter
 from harness.instrument.device import DeviceClock, Synchronisations, on_cuda, ranged, synchronizer
 from harness.instrument.events import freeze_heap
@@ -273,7 +274,9 @@ class Instrument:
         }
 
     def _seen(self, steps: int) -> dict[str, Any]:
-        return {**self._watching.take(steps), "outlive": dict(self._outlive), "cache_hits": self._placer.hits()}
+        seen = self._watching.take(steps)
+        not_run = why_not_run(self._loop.runner, self._changed, seen["calls"], seen["phases"])
+        return {**seen, "not_run": not_run, "outlive": dict(self._outlive), "cache_hits": self._placer.hits()}
 
     def _look_for_objects(self, step: int) -> None:
         """Whether objects that an arm would make differently live from one step to another: then none may change."""

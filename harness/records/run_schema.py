@@ -257,6 +257,7 @@ class RunFile(Recorded):
     across: AcrossFacts | None = None
     switch: SwitchFacts = Field(default_factory=SwitchFacts)
     calls: dict[str, Calls] = Field(default_factory=dict)
+    called_in: dict[str, Calls] = Field(default_factory=dict)
     checked: CheckedFacts = Field(default_factory=CheckedFacts)
     on_other_threads: dict[str, Calls] = Field(default_factory=dict)
     scope_found: bool = False

@@ -10,6 +10,7 @@ from harness.analysis.grouping import grain_of
 from harness.analysis.metrics import SCOPE
 from harness.analysis.names import listed
 from harness.analysis.own import calls_of, never_called, own_functions
+from harness.conditions import with_condition
 from harness.digits import significant
 from harness.report.launch_grain import not_compared
 from harness.report.own_tables import build_calls_table, build_kinds_table, build_own_table
@@ -119,6 +120,7 @@ def _entries(summary: Summary, name: str) -> list[Entry]:
         Entry(change.get("kind", "replacement"), what_it_is(summary, name)),
         Entry("base", applied_to(summary, name)),
         Entry("in the engine from its start" if is_by_launch(run) else "swapped", _named(swapped, short)),
+        Entry("called in", _called_in(run, swapped, short)),
         Entry("values switched", _named(put.get("values", []), short)),
         Entry("added", _named(put.get("added", []), short)),
         Entry("called through a trampoline", _named(through, short)),
@@ -126,13 +128,29 @@ def _entries(summary: Summary, name: str) -> list[Entry]:
         Entry("cannot be switched in a living engine", _with_why(change.get("refused", []), short)),
         Entry("left out", _named(change.get("left_out", []), {})),
         Entry("needs a build", _named(change.get("needs_build", []), {})),
-        Entry("NEVER CALLED in this workload", _named(silent, short), loud=True),
+        Entry("NEVER CALLED in this workload", _silent(silent, short), loud=True),
     ]
     return [entry for entry in found if entry.text]
 
 
 def _named(names: Iterable[str], short: Mapping[str, str]) -> str:
     return listed([short.get(name, name) for name in names], MOST)
+
+
+def _called_in(run: Mapping[str, Any], names: Iterable[str], short: Mapping[str, str]) -> str:
+    """The phases of a turn that functions were called in, in one pass; what lies in none is a phase of its own."""
+    found = {name: run.get("called_in", {}).get(name, {}) for name in names}
+    told = [
+        f"{short.get(name, name)} in {phase.rpartition('.')[2]}"
+        for name, phases in found.items()
+        for phase in phases
+        if phase and phase != name
+    ]
+    return listed(told, MOST)
+
+
+def _silent(names: Iterable[str], short: Mapping[str, str]) -> str:
+    return listed([with_condition(name, short.get(name, name)) for name in names], MOST)
 
 
 def _with_why(entries: Iterable[Mapping[str, Any]], short: Mapping[str, str]) -> str:

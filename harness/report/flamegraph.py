@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from harness.config.experiment import place_of
+from harness.config.host import place_of
 from harness.report.speedscope import speedscope
 from harness.report.templates import render
 from harness.sampling.stacks import ENTRY, SEAM, change, match, merge

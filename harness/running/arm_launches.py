@@ -172,10 +172,9 @@ class ArmLaunches(Launches):
 
     def _find(self, run: dict[str, Any]) -> None:
         """Time in every launch what the first one has found."""
-        scope, probes = run["config"]["scope"], run["config"]["probes"]
-        self._found = self._found._replace(scope=scope, probes=tuple(probes))
-        self.facts["config"] |= {"scope": scope, "probes": probes}
-        self.facts["scope_found"] = True
+        super()._find(run)
+        config = run["config"]
+        self._found = self._found._replace(scope=config["scope"], probes=tuple(config["probes"]))
 
     def _judge(self, number: int, arm: str, path: Path, not_repeated: Sequence[str]) -> None:
         """Hold an arm's launches against native's, as far as there are any."""

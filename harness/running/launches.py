@@ -23,6 +23,7 @@ import numpy as np
 from harness import signals
 from harness.children import begin_as_child
 from harness.errors import HarnessError, RecordsError, told
+from harness.instrument.scopes import AUTO
 from harness.records.agreement import SIGNATURE, signature_difference
 from harness.records.folder import read_facts
 from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start
@@ -193,12 +194,19 @@ class Launches:
         for key in SHARED:
             if key in run:
                 self.facts.setdefault(key, run[key])
+        if self.facts["config"]["scope"] == AUTO and run["config"]["scope"] != AUTO:
+            self._find(run)
         self._take_calibration(run)
         equality = self.facts.setdefault("equality", {})
         for arm, found in run.get("equality", {}).items():
             if arm not in equality or equality[arm]["equal"]:
                 equality[arm] = found
         self.folder.write_run(self.facts)
+
+    def _find(self, run: dict[str, Any]) -> None:
+        """Take the scope that a launch has found: the others do the same work, so they find the same."""
+        self.facts["config"] |= {key: run["config"][key] for key in ("scope", "probes")}
+        self.facts["scope_found"] = True
 
     def _take_calibration(self, run: dict[str, Any]) -> None:
         if "calibration" in run:

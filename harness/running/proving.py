@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from harness import signals
+from harness.conditions import condition_of
 from harness.errors import ArmError, GrainError, HarnessError, SeamError, StepMismatchError, told, told_with_place
 from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.phases import PHASES
@@ -152,13 +153,16 @@ class Proving:
         """Refuse what cannot be switched between steps, as a pass of native shows it.
 
         Raises:
-            GrainError: objects of the former step live on, or another thread runs what is switched.
+            GrainError: objects of the former step live on, another thread runs what is switched, or vLLM has compiled
+                or captured it.
         """
         if outlive := result.watched.get("outlive"):
             told = ", ".join(f"{count} of {name}" for name, count in outlive.items())
             raise GrainError(
                 f"objects that a changed __init__ makes live over a step ({told}): they would stay as made"
             )
+        if not_run := result.watched.get("not_run"):
+            raise GrainError("; ".join(f"{name} {why}" for name, why in not_run.items()))
         if threads := result.watched.get("on_other_threads"):
             raise GrainError(
                 f"another thread calls {', '.join(threads)}, so no turn can be told from the next: set "
@@ -319,6 +323,7 @@ class Proving:
         calls = {name: sum(steps) + before.get(name, 0) for name, steps in watched.get("calls", {}).items()}
         self.facts.setdefault("calls", {})[arm] = calls
         for name, phases in watched.get("phases", {}).items():
+            self.facts.setdefault("called_in", {}).setdefault(name, dict(phases))  # native's come first
             for phase, count in phases.items():
                 self.phases[phase or name] += count
         if hits := {
@@ -344,7 +349,12 @@ class Proving:
                     step = next((i for i, calls in enumerate(steps) if not calls), 0)
                     raise SeamError(f"{named} was not called in step {step}: this engine computes it in another way")
         elif not any(sum(calls.values()) for calls in self.facts["calls"].values()):
-            raise SeamError(f"0 calls of {named} in this workload, so there is nothing to measure; nothing was timed")
+            silent = sorted({name for calls in self.facts["calls"].values() for name in calls})
+            when = dict.fromkeys(filter(None, map(condition_of, silent)))
+            known = f"vLLM calls {'it' if len(silent) == 1 else 'some of them'} {', '.join(when)}; " if when else ""
+            raise SeamError(
+                f"0 calls of {named} in this workload, so there is nothing to measure; {known}nothing was timed"
+            )
 
     def called(self) -> list[str]:
         """The changed functions that were called under any arm, by name."""

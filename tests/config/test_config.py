@@ -7,8 +7,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.config.experiment import Arm, place_of
+from harness.config.experiment import Arm
 from harness.config.file import kind_of, load, load_micro
+from harness.config.host import place_of
 from harness.errors import ConfigError
 from harness.seams import SEAMS
 

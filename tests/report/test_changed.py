@@ -244,6 +244,7 @@ def test_a_strangers_change_is_shown_as_text(tmp_path) -> None:
             }},
         },
         "calls": {"array": {HOSTILE: 0, "torch.cat": 10**15}, HOSTILE: {}},
+        "called_in": {HOSTILE: {HOSTILE: 2, "": 1}, "torch.cat": {HOSTILE: 3}},
         "checked": {"leaves": 9, "not_repeated": names, "ignored": names},
         "on_other_threads": {HOSTILE: {HOSTILE: 1}},
     }  # fmt: skip
@@ -261,6 +262,7 @@ def test_a_strangers_change_is_shown_as_text(tmp_path) -> None:
     ("key", "value"),
     [
         ("switch", []), ("switch/arms", [1]), ("switch/put_ns", -1), ("calls", {"list": {"a": -1}}),
+        ("called_in", {"a": {"b": "1"}}),
         ("checked/leaves", "9"), ("changes", {"array": {"kind": "patch"}}), ("on_other_threads", {"list": 3}),
     ],
 )  # fmt: skip

@@ -17,7 +17,7 @@ from harness.children import begin_as_child
 from harness.config.file import load
 from harness.instrument.calibration import Calibration
 from harness.instrument.instrument import Instrument
-from harness.records.folder import RunFolder, read_run
+from harness.records.folder import RunFolder, read_facts, read_run
 from harness.report import write_reports
 from harness.running.launches import PADDING, Launches, draw
 from harness.running.run import Run
@@ -26,6 +26,7 @@ from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 from tests.instrument.test_instrument import OffByOne, own
 from tests.report.test_flamegraph import LIST, recording
+from tests.running.test_proving import CONFIG, Engine
 
 BOTH = LIST_ONLY.replace("arms: [list]", f"arms: [list, numpy, {{wrong: '{own(OffByOne)}'}}]")
 
@@ -249,3 +250,33 @@ def test_a_second_ctrl_c_ends_a_launch_that_does_not_end_by_itself(launch, monke
     assert (outcome.status, outcome.exit_status) == ("interrupted", 130)
     assert killed == [1]
     assert len(announced) == 1
+
+
+class Finds:
+    """A launch of a config that leaves its scope open, played in this process."""
+
+    def __init__(self, arguments: list[str], **how: Any) -> None:
+        overrides = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--set"]
+        out = Path(arguments[arguments.index("--out") + 1])
+        run = Run(load(Path(arguments[4]), overrides), FakeHost(runner=Engine()), RunFolder(out), Silent())
+        self.exit_status = run.execute().exit_status
+
+    def wait(self) -> int:
+        return self.exit_status
+
+
+def test_the_scope_that_the_launches_find_is_that_of_the_whole_run(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    arm = f"{{t: '{Engine.__module__}:totals'}}"
+    config = CONFIG.format(swap=f"{Engine.__module__}.Engine.total", arms=arm)
+    path.write_text(config.replace("scope: _prepare_inputs\n", ""))
+    folder = RunFolder(tmp_path / "run")
+    command = [str(path), "--set", "protocol.groups=3"]
+    launches = Launches(load(path, ["protocol.launches=3"]), folder, command, [], lambda *_: None, start=Finds)
+    assert launches.execute().exit_status == 0
+
+    whole, (first, second) = launches.facts["config"], [read_facts(folder.launch(number)) for number in (1, 2)]
+    assert first["config"]["scope"] == second["config"]["scope"] != "auto"
+    assert (whole["scope"], whole["probes"]) == (first["config"]["scope"], first["config"]["probes"])
+    summary = write_reports(folder.path)
+    assert summary.difference("t", "scope").per_step_us is not None
