@@ -24,11 +24,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
-from mutmut.configuration import config
+from mutmut.__main__ import create_mutants
 from mutmut.mutation.diff_apply import get_diff_for_mutant
-from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.stats import status_by_exit_code
-from mutmut.utils.format_utils import get_mutant_name
+from mutmut.utils.file_utils import copy_src_dir
 from scipy.stats import binomtest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +70,7 @@ def main() -> int:
     asked = parser.parse_args()
     copy_work_tree(asked.tree)
     os.chdir(asked.tree)  # where mutmut works
-    names = every_mutant()
+    names = every_mutant(int(asked.children))
     drawn = names if asked.mutants == "all" else draw(names, int(asked.mutants), asked.seed)
     print(f"{len(names)} mutants, {len(drawn)} of them are run (seed {asked.seed})", flush=True)
     mutmut = Path(sys.executable).with_name("mutmut")
@@ -93,14 +92,11 @@ def copy_work_tree(tree: Path) -> None:
             shutil.copy2(ROOT / name, tree / name)
 
 
-def every_mutant() -> list[str]:
-    """The names of all mutants, which mutmut itself tells only once it has run."""
-    return [
-        get_mutant_name(path, name)
-        for path in sorted(Path("harness").rglob("*.py"))
-        if config().should_mutate(path)
-        for name in mutate_file_contents(str(path), path.read_text()).mutant_names
-    ]
+def every_mutant(children: int) -> list[str]:
+    """Have mutmut make all mutants, and give their names; `mutmut run` then finds them made."""
+    copy_src_dir()
+    create_mutants(children)
+    return list(exit_codes())
 
 
 def draw(names: list[str], count: int, seed: str) -> list[str]:
@@ -122,11 +118,17 @@ def room_of(name: str) -> str:
     return name.split(".")[1]
 
 
-def outcomes(drawn: list[str]) -> list[Tried]:
-    """What mutmut wrote down of each drawn mutant."""
+def exit_codes() -> dict[str, int | None]:
+    """What mutmut wrote down of each mutant: the exit status of the tests, or None where it was not run."""
     codes: dict[str, int | None] = {}
-    for path in Path("mutants/harness").rglob("*.meta"):
+    for path in sorted(Path("mutants/harness").rglob("*.meta")):
         codes |= json.loads(path.read_text())["exit_code_by_key"]
+    return codes
+
+
+def outcomes(drawn: list[str]) -> list[Tried]:
+    """What came of each drawn mutant."""
+    codes = exit_codes()
     return [Tried(name, room_of(name), status_by_exit_code[codes[name]]) for name in drawn]
 
 
