@@ -24,10 +24,18 @@ PROBES = {
 """Useful ones; any other dotted name of a function or method works as well."""
 
 
+CHANGES = {
+    "package.module.Class.method": "a function of yours: `swap` in a config, or harness ab --swap NAME=FILE.py:NAME",
+    "CHANGE.patch": "a diff against vLLM's Python files, such as a pull request's: harness ab CHANGE.patch",
+    "FOLDER": "another version's source: harness ab --tree FOLDER --only NAME",
+}
+"""What else can be an arm, of any function of the host."""
+
+
 @click.command("list")
 @click.option("--configs", type=click.Path(path_type=Path), default=Path("configs"), show_default=True)
 def command(configs: Path) -> None:
-    """List seams and their arms, probes and configs, with a line each. Starts nothing."""
+    """List what can be swapped, arms, probes and configs, with a line each. Starts nothing."""
     from rich.table import Table
     from rich.text import Text
 
@@ -50,6 +58,7 @@ def command(configs: Path) -> None:
         console.print(grid)
 
     section("Seams", [(seam.name, seam.summary) for seam in SEAMS.values()])
+    section("Any other function of the host", list(CHANGES.items()))
     for seam in SEAMS.values():
         for references, generations in _arms(seam).items():
             arms = [(name, first_line(reference)) for name, reference in references]

@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.names import scope_title
 from harness.config.host import place_of
 from harness.report.speedscope import speedscope
 from harness.report.templates import render
@@ -88,7 +89,7 @@ class FlameFile:
 def flamegraph_files(summary: Summary) -> list[FlameFile]:
     """Every arm's difference to the baseline, then every arm's own graph, as a picture and for speedscope."""
     config, flames = summary.run["config"], summary.flames
-    scope, baseline, place = config["scope"], summary.baseline, place_of(config)
+    scope, baseline, place = scope_title(config["scope"], summary.short), summary.baseline, place_of(config)
     target = place.target if place is not None else config.get("swap", "")
     differences, own = [], []
     for arm, flame in flames.items():

@@ -119,15 +119,21 @@ def fold(stacks: Mapping[Stack, int]) -> str:
 
 
 def cut(stacks: Mapping[Stack, int], *functions: str) -> Stacks:
-    """Only what was seen inside one of these functions (with or without its class), from its outermost call inwards."""
+    """Only what was seen inside one of these functions, from its outermost call inwards.
+
+    Each is named with or without its class, or in full; frames have the class or not, as the sampler gives them.
+    """
     inside: Counter[Stack] = Counter()
     for stack, count in stacks.items():
-        start = next(
-            (i for i, frame in enumerate(stack) if frame.function in functions or frame.name in functions), None
-        )
+        start = next((i for i, frame in enumerate(stack) if any(_names(each, frame.name) for each in functions)), None)
         if start is not None:
             inside[stack[start:]] += count
     return dict(inside)
+
+
+def _names(function: str, frame: str) -> bool:
+    """Whether both name the same, as far as the shorter of them tells."""
+    return f".{function}".endswith(f".{frame}") or f".{frame}".endswith(f".{function}")
 
 
 def match(stacks: Mapping[Stack, int], function: str) -> Stacks:

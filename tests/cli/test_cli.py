@@ -89,10 +89,18 @@ def test_the_table_of_a_report_stands_before_what_draws_is_imported(tmp_path) ->
     assert done.stderr == "drawing the report (some seconds)\n"
 
 
-def test_list_names_seams_arms_probes_and_configs() -> None:
+def test_list_names_what_can_be_swapped_arms_probes_and_configs() -> None:
     done = harness("list")
     assert done.returncode == 0
-    for word in ("slot_mapping", "native", "list_with_array", "cat_frombuffers", "torch.frombuffer", "Configs"):
+    for word in (
+        "slot_mapping",
+        "native",
+        "list_with_array",
+        "cat_frombuffers",
+        "torch.frombuffer",
+        "Configs",
+        "--swap NAME=",
+    ):
         assert word in done.stdout
     assert "array.array a sequence" in " ".join(done.stdout.split())  # an arm's own first line
 

@@ -64,6 +64,10 @@ def test_a_cut_begins_at_the_outermost_call_and_leaves_the_rest_out() -> None:
     assert cut(found, "timed_execute_model", "nothing") == found
     assert cut(found, "prepare_inputs") == {}
     assert cut(found, "GPUModelRunner._prepare_inputs") == cut(found, "_prepare_inputs")
+    assert cut(found, "vllm.v1.worker.gpu_model_runner.GPUModelRunner._prepare_inputs") == cut(found, "_prepare_inputs")
+    assert cut(found, "vllm.v1.worker.other_runner.OtherRunner._prepare_inputs") == {}
+    bare = {(Frame("_prepare_inputs"), GROUP): 4}
+    assert cut(bare, "vllm.v1.worker.gpu_model_runner.GPUModelRunner._prepare_inputs") == bare
 
 
 @pytest.mark.parametrize(
