@@ -28,6 +28,8 @@ __all__ = ["Changed", "applied_to", "changed", "changed_arms", "equality_lines",
 
 MOST: Final = 40
 """Names of a kind that are shown, at most."""
+REASONS: Final = 3
+"""Reasons for launch grain that are shown, at most."""
 EXACT: Final = "exact"
 NEVER_SPECIALISES: Final = (3, 13)
 """From this Python on a function whose code was set never specialises again."""
@@ -170,7 +172,9 @@ def _grain(summary: Summary) -> str:
         why = "everything that the arms change can be switched in the living engine"
         why = "the config asks for it" if run["config"]["protocol"]["grain"] == "pass" else why
         return f"Arms change from {grain} to {grain}: {why}."
-    told = listed([f"{summary.short.get(name, name)} ({why})" if why else name for name, why in refused.items()], 3)
+    of_text = [f"{summary.short.get(name, name)} ({why})" if why else name for name, why in refused.items()]
+    in_engine = list((run.get("grain") or {}).get("why", []))  # only the living engine told these
+    told = listed(of_text or in_engine, REASONS)
     return f"Arms change from launch to launch: {f'not to be switched: {told}' if told else 'the config asks for it'}."
 
 

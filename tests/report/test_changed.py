@@ -290,3 +290,18 @@ def test_a_patch_from_standard_input_is_repeated_by_the_config_in_the_runs_folde
     assert command_line(SimpleNamespace(run=run)) == "python -m harness run config.yaml"
     run["command"] = ["python", "-m", "harness", "ab", "a.patch", "--out", "x"]
     assert command_line(SimpleNamespace(run=run)) == "python -m harness ab a.patch"
+
+
+def test_the_reason_for_launch_grain_is_the_texts_or_else_the_engines_own(summary) -> None:
+    run = summary.run
+    run["config"]["protocol"]["grain"] = "launch"
+    assert changed(summary).lines[0] == "Arms change from launch to launch: the config asks for it."
+    run["grain"] = {"asked": "auto", "why": ["objects that a changed __init__ makes live over a step (48 of Request)"]}
+    assert changed(summary).lines[0] == (
+        "Arms change from launch to launch: not to be switched: objects that a changed __init__ makes live over a step "
+        "(48 of Request)."
+    )
+    run["changes"]["array"]["refused"] = [{"name": OPEN, "why": "its decorators changed"}]
+    assert changed(summary).lines[0] == (
+        "Arms change from launch to launch: not to be switched: BlockPool.open (its decorators changed)."
+    )
