@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from harness.config.experiment import Host as HostConfig
-    from harness.instrument.instrument import PassKind
     from harness.instrument.instrumentation import Instrumentation
+    from harness.instrument.pass_kinds import PassKind
     from harness.workload.requests import Request
 
 __all__ = ["VllmHost", "as_far_as_all", "engine_environment", "merge_workers", "resolve_model"]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.config.file import Loaded
     from harness.config.launched import Launched
     from harness.hosts.base import Host, HostInfo, PassResult
-    from harness.instrument.instrument import PassKind
+    from harness.instrument.pass_kinds import PassKind
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
     from harness.running.planning import Plan
