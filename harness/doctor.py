@@ -197,7 +197,8 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
     """Whether every target of the config is in this vLLM, with the signature that is expected."""
     from vllm.platforms import current_platform
 
-    from harness.hosts.vllm import engine_environment, resolve_model
+    from harness.hosts.starting import resolve_model
+    from harness.hosts.vllm_settings import engine_environment
 
     experiment = loaded.experiment
     host = experiment.host
