@@ -13,7 +13,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from harness import errors
-from harness.children import ENGINE_OWNER, end_with_engine_owner, tied_to_this_process
+from harness.children import ENGINE_OWNER, end_forks_with_engine_owner, tied_to_this_process
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
 from harness.hosts.stack_chunk import call_in_large_chunk
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VllmHost"]
 
-os.register_at_fork(after_in_child=end_with_engine_owner)  # where vLLM forks its processes, as it does for a GPU
+end_forks_with_engine_owner()
 
 
 class VllmHost:
