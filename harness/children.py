@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ENGINE_OWNER", "begin_as_child", "end_with_engine_owner", "tied_to_this_process"]
+__all__ = [
+    "ENGINE_OWNER",
+    "begin_as_child",
+    "end_forks_with_engine_owner",
+    "end_with_engine_owner",
+    "tied_to_this_process",
+]
 
 ENGINE_OWNER: Final = "HARNESS_ENGINE_OWNER"
 """The environment variable with the id of the process that starts engines in processes of their own."""
@@ -31,19 +37,31 @@ def begin_as_child() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def end_with_engine_owner(spawned: bool = False) -> None:
+def end_with_engine_owner(forked_by: int | None = None) -> None:
     """In an engine's own process, as early as can be: end at once when the process that started it dies in any way.
 
-    A `spawned` process was started by that one itself, so that another parent says that it has died already. A forked
-    one may also be a child of the engine's, which ends with the engine by vLLM's own pipe.
+    Another parent than the one that started it says that this one has died already.
+
+    Args:
+        forked_by: the process that forked this one; None where it was spawned, which the owner does itself. A process
+            that the engine forks ends with the engine by vLLM's own pipe.
     """
     owner = int(os.environ.get(ENGINE_OWNER) or 0)
-    if not owner or owner == os.getpid():
+    if not owner or owner == os.getpid() or forked_by not in (None, owner):
         return
-    if spawned or os.getppid() == owner:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if spawned and os.getppid() != owner:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != owner:
         os._exit(1)
+
+
+def end_forks_with_engine_owner() -> None:
+    """Have processes that this one and its children fork call `end_with_engine_owner`, as vLLM's do for a GPU."""
+    forking: list[int] = []
+    os.register_at_fork(
+        before=lambda: forking.append(os.getpid()),
+        after_in_parent=forking.clear,
+        after_in_child=lambda: end_with_engine_owner(forking.pop()),
+    )
 
 
 @contextlib.contextmanager
@@ -60,7 +78,7 @@ def tied_to_this_process() -> Iterator[None]:
         if "-c" in command:
             program = command.index("-c") + 1
             command[program] = (
-                f"import runpy; runpy.run_path({__file__!r})['end_with_engine_owner'](True); {command[program]}"
+                f"import runpy; runpy.run_path({__file__!r})['end_with_engine_owner'](); {command[program]}"
             )
         return command
 

@@ -79,11 +79,13 @@ def test_an_engines_own_process_ends_with_the_process_that_started_it(tmp_path, 
     assert status == -signal.SIGKILL
 
 
-def test_an_engines_own_process_whose_owner_is_gone_ends_at_once() -> None:
+@pytest.mark.parametrize("forked", [False, True])
+def test_an_engines_own_process_whose_owner_is_gone_ends_at_once(forked) -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
+    by = gone.pid if forked else None
     done = subprocess.run(
-        [sys.executable, "-c", "from harness.children import end_with_engine_owner as end; end(True); print('on')"],
+        [sys.executable, "-c", f"from harness.children import end_with_engine_owner as end; end({by}); print('on')"],
         env={**os.environ, ENGINE_OWNER: str(gone.pid)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (1, "")

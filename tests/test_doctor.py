@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.doctor import _held
+from harness.doctor.targets import _held
 from harness.errors import HarnessError
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from harness.analysis.metrics import SUM
 
 if TYPE_CHECKING:
-    from harness.analysis.statistics import Interval
+    from harness.analysis.intervals import Interval
     from harness.analysis.summary import Summary
 
 __all__ = ["DEFINITION", "PublishedRow", "published_beside_measured"]

@@ -19,19 +19,11 @@ import numpy as np
 from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.differences import pairs_of
 from harness.analysis.drift import find_drift, levels
+from harness.analysis.intervals import Interval, joint_confidence, verdict
 from harness.analysis.measured import arm_values, launches_turns
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import (
-    FEWEST,
-    Interval,
-    joint_confidence,
-    paired_difference,
-    total,
-    typical_sum,
-    verdict,
-    welch,
-)
+from harness.analysis.statistics import FEWEST, paired_difference, total, typical_sum, welch
 from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
 from harness.digits import significant
 from harness.seams import AA, NATIVE

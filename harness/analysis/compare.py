@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness.analysis.by_launch import by_arm, is_by_launch
+from harness.analysis.intervals import Interval, joint_confidence, verdict
 from harness.analysis.measured import arm_values, launches_turns
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.statistics import FEWEST, Interval, joint_confidence, typical_sum, verdict, welch
+from harness.analysis.statistics import FEWEST, typical_sum, welch
 from harness.analysis.summarise import summarise
 from harness.records.agreement import SIGNATURE
 from harness.records.folder import read_run

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from harness.analysis.grouping import Groups
-from harness.analysis.statistics import Interval
+from harness.analysis.intervals import Interval
 from harness.instrument.counters import SYNCHRONISATIONS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.seams import NATIVE

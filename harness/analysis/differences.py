@@ -13,10 +13,11 @@ import numpy as np
 
 from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.grouping import grain_of
+from harness.analysis.intervals import Interval, verdict
 from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
 from harness.analysis.populations import intervals_of_populations
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import CLIP, Interval, paired_difference, total, verdict
+from harness.analysis.statistics import CLIP, paired_difference, total
 from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import numpy as np
 from scipy import special
 
 from harness.analysis.grouping import Groups, grain_of
-from harness.analysis.statistics import CLIP, Interval, total
+from harness.analysis.intervals import Interval
+from harness.analysis.statistics import CLIP, total
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ from harness.analysis.summarise import summarise
 from harness.records.folder import read_run
 
 if TYPE_CHECKING:
-    from harness.analysis.statistics import Interval
+    from harness.analysis.intervals import Interval
     from harness.analysis.summary import Summary
     from harness.records.folder import Records
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from harness.analysis.intervals import Interval, verdict
 from harness.analysis.metrics import SCOPE
 from harness.analysis.own import own_functions
-from harness.analysis.statistics import Interval, total, verdict
+from harness.analysis.statistics import total
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

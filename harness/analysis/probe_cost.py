@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.analysis.statistics import FEWEST, Interval, paired_difference
+from harness.analysis.statistics import FEWEST, paired_difference
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from harness.analysis.intervals import Interval
     from harness.records.folder import Records
 
 __all__ = ["ProbeCost", "probe_cost"]

@@ -8,7 +8,7 @@ from harness.analysis.metrics import OF_CPU, STEP
 from harness.digits import significant
 
 if TYPE_CHECKING:
-    from harness.analysis.statistics import Interval
+    from harness.analysis.intervals import Interval
     from harness.analysis.summary import Comparison, Summary
     from harness.records.folder import Records
 

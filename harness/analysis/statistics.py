@@ -1,4 +1,4 @@
-"""Pure statistics on arrays: no files, no engine.
+"""Estimators, each with its interval: pure functions on arrays, no files, no engine.
 
 Notation: a metric's values are x[g, s, a] for group g, step s and arm a; within (g, s) the arms did the same
 work moments apart, so differences are taken there and nowhere else.
@@ -6,11 +6,12 @@ work moments apart, so differences are taken there and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy import special  # and not stats, whose import takes a second and does the same
+
+from harness.analysis.intervals import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,46 +21,21 @@ __all__ = [
     "FEWEST",
     "Grain",
     "Influences",
-    "Interval",
-    "Verdict",
     "corrected_self",
-    "detectable",
     "influences",
-    "joint_confidence",
     "paired_difference",
     "slope",
     "total",
     "typical_sum",
-    "verdict",
     "welch",
 ]
 
-Verdict: TypeAlias = Literal["faster", "slower", "equivalent", "not resolved", "withheld"]
 Grain: TypeAlias = Literal["step", "pass"]
 
 CLIP: Final = 1.5
 """Huber's usual constant: 95 % efficient for a normal distribution, and bounded for any other."""
 FEWEST: Final = 3
 """Groups of one launch, or launches, at least: fewer say nothing of their spread."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with the limits of its confidence interval, all in the same unit."""
-
-    estimate: float
-    low: float
-    high: float
-
-    def scaled(self, factor: float) -> Interval:
-        """The same in another unit."""
-        low, high = self.low * factor, self.high * factor
-        return Interval(self.estimate * factor, *((high, low) if factor < 0 else (low, high)))
-
-    def rate(self, amount: float, duration: float) -> Interval:
-        """For a difference in duration: the change in amount per duration that it causes."""
-        changed = (duration + each for each in (self.estimate, self.high, self.low))
-        return Interval(*((amount / each if each > 0 else np.inf) - amount / duration for each in changed))
 
 
 def total(values: NDArray[np.float64]) -> float:
@@ -243,35 +219,6 @@ def welch(values: NDArray[np.float64], baseline: NDArray[np.float64], confidence
 
     limits = stats.ttest_ind(values, baseline, equal_var=False).confidence_interval(confidence)
     return Interval(estimate, float(limits.low), float(limits.high))
-
-
-def joint_confidence(confidence: float, intervals: int) -> float:
-    """The confidence that each of several intervals needs, so that all of them hold together (Bonferroni)."""
-    return 1 - (1 - confidence) / max(intervals, 1)
-
-
-def detectable(half_width: float, confidence: float, groups: int, power: float = 0.9) -> float:
-    """The difference that is resolved with this power where intervals have this half-width, in the same unit.
-
-    A difference as large as the half-width itself is resolved every other time. By the noncentral t distribution, with
-    the degrees of freedom of a row in which one step carries all; of others somewhat less is enough.
-    """
-    critical = special.stdtrit(groups - 1, (1 + confidence) / 2)
-    return half_width * float(special.nctdtrinc(groups - 1, 1 - power, critical) / critical)
-
-
-def verdict(interval: Interval, margin: float) -> Verdict:
-    """The verdict that an interval of a difference in time (arm minus baseline) supports.
-
-    `faster` and `slower` where it excludes zero; `equivalent` where it includes zero and lies within
-    +-margin (two one-sided tests, Schuirmann 1987); else `not resolved`: no difference was found, which does
-    not mean that there is none.
-    """
-    if interval.high < 0:
-        return "faster"
-    if interval.low > 0:
-        return "slower"
-    return "equivalent" if max(-interval.low, interval.high) <= margin else "not resolved"
 
 
 def slope(

@@ -17,6 +17,7 @@ from harness.analysis.device_times import device_times, waiting_notes
 from harness.analysis.differences import Differences, drawn_by, family_size, pairs_of
 from harness.analysis.drift import find_drift, levels
 from harness.analysis.exposure import exposure, planted_delays_us, planted_name
+from harness.analysis.intervals import joint_confidence
 from harness.analysis.measured import launch_values
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.names import full_names, short_names
@@ -27,7 +28,7 @@ from harness.analysis.populations import find_populations
 from harness.analysis.rare import find_rare
 from harness.analysis.run_notes import rare_notes, run_notes, trend_notes
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import FEWEST, joint_confidence
+from harness.analysis.statistics import FEWEST
 from harness.analysis.stopping import per_look
 from harness.analysis.summarise_launches import summarise_launches
 from harness.analysis.summary import ArmSummary, Summary

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from harness.analysis.device_times import DeviceTimes
     from harness.analysis.drift import LevelShift
     from harness.analysis.exposure import Exposure
+    from harness.analysis.intervals import Interval
     from harness.analysis.outliers import Outliers
     from harness.analysis.populations import Populations
     from harness.analysis.rare import RareCosts
-    from harness.analysis.statistics import Interval
     from harness.analysis.trend import Trend
     from harness.sampling.sampled import Flame
 

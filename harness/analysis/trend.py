@@ -14,8 +14,9 @@ import numpy as np
 from scipy import special
 
 from harness.analysis.changepoint import MIN_LENGTH
+from harness.analysis.intervals import Interval
 from harness.analysis.metrics import SCOPE
-from harness.analysis.statistics import Interval, influences
+from harness.analysis.statistics import influences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from harness.config.file import Loaded
-    from harness.doctor import Finding
+    from harness.doctor.finding import Finding
 
 __all__ = ["command"]
 
@@ -68,7 +68,7 @@ def _try(loaded: Loaded, imported_s: float) -> Iterator[Finding]:
     import tempfile
 
     from harness.cli.run import execute
-    from harness.doctor import Finding
+    from harness.doctor.finding import Finding
     from harness.records.folder import RunFolder, read_run
     from harness.running.trial import describe, forecast, plan_trial
 
@@ -92,14 +92,10 @@ def _is_historic(loaded: Loaded) -> bool:
 
 def _examine(config: Path, loaded: Loaded | None) -> Iterator[Finding]:
     """All findings; `loaded` is None for a config of micro-benchmarks."""
-    from harness.doctor import (
-        Finding,
-        examine_config,
-        examine_engine,
-        examine_generations,
-        examine_historic,
-        examine_machine,
-    )
+    from harness.doctor.config import examine_config, examine_historic
+    from harness.doctor.engine import examine_engine, examine_generations
+    from harness.doctor.finding import Finding
+    from harness.doctor.machine import examine_machine
 
     yield from examine_machine()
     if loaded is not None and _is_historic(loaded):

@@ -44,8 +44,8 @@ def run_micro(config: Path, overrides: Sequence[str], path: Path) -> int:
     from harness.errors import told_shortly
     from harness.micro.report import print_micro, write_micro_reports
     from harness.micro.run import MicroRun
+    from harness.report.command import without_out
     from harness.report.console import make_console
-    from harness.report.facts import without_out
 
     typed = ["python", "-m", "harness", *sys.argv[1:]]
     signals.heed()

@@ -218,7 +218,8 @@ def execute(
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
     from harness.analysis.summarise import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
-    from harness.hosts.vllm import VllmHost, resolve_model
+    from harness.hosts.starting import resolve_model
+    from harness.hosts.vllm import VllmHost
     from harness.hosts.vllm_v0 import VllmV0Host
     from harness.records.folder import RunReader
     from harness.running.changed import FOLDER as CHANGES

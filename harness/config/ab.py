@@ -136,7 +136,7 @@ def write_config(loaded: Loaded, folder: Path, command: str) -> Loaded:
     config = loaded.experiment.model_dump(mode="json", exclude_defaults=True)
     config["protocol"] = {**config.get("protocol", {}), "grain": loaded.experiment.protocol.grain}
     engine = config["engine"]
-    for start in (loaded.folder, Path()):  # as `hosts.vllm.resolve_model` looks for it
+    for start in (loaded.folder, Path()):  # as `hosts.starting.resolve_model` looks for it
         if is_file(start / engine["model"] / "config.json"):
             engine["model"] = _seen_from(folder, start / engine["model"])
             break

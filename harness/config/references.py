@@ -11,7 +11,8 @@ from importlib.machinery import SOURCE_SUFFIXES
 from pathlib import Path
 from typing import Final, Literal
 
-from harness.config.sources import bound, found, specs
+from harness.config.bindings import bound
+from harness.config.modules import found, specs
 from harness.errors import in_line
 from harness.paths import why_no_file
 

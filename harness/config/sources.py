@@ -18,26 +18,17 @@ from importlib.machinery import SOURCE_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from harness.config.bindings import ITSELF, STAR, Binding, bindings_of, computes, hinted, is_open
+from harness.config.modules import find_module, is_module, specs
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from importlib.machinery import ModuleSpec
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["Sources", "bound", "find_module", "found", "specs"]
+__all__ = ["Sources"]
 
-NAMESPACES: Final = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-"""What is bound inside these is bound in them alone."""
-COMPUTING: Final = {"globals", "locals", "exec", "eval"}
-"""Functions by which a module can bind what stands nowhere in it."""
-OPEN: Final = {"__getattr__", "__getattribute__", "__init_subclass__", "__path__"}
-"""Names by which a module or a class can have more than it binds."""
-READING: Final = {"copy", "get", "items", "keys", "values"}
-"""Methods of an object's dictionary that change nothing in it."""
-ITSELF: Final = {"self", "cls"}
 NEAR: Final = 3
 """Names that are suggested."""
-_STAR: Final = "*"
 _MANGLED: Final = re.compile(r"_\w*?(__\w+)")
-_WORD: Final = re.compile(r"\w+")
 
 
 @dataclass(eq=False)
@@ -53,16 +44,16 @@ class _Module:
     name: str
     tree: ast.Module
     folders: list[str] | None
-    bindings: dict[str, list[_Bound]] = field(init=False)
+    bindings: dict[str, list[Binding]] = field(init=False)
     hinted: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.bindings = _bindings(self.tree)
+        self.bindings = bindings_of(self.tree)
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Global):
                 for name in node.names:
                     self.bindings.setdefault(name, []).append(node)
-        self.hinted = _hinted(self.tree)
+        self.hinted = hinted(self.tree)
 
 
 @dataclass(eq=False)
@@ -86,7 +77,6 @@ class _Names:
     maybe: set[str] = field(default_factory=set)
 
 
-_Bound: TypeAlias = ast.AST | tuple[ast.Import | ast.ImportFrom, ast.alias]
 _Thing: TypeAlias = _Module | _Class | _Function | type
 
 
@@ -127,7 +117,7 @@ class Sources:
         try:
             for dotted in classes:
                 module, _, last = dotted.rpartition(".")
-                if not _is_module(module):
+                if not is_module(module):
                     continue  # there is no such module in this version
                 source = self._module(module)
                 thing = None if source is None else self._member(source, last)
@@ -150,7 +140,7 @@ class Sources:
         for each in (name, mangled[1] if mangled else name):
             if each in names.surely or each in names.maybe or (each.startswith("__") and each.endswith("__")):
                 return False
-        return not (isinstance(thing, _Module) and _is_module(f"{thing.name}.{name}"))
+        return not (isinstance(thing, _Module) and is_module(f"{thing.name}.{name}"))
 
     def _names(self, thing: _Thing) -> _Names | None:
         """What something has; None where only running its code can tell."""
@@ -165,11 +155,11 @@ class Sources:
         if isinstance(thing, _Function):
             return None
         if isinstance(thing, _Module):
-            if _is_open(thing.bindings) or _computes(thing.tree, anything=True):
+            if is_open(thing.bindings) or computes(thing.tree, anything=True):
                 return None
             return _Names(set(thing.bindings), thing.hinted)
-        own = _bindings(thing.node)
-        if _is_open(own) or thing.node.decorator_list or not self._plainly_made(thing):
+        own = bindings_of(thing.node)
+        if is_open(own) or thing.node.decorator_list or not self._plainly_made(thing):
             return None
         names = _Names({*own}, {*thing.module.hinted, *dir(abc.ABCMeta)})
         for base in thing.node.bases:
@@ -185,21 +175,21 @@ class Sources:
         for keyword in thing.node.keywords:
             if keyword.arg != "metaclass" or self._value(keyword.value, thing) is not abc.ABCMeta:
                 return False
-        return not _computes(thing.module.tree, anything=False, owners={*ITSELF, thing.node.name})
+        return not computes(thing.module.tree, anything=False, owners={*ITSELF, thing.node.name})
 
     def _member(self, thing: _Thing, name: str) -> _Thing | None:
         """What a name of something is, where that is a module, class or function; None where it may be anything."""
         if isinstance(thing, _Class):
-            nodes = _bindings(thing.node).get(name, [])
+            nodes = bindings_of(thing.node).get(name, [])
             return _defined(thing.module, nodes[0], nested=True) if len(nodes) == 1 else None
-        if not isinstance(thing, _Module) or _STAR in thing.bindings:
+        if not isinstance(thing, _Module) or STAR in thing.bindings:
             return None
         if loaded := _of_stdlib(thing.name, name):
             return loaded
         nodes, submodule = thing.bindings.get(name, []), f"{thing.name}.{name}"
         if not nodes:
             return self._module(submodule)
-        if len(nodes) > 1 or (thing.folders is not None and _is_module(submodule)):
+        if len(nodes) > 1 or (thing.folders is not None and is_module(submodule)):
             return None
         (node,) = nodes
         return self._imported(thing, *node) if isinstance(node, tuple) else _defined(thing, node, nested=False)
@@ -229,60 +219,10 @@ class Sources:
             return self._member(owner, expression.attr) if isinstance(owner, _Module) else None
         if not isinstance(expression, ast.Name):
             return None
-        if expression.id in module.bindings or _STAR in module.bindings:
+        if expression.id in module.bindings or STAR in module.bindings:
             return self._member(module, expression.id)
         builtin = getattr(builtins, expression.id, None)
         return builtin if isinstance(builtin, type) else None
-
-
-def found(package: str, path: list[str] | None = None) -> ModuleSpec | None:
-    """A module's spec, without importing what it is in, which `importlib.util.find_spec` does."""
-    loaded: ModuleSpec | None = getattr(sys.modules.get(package), "__spec__", None)
-    if loaded is not None:
-        return loaded
-    found_by = (finder.find_spec(package, path) for finder in sys.meta_path)
-    return next((spec for spec in found_by if spec is not None), None)
-
-
-def bound(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """What the body of a module or class binds when it is run: nodes outside functions and classes, and these."""
-    ahead = list(body)[::-1]  # and no recursion, which a long sum of texts would take too deep
-    while ahead:
-        node = ahead.pop()
-        yield node
-        if not isinstance(node, NAMESPACES):
-            ahead += reversed(list(ast.iter_child_nodes(node)))
-
-
-def specs(path: Sequence[str]) -> tuple[list[ModuleSpec], bool]:
-    """Specs of the longest part of a dotted name that is a module, from its package on.
-
-    Returns:
-        The specs, and whether what follows is surely no module: only an import can tell of what a module makes that is
-        no package, such as `os.path`, and of a namespace in a package that has not been imported.
-    """
-    known: list[ModuleSpec] = []
-    for count in range(1, len(path) + 1):
-        try:
-            folders = list(known[-1].submodule_search_locations or ()) if known else None
-            spec = found(".".join(path[:count]), folders)
-        except (ImportError, KeyError, ValueError, AttributeError, OSError):  # finders of any package
-            return known, False
-        if spec is None:
-            return known, folders != []
-        known.append(spec)
-    return known, True
-
-
-def find_module(name: str) -> ModuleSpec | None:
-    """A module's spec, without importing anything; None where there is no such module, or only an import can tell."""
-    path = name.split(".")
-    known = specs(path)[0]
-    return known[-1] if len(known) == len(path) else None
-
-
-def _is_module(name: str) -> bool:
-    return find_module(name) is not None
 
 
 def _of_stdlib(module: str, name: str) -> type | None:
@@ -306,82 +246,7 @@ def _parsed(name: str) -> _Module | None:
         return None
 
 
-def _bindings(of: ast.Module | ast.ClassDef) -> dict[str, list[_Bound]]:
-    names: dict[str, list[_Bound]] = {}
-    for node in bound(of.body):
-        for name, what in _bound_by(node):
-            names.setdefault(name, []).append(what)
-    return names
-
-
-def _bound_by(node: ast.AST) -> Iterator[tuple[str, _Bound]]:
-    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-        yield node.name, node
-    elif isinstance(node, ast.Name):
-        if not isinstance(node.ctx, ast.Load):
-            yield node.id, node
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        for alias in node.names:
-            # `import a.b` binds a.
-            yield alias.asname or (alias.name.partition(".")[0]), (node, alias)
-    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-        yield node.name, node
-    elif isinstance(node, ast.MatchMapping) and node.rest:
-        yield node.rest, node
-
-
-def _hinted(tree: ast.Module) -> set[str]:
-    """Names that are set on some object or used of `self`, and words of texts that stand for no documentation."""
-    names: set[str] = set()
-    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            used = isinstance(node.value, ast.Name) and node.value.id in ITSELF
-            names |= {node.attr} if used or not isinstance(node.ctx, ast.Load) else set()
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
-            names |= set(_WORD.findall(node.value))
-    return names
-
-
-def _is_open(bindings: dict[str, list[_Bound]]) -> bool:
-    return _STAR in bindings or not OPEN.isdisjoint(bindings)
-
-
-def _computes(tree: ast.Module, anything: bool, owners: Iterable[str] = ()) -> bool:
-    """Whether a module's code can give names to itself or to a class of its own that stand nowhere in it.
-
-    Args:
-        tree: the module's.
-        anything: whether names that are set on any object count, and not only those on `owners`.
-        owners: names of the class, in its module and in itself.
-    """
-
-    def given(node: ast.expr) -> bool:
-        return anything or not isinstance(node, ast.Name | ast.Attribute) or getattr(node, "id", "") in owners
-
-    nodes = list(ast.walk(tree))
-    read = {id(node.value) for node in nodes if isinstance(node, ast.Attribute) and node.attr in READING}
-    for node in nodes:
-        match node:
-            case ast.Name(id=name) if name in COMPUTING:
-                return True
-            case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
-                return True
-            case ast.ImportFrom(module="sys") if any(alias.name in ("modules", _STAR) for alias in node.names):
-                return True
-            case ast.Attribute(value=owner, attr="__dict__") if given(owner) and id(node) not in read:
-                return True
-            case ast.Call(func=ast.Name(id="vars"), args=[]):
-                return True
-            case ast.Call(func=ast.Name(id="vars"), args=[owner]) if given(owner) and id(node) not in read:
-                return True
-            case ast.Call(func=ast.Name(id="setattr"), args=[owner, name, _]) if given(owner):
-                if not isinstance(name, ast.Constant):
-                    return True
-    return False
-
-
-def _defined(module: _Module, node: _Bound, nested: bool) -> _Class | _Function | None:
+def _defined(module: _Module, node: Binding, nested: bool) -> _Class | _Function | None:
     """The class or function that a statement defines; what a decorator makes of a function may be anything."""
     if isinstance(node, ast.ClassDef):
         return _Class(module, node, nested)
@@ -403,7 +268,7 @@ def _why_of_kind(name: str, thing: _Module | _Class | type) -> str:
         return f"{name} is a class: name a function of it"
     if thing.node.decorator_list:
         return ""  # what makes anything of the class
-    bound_by_it = (_defined(thing.module, nodes[0], nested=True) for nodes in _bindings(thing.node).values())
+    bound_by_it = (_defined(thing.module, nodes[0], nested=True) for nodes in bindings_of(thing.node).values())
     functions = [each.node.name for each in bound_by_it if isinstance(each, _Function)]
     plain = [function for function in functions if not function.startswith("__")] or functions
     return f"{name} is a class: name a function of it" + (f", such as {', '.join(plain[:NEAR])}" if plain else "")

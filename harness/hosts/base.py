@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.instrument.calibration import Calibration
-    from harness.instrument.instrument import PassKind
     from harness.instrument.instrumentation import Instrumentation
+    from harness.instrument.pass_kinds import PassKind
     from harness.workload.requests import Request
 
 __all__ = ["Host", "HostInfo", "PassResult"]

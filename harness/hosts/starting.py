@@ -1,4 +1,4 @@
-"""What starting any vLLM needs: its arguments checked, its environment set and put back, its errors in one line."""
+"""What starting any vLLM needs: its model found, its arguments checked, its environment set and put back."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import ConfigError, in_line
+from harness.paths import is_file, is_folder
 from harness.records.machine import native_bfloat16
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ __all__ = [
     "dtype_default",
     "engine_dtype",
     "installed",
+    "resolve_model",
 ]
 
 DTYPE_SINCE: Final = "this CPU has no native bfloat16"
 """Why an engine runs in float32, where `dtype_default` has it do so."""
 
 NOT_INSTALLED: Final = "vLLM is not installed here; `make setup` brings its CPU build, EXTRA=cuda the GPU one"
+
+LONGEST_NAME: Final = 255
+"""Characters: of a file on Linux, and more than a hub's name has."""
 
 
 class Environment:
@@ -56,6 +61,27 @@ class Environment:
             else:
                 os.environ[key] = value
         self._before = {}
+
+
+def resolve_model(model: str, folder: Path) -> str:
+    """The full path of a model folder beside the config or under the working directory; else a hub's name.
+
+    Raises:
+        ConfigError: the name begins like a folder that is there, but leads to none with a config.json.
+    """
+    for candidate in (folder / model, Path(model)):
+        if is_file(candidate / "config.json"):
+            return str(candidate.resolve())
+    named = in_line(model)
+    for start in (folder, Path()):
+        if model.startswith((".", "/")) or is_folder(start / Path(model).parts[0]):
+            parent = (start / model).parent
+            there = sorted(path.parent.name for path in parent.glob("*/config.json")) if is_folder(parent) else []
+            hint = f"; beside it there is {in_line(', '.join(there))}" if there else ""
+            raise ConfigError(f"engine.model: {named}: there is no folder of that name with a config.json{hint}")
+    if len(model) > LONGEST_NAME:
+        raise ConfigError(f"engine.model: {named}: longer than the name of any model or folder")
+    return model
 
 
 def check_arguments(given: Iterable[str], known: Iterable[str], version: str) -> None:

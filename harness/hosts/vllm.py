@@ -10,11 +10,10 @@ import dataclasses
 import importlib.util
 import os
 import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from harness import errors
-from harness.children import ENGINE_OWNER, end_with_engine_owner, tied_to_this_process
+from harness.children import ENGINE_OWNER, end_forks_with_engine_owner, tied_to_this_process
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.processes import EngineProcesses
 from harness.hosts.stack_chunk import call_in_large_chunk
@@ -24,80 +23,25 @@ from harness.hosts.starting import (
     Environment,
     check_arguments,
     dtype_default,
-    installed,
 )
 from harness.hosts.vllm_core import RESET, resettable
+from harness.hosts.vllm_settings import ENGINE_DEFAULTS, EXTENSION, engine_environment, on_cpu
+from harness.hosts.workers import as_far_as_all, merge_workers
 from harness.instrument.calibration import Calibration
 from harness.instrument.pristine import OUT_OF_REACH, is_core, reset
 from harness.instrument.pulse import SIZE, Pulse, Watch
-from harness.paths import is_file, is_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from harness.config.experiment import Host as HostConfig
-    from harness.instrument.instrument import PassKind
     from harness.instrument.instrumentation import Instrumentation
+    from harness.instrument.pass_kinds import PassKind
     from harness.workload.requests import Request
 
-__all__ = ["VllmHost", "as_far_as_all", "engine_environment", "merge_workers", "resolve_model"]
+__all__ = ["VllmHost"]
 
-EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
-
-LONGEST_NAME: Final = 255
-"""Characters: of a file on Linux, and more than a hub's name has."""
-os.register_at_fork(after_in_child=end_with_engine_owner)  # where vLLM forks its processes, as it does for a GPU
-
-ENGINE_DEFAULTS: Final[dict[str, Any]] = {
-    "skip_tokenizer_init": True,  # prompts are token ids
-    "enable_prefix_caching": False,  # or the second pass would do other work than the first
-    "disable_log_stats": True,
-}
-"""Engine arguments that are set where the config does not say otherwise."""
-
-
-def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, str]:
-    """The environment variables that the engine is started with; they must be set before torch is imported."""
-    env = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if host.process == "in_process" else "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    if host.model_runner != "auto":
-        env["VLLM_USE_V2_MODEL_RUNNER"] = "1" if host.model_runner == "v2" else "0"
-    if Path(str(engine["model"])).is_dir():
-        env["HF_HUB_OFFLINE"] = "1"
-    if host.threads is not None and _on_cpu(host):
-        ranks = int(engine.get("tensor_parallel_size", 1)) * int(engine.get("pipeline_parallel_size", 1))
-        cores = sorted(os.sched_getaffinity(0))[-host.threads :]
-        env["OMP_NUM_THREADS"] = str(host.threads)
-        env["VLLM_CPU_OMP_THREADS_BIND"] = "nobind" if ranks > 1 else ",".join(map(str, cores))
-    return {**env, **host.env}
-
-
-def _on_cpu(host: HostConfig) -> bool:
-    return host.device == "cpu" or (host.device == "auto" and installed()[0] == "cpu")
-
-
-def resolve_model(model: str, folder: Path) -> str:
-    """The full path of a model folder beside the config or under the working directory; else a hub's name.
-
-    Raises:
-        ConfigError: the name begins like a folder that is there, but leads to none with a config.json.
-    """
-    for candidate in (folder / model, Path(model)):
-        if is_file(candidate / "config.json"):
-            return str(candidate.resolve())
-    named = errors.in_line(model)
-    for start in (folder, Path()):
-        if model.startswith((".", "/")) or is_folder(start / Path(model).parts[0]):
-            parent = (start / model).parent
-            there = sorted(path.parent.name for path in parent.glob("*/config.json")) if is_folder(parent) else []
-            hint = f"; beside it there is {errors.in_line(', '.join(there))}" if there else ""
-            raise errors.ConfigError(f"engine.model: {named}: there is no folder of that name with a config.json{hint}")
-    if len(model) > LONGEST_NAME:
-        raise errors.ConfigError(f"engine.model: {named}: longer than the name of any model or folder")
-    return model
+end_forks_with_engine_owner()
 
 
 class VllmHost:
@@ -110,7 +54,7 @@ class VllmHost:
 
     def __init__(self, host: HostConfig, engine: dict[str, Any]) -> None:
         self._config = host
-        self._dtype = dtype_default(engine) if _on_cpu(host) else {}
+        self._dtype = dtype_default(engine) if on_cpu(host) else {}
         self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine, "worker_extension_cls": EXTENSION}
         self.environment = engine_environment(host, engine)
         self._llm: Any = None
@@ -328,38 +272,3 @@ class VllmHost:
                 raise getattr(errors, kind)(message)
             values.append(answer["value"])
         return values
-
-
-def as_far_as_all(answers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records of a pass that was cut short, as far as every worker has them: one may be a step ahead."""
-    kept = list(answers)
-    steps = min((len(answer["columns"]["step"]) for answer in kept), default=0)
-    return [
-        {
-            **answer,
-            "columns": {name: values[:steps] for name, values in answer["columns"].items()},
-        }
-        for answer in kept
-    ]
-
-
-def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The records of a pass from those of all workers: the first one's columns, the faults of all."""
-    first = answers[0]
-    steps = [len(answer["columns"]["step"]) for answer in answers]
-    if len(set(steps)) > 1:
-        raise errors.StepMismatchError(f"workers disagree on the number of steps: {steps}")
-    if any(answer["columns"]["arm"] != first["columns"]["arm"] for answer in answers):
-        raise errors.StepMismatchError("workers ran a step under different arms")
-    mismatches = [{**found, "reason": f"worker {rank}: {found['reason']}" if rank else found["reason"]}
-                  for rank, answer in enumerate(answers) for found in answer["mismatches"]]  # fmt: skip
-    return {
-        "columns": first["columns"],
-        "failure": next((answer["failure"] for answer in answers if answer["failure"]), None),
-        "mismatches": mismatches,
-        "watched": first["watched"],
-        "unrestored": [name for answer in answers for name in answer["unrestored"]],
-        "spans": first["spans"],
-        "other_threads": sum(answer["other_threads"] for answer in answers),
-        "changed": list(dict.fromkeys(name for answer in answers for name in answer["changed"])),
-    }

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from harness.config.experiment import Host as HostConfig
     from harness.instrument.calibration import Calibration
-    from harness.instrument.instrument import Instrument, PassKind
+    from harness.instrument.instrument import Instrument
     from harness.instrument.instrumentation import Instrumentation
+    from harness.instrument.pass_kinds import PassKind
     from harness.workload.requests import Request
 
 __all__ = ["VERSION", "VllmV0Host", "go_where_it_is", "interpreter", "is_here", "is_set_up"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.instrument.events import EVENTS, read_events
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.instrument.ledger import Ledger
     from harness.instrument.loops import Loop
 
@@ -113,6 +116,19 @@ class StepRows:
         if self._loop.turn is None:
             del columns[TURN_NS]
         columns["step"] = list(range(len(self.rows)))
+        return columns
+
+    def settled(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """What the ledger has timed in each step, which it forgets: one list a column, one entry a step.
+
+        Args:
+            names: of the ledger's slots, the scope first; slot i's columns are `NAME.calls` and the like.
+        """
+        columns = {"scope.cpu_ns": self._ledger.scope_cpu_ns(len(self.marks))}
+        settled = self._ledger.accounts(self.marks, slots=len(names))
+        for slot, name in enumerate(names):
+            for key in asdict(settled[0][slot]) if settled else ():
+                columns[f"{name}.{key}"] = [getattr(accounts[slot], key) for accounts in settled]
         return columns
 
     def _note_events(self, row: list[int]) -> None:

@@ -11,6 +11,7 @@ every arm, the host's own among them (`changes.code.trampoline`).
 
 from __future__ import annotations
 
+import functools
 import itertools
 import statistics
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-__all__ = ["Around", "Placement", "Switch", "restore_all"]
+__all__ = ["Around", "Placement", "Switch", "joined", "restore_all"]
 
 _ABSENT: Final = object()
 TRIES: Final = 15
@@ -60,6 +61,16 @@ class Around(NamedTuple):
 
 
 NOTHING: Final = Around(None)
+
+
+def joined(inner: Wrapper | None, *outer: Wrapper) -> Wrapper | None:
+    """Wrappers around one another, the last outermost; None for none."""
+    all_of_them = [wrapper for wrapper in (inner, *outer) if wrapper is not None]
+    return functools.partial(_wrapped, all_of_them) if all_of_them else None
+
+
+def _wrapped(wrappers: Sequence[Wrapper], call: Callable[..., Any]) -> Callable[..., Any]:
+    return functools.reduce(lambda inner, wrapper: wrapper(inner), wrappers, call)
 
 
 class _Row(NamedTuple):

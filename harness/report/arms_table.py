@@ -21,7 +21,7 @@ from harness.seams import AA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.analysis.statistics import Interval
+    from harness.analysis.intervals import Interval
     from harness.analysis.summary import Summary
 
 __all__ = ["EQUAL", "build_arms_table"]

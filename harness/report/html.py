@@ -9,19 +9,12 @@ from markupsafe import Markup
 
 from harness.report.arms_table import build_arms_table
 from harness.report.changed import changed
-from harness.report.facts import (
-    checked_when,
-    command_line,
-    exposed,
-    facts,
-    how_sure,
-    instrument_cost,
-    own_cost,
-    steadiness,
-    withheld,
-)
+from harness.report.command import command_line
+from harness.report.facts import facts
 from harness.report.plots import draw_plots
+from harness.report.remarks import checked_when, exposed, how_sure, instrument_cost, own_cost
 from harness.report.side_tables import side_tables
+from harness.report.steadiness import steadiness, withheld
 from harness.report.table import build_differences, build_totals
 from harness.report.templates import render
 from harness.report.verdict import struck, verdict_sentence

@@ -10,8 +10,10 @@ from harness.analysis.names import listed
 from harness.analysis.own import calls_of, never_called, own_functions
 from harness.digits import significant
 from harness.report.changed import applied_to, changed_arms, equality_lines, what_it_is
-from harness.report.facts import checked_when, command_line, machine_facts, reach
+from harness.report.command import command_line
+from harness.report.facts import machine_facts
 from harness.report.launch_grain import engines
+from harness.report.remarks import checked_when, reach
 from harness.report.table import count, format_estimate, format_interval, of_time
 from harness.seams import AA
 from harness.texts import Markdown, code_span, markdown

@@ -13,7 +13,7 @@ from rich.text import Text
 from harness.analysis.by_launch import is_by_launch
 from harness.report.arms_table import build_arms_table
 from harness.report.changed import in_a_line
-from harness.report.facts import reach
+from harness.report.remarks import reach
 from harness.report.screen_table import FIRST_ARMS, GAP, LEAST_NAME, build_screen_table, by_interest, shortened
 from harness.report.table import FLOOR, Column, format_half_width
 from harness.report.verdict import NAMED, doubts, verdict_sentence

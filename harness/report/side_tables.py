@@ -10,7 +10,7 @@ from harness.report.accumulated_table import build_accumulated_table, build_cpu_
 from harness.report.table import Column, Table, build_shape_table, count, format_interval
 
 if TYPE_CHECKING:
-    from harness.analysis.statistics import Interval
+    from harness.analysis.intervals import Interval
     from harness.analysis.summary import Summary
 
 __all__ = ["build_ablation_table", "build_counter_table", "build_device_table", "build_sampling_table", "side_tables"]

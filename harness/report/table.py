@@ -12,7 +12,7 @@ from harness.seams import AA
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from harness.analysis.statistics import Interval
+    from harness.analysis.intervals import Interval
     from harness.analysis.summary import ArmSummary, ProbeTotals, Summary
 
 __all__ = [

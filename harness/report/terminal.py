@@ -9,8 +9,10 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from harness.report.changed import changed
-from harness.report.facts import checked_when, exposed, facts, how_sure, instrument_cost, own_cost, steadiness, withheld
+from harness.report.facts import facts
+from harness.report.remarks import checked_when, exposed, how_sure, instrument_cost, own_cost
 from harness.report.side_tables import side_tables
+from harness.report.steadiness import steadiness, withheld
 from harness.report.table import build_table
 from harness.seams import AA, NATIVE
 

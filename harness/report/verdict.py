@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.names import listed
 from harness.digits import significant
-from harness.report.facts import untested, withheld
+from harness.report.steadiness import untested, withheld
 from harness.report.table import build_totals
 from harness.seams import AA
 

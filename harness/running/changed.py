@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.changes.compare import compare
 from harness.changes.sources import from_patch, from_tree
-from harness.config.sources import find_module
+from harness.config.modules import find_module
 from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import told_with_place
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.hosts.base import PassResult
     from harness.running.observer import Observer
 
-__all__ = ["Equality"]
+__all__ = ["Equality", "raised"]
 
 
 @dataclass
@@ -47,8 +49,18 @@ class Equality:
             struck.append(found["arm"])
         return struck
 
+    def equal(self, arms: Sequence[str]) -> list[str]:
+        """Those of some arms that are not struck."""
+        return [arm for arm in arms if arm not in self.unequal]
+
     def note(self, arms: Sequence[str]) -> None:
         """Put into the facts what is known of these arms."""
         self.facts["equality"] = {
             name: {"equal": name not in self.unequal, "reason": self.unequal.get(name, "")} for name in arms
         }
+
+
+def raised(error: BaseException) -> str:
+    """What came out of the engine, in words."""
+    endless = "; does it call the function that it replaces? Whoever calls that calls the arm itself"
+    return f"raised {told_with_place(error)}{endless if isinstance(error, RecursionError) else ''}"

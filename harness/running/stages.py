@@ -12,13 +12,14 @@ from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, ProfilerError, StepMismatchError
 from harness.instrument.arms import source_digest
-from harness.records.agreement import signature_difference, token_difference
+from harness.records.agreement import token_difference
 from harness.running.equality import Equality
 from harness.running.extras import Extras, profiled
 from harness.running.instrumenting import instrument
 from harness.running.measuring import Measuring
 from harness.running.planning import beside_s, counting_s
 from harness.running.proving import Proving
+from harness.running.refusing import check_sound, insist_on_calls
 from harness.running.took import engine_like, last_start_s, remember_took
 from harness.sampling.pyspy import Recorder
 from harness.seams import AA, NATIVE
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from harness.config.file import Loaded
     from harness.config.launched import Launched
     from harness.hosts.base import Host, HostInfo, PassResult
-    from harness.instrument.instrument import PassKind
+    from harness.instrument.pass_kinds import PassKind
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
     from harness.running.planning import Plan
@@ -183,13 +184,14 @@ class Stages:
             "clipped": work.clipped,
         }
         self._proving.prove(f"check of {self.loaded.path.name}, {len(self._installed)} arms")
-        self._pass_s = self._proving.pass_s
+        self._pass_s = self._proving.reference.pass_s
         if self.launched is None:
-            self._proving.insist_on_calls(experiment.swapped or "the changed functions", bool(experiment.seam))
+            named = experiment.swapped or "the changed functions"
+            insist_on_calls(self._proving.reached, named, seam=bool(experiment.seam))
         else:
-            self.folder.write_served(self.host.fingerprint(), self._proving.reference_tokens)
+            self.folder.write_served(self.host.fingerprint(), self._proving.reference.tokens)
         self._focus()
-        return self._proving.steps
+        return self._proving.reference.steps
 
     def _focus(self) -> None:
         """Time the phases and the functions that the change was seen in, where the config leaves that open.
@@ -197,10 +199,10 @@ class Stages:
         Where nothing of it was called, as of an `__init__` alone, it is the whole turn.
         """
         experiment = self.loaded.experiment
-        scope = self._proving.found_scope(experiment.scope) or self.facts["switch"]["turn"] or "execute_model"
+        scope = self._proving.reached.scope(experiment.scope) or self.facts["switch"]["turn"] or "execute_model"
         if scope == experiment.scope:
             return
-        probes = experiment.probes or self._proving.called()
+        probes = experiment.probes or self._proving.reached.called()
         self.host.focus(scope, probes)
         focused = experiment.model_copy(update={"scope": scope, "probes": probes})
         self.loaded = self.loaded._replace(experiment=focused)
@@ -247,9 +249,9 @@ class Stages:
                     self._equality.strike(name, f"changed {', '.join(result.changed)} while it warmed up")
                     self.observer.advance()
                     continue
-                self._check_failure(result, "a warm-up pass")
-                self._check_signature(result, f"the warm-up of arm {name!r}")
-                if difference := token_difference(self._proving.reference_tokens, result.tokens):
+                check_sound(result, "a warm-up pass")
+                self._proving.reference.check_signature(result, f"the warm-up of arm {name!r}")
+                if difference := token_difference(self._proving.reference.tokens, result.tokens):
                     if name == NATIVE:
                         raise StepMismatchError(
                             f"two passes of native generated different tokens ({difference}), so equality of arms "
@@ -262,17 +264,17 @@ class Stages:
     def _extras(self, work: Work, budget_s: float) -> Extras:
         def alone(kind: PassKind, arm: str, where: str, probed: Sequence[bool] = ()) -> PassResult:
             result = self.host.run_pass(kind, [self._installed.index(arm)], work.requests, probed)
-            self._check_failure(result, where)
-            self._check_signature(result, where)
+            check_sound(result, where)
+            self._proving.reference.check_signature(result, where)
             return result
 
         return Extras(alone, self.folder, self.observer, self.facts, budget_s, self._pass_s)
 
     def _verify(self, result: PassResult, where: str) -> None:
         """Check that a measured pass went well, did the work that it should and gave the tokens of native alone."""
-        self._check_failure(result, where)
-        self._check_signature(result, where)
-        if difference := token_difference(self._proving.reference_tokens, result.tokens):
+        check_sound(result, where)
+        self._proving.reference.check_signature(result, where)
+        if difference := token_difference(self._proving.reference.tokens, result.tokens):
             raise StepMismatchError(f"{where} generated other tokens than native alone: {difference}")
 
     def keep_partial(self) -> list[str]:
@@ -286,24 +288,6 @@ class Stages:
         if self._measuring is not None:
             self._measuring.keep(result)
         return result.unrestored
-
-    def _check_failure(self, result: PassResult, where: str) -> None:
-        self._proving.check_whole(result, where)
-        if result.failure is not None:
-            failure = result.failure
-            raise ArmError(f"arm {failure['arm']!r} raised at step {failure['step']} of {where}: {failure['error']}")
-        if result.changed:
-            raise ArmError(
-                f"in {where} an arm changed {', '.join(result.changed)}, for all that came after it; it has been put "
-                "back, but what was measured since is not to be trusted"
-            )
-
-    def _check_signature(self, result: PassResult, where: str) -> None:
-        if difference := signature_difference(self._proving.reference_signature, result.columns):
-            raise StepMismatchError(
-                f"{where} did other work than the checking pass: {difference}. The engine must do the same in every "
-                "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
-            )
 
 
 def _host_facts(info: HostInfo) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import numpy as np
 
 from harness.analysis.differences import drawn_by
 from harness.analysis.exposure import planted_delays_us
+from harness.analysis.intervals import detectable, joint_confidence
 from harness.analysis.measured import arm_values
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import detectable, joint_confidence, paired_difference
+from harness.analysis.statistics import paired_difference
 from harness.config.file import Loaded
 from harness.digits import duration, significant
 from harness.errors import RecordsError

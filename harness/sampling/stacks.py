@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 RUNNER: Final = ("timed_execute_model", "timed_sample_tokens")
-"""harness's own frames around the model runner's step (`instrument.instrument`)."""
+"""harness's own frames around the model runner's step (`instrument.step_timer`)."""
 SEAMS_FOLDER: Final = "harness/seams/"
 PLANTING: Final = "harness/instrument/planting.py"
 DIGITS: Final = 12

@@ -15,9 +15,10 @@ import numpy as np
 from pydantic import BaseModel, Field, field_validator
 
 from harness import __version__
+from harness.analysis.intervals import Interval, joint_confidence
 from harness.analysis.measured import arm_values
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.statistics import Interval, joint_confidence, paired_difference, slope
+from harness.analysis.statistics import paired_difference, slope
 from harness.config.experiment import Arm
 from harness.config.file import Loaded
 from harness.digits import significant

@@ -26,7 +26,8 @@ from harness.analysis.statistics import typical_sum
 from harness.analysis.summarise import summarise
 from harness.children import begin_as_child
 from harness.errors import ConfigError, HostError
-from harness.hosts.vllm import ENGINE_DEFAULTS, EXTENSION, engine_environment, resolve_model
+from harness.hosts.starting import resolve_model
+from harness.hosts.vllm_settings import ENGINE_DEFAULTS, EXTENSION, engine_environment
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.records.folder import read_run
 

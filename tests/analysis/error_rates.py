@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special, stats
 
+from harness.analysis.intervals import detectable
 from harness.analysis.metrics import SCOPE
-from harness.analysis.statistics import CLIP, detectable, paired_difference
+from harness.analysis.statistics import CLIP, paired_difference
 from harness.analysis.summarise import summarise
 from tests.analysis.null_runs import ARMS, Noise, of_run, records_of, synthetic
 

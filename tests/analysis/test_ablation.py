@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.analysis.ablation import published_beside_measured
+from harness.analysis.intervals import Interval
 from harness.analysis.metrics import SUM
-from harness.analysis.statistics import Interval
 from harness.analysis.summarise import summarise
 from harness.analysis.summary import ArmSummary, Comparison, ProbeTotals, Summary
 from harness.records.folder import Records

@@ -11,7 +11,7 @@ from harness.analysis.metrics import REST, SCOPE, STEP, SUM
 from harness.analysis.probe_cost import probe_cost
 from harness.analysis.summarise import summarise
 from harness.records.folder import read_run
-from harness.report.facts import instrument_cost
+from harness.report.remarks import instrument_cost
 from harness.seams import AA
 from tests.analysis.null_runs import ARMS, PROBE, records_of, synthetic
 from tests.fakes import FakeHost, Runner, VirtualClock

@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
+from harness.analysis.intervals import Interval
 from harness.analysis.metrics import OF_CPU
 from harness.analysis.rare import RareCosts
 from harness.analysis.run_notes import EMULATED, HOST_TABLES, OPTIONS, rare_notes, run_notes
-from harness.analysis.statistics import Interval
 from harness.analysis.summary import Comparison, Summary
 from harness.records.folder import Records
 from tests.analysis.test_summarise import make_run

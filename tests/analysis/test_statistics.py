@@ -7,18 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.analysis.statistics import (
-    Interval,
-    corrected_self,
-    detectable,
-    influences,
-    joint_confidence,
-    paired_difference,
-    slope,
-    total,
-    typical_sum,
-    verdict,
-)
+from harness.analysis.intervals import Interval, detectable, joint_confidence, verdict
+from harness.analysis.statistics import corrected_self, influences, paired_difference, slope, total, typical_sum
 
 
 def heavy_tailed(rng, groups=30, steps=64, bursts=0.02):

@@ -25,7 +25,8 @@ from harness.changes.live import LiveRefusal, find
 from harness.changes.sources import from_tree
 from harness.config.file import load
 from harness.errors import in_line
-from harness.hosts.vllm import VllmHost, resolve_model
+from harness.hosts.starting import resolve_model
+from harness.hosts.vllm import VllmHost
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.instrument.scopes import AUTO
 from harness.running.changed import installed_root

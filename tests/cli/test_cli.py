@@ -12,8 +12,10 @@ import pytest
 
 from harness import errors
 from harness.config.experiment import Host as HostConfig
-from harness.hosts.starting import dtype_default
-from harness.hosts.vllm import VllmHost, as_far_as_all, engine_environment, merge_workers, resolve_model
+from harness.hosts.starting import dtype_default, resolve_model
+from harness.hosts.vllm import VllmHost
+from harness.hosts.vllm_settings import engine_environment
+from harness.hosts.workers import as_far_as_all, merge_workers
 from harness.records import machine
 
 

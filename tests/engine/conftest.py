@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.config.experiment import Host as HostConfig
-from harness.hosts.vllm import VllmHost, resolve_model
+from harness.hosts.starting import resolve_model
+from harness.hosts.vllm import VllmHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,8 @@ import pytest
 from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.running.equality import Equality
-from harness.running.proving import Proving, _others
+from harness.running.proving import Proving
+from harness.running.reference import _others
 from tests.engine.test_in_process import requests
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def served_as_before(host: VllmHost, proving: Proving) -> bool:
     """Whether native still does, step by step and in tokens, what it did at first."""
     host.run_pass("soil", [0], _others(WORK))
     result = host.run_pass("check", [0], WORK)
-    return (result.mismatches, result.tokens) == ([], proving.reference_tokens)
+    return (result.mismatches, result.tokens) == ([], proving.reference.tokens)
 
 
 def changed(folder: Path, file: str, old: str, new: str) -> str:
@@ -184,7 +185,7 @@ def test_patches_that_are_wrong_in_one_place_are_struck_there(host, tmp_path) ->
         assert struck[name].startswith("differs at step "), struck[name]
         assert all(part in struck[name] for part in (*said, "found")), struck[name]
     assert served_as_before(host, proving)
-    assert proving.found_scope("auto").count("vllm.v1.") >= 4
+    assert proving.reached.scope("auto").count("vllm.v1.") >= 4
 
 
 def test_broken_drop_ins_leave_the_engine_as_they_found_it(host, tmp_path) -> None:
@@ -209,4 +210,4 @@ def test_broken_drop_ins_leave_the_engine_as_they_found_it(host, tmp_path) -> No
     # And nothing of it is left for whoever comes next.
     host.install(replace(plain, arms=arms[:1]))
     for _ in range(NATIVE_PASSES):
-        assert host.run_pass("check", [0], WORK).tokens == proving.reference_tokens
+        assert host.run_pass("check", [0], WORK).tokens == proving.reference.tokens

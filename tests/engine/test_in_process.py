@@ -15,7 +15,8 @@ import torch
 from harness import errors
 from harness.config.experiment import Host as HostConfig
 from harness.config.file import load
-from harness.doctor import examine_config, examine_engine, examine_generations
+from harness.doctor.config import examine_config
+from harness.doctor.engine import examine_engine, examine_generations
 from harness.hosts.vllm import VllmHost
 from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.instrumentation import Instrumentation

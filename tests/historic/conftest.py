@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.config.experiment import Host as HostConfig
+from harness.hosts.starting import resolve_model
 from harness.hosts.v0.substitutes import import_vllm
-from harness.hosts.vllm import resolve_model
 from harness.hosts.vllm_v0 import VllmV0Host
 from harness.workload.requests import Request
 

@@ -9,7 +9,7 @@ import vllm.attention.backends.flash_attn as backend
 import vllm.worker.model_runner as model_runner
 
 from harness.config.file import load
-from harness.doctor import examine_historic
+from harness.doctor.config import examine_historic
 from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.instrumentation import Instrumentation
 from harness.seams import SEAMS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import doctor, load_run
+from harness import load_run
 from harness.analysis.compare import compare_runs
 from harness.cli.doctor import _examine
 from harness.config.file import kind_of, load_micro
@@ -151,8 +151,8 @@ def test_what_the_user_can_mend_is_one_line_with_file_and_key(tmp_path, text, me
 
 
 def test_doctor_has_nothing_to_examine(monkeypatch) -> None:
-    for name in ("examine_machine", "examine_engine", "examine_generations"):
-        monkeypatch.setattr(doctor, name, list)
+    for name in ("machine.examine_machine", "engine.examine_engine", "engine.examine_generations"):
+        monkeypatch.setattr(f"harness.doctor.{name}", list)
     (finding,) = _examine(Path("configs/micro/all.yaml"), None)
     assert (finding.level, "nothing to try" in finding.found) == ("ok", True)
 

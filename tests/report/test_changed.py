@@ -18,7 +18,7 @@ from harness.analysis.summarise import summarise
 from harness.records.folder import Records, read_run
 from harness.report import write_reports
 from harness.report.changed import changed, in_a_line
-from harness.report.facts import command_line
+from harness.report.command import command_line
 from harness.report.markdown import render_markdown
 from harness.report.pull_request import HEADING, LINES, pull_request
 from harness.report.screen import print_screen

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from harness.analysis.drift import LevelShift
+from harness.analysis.intervals import Interval
 from harness.analysis.outliers import Cause, Outliers
-from harness.analysis.statistics import Interval
 from harness.analysis.summarise import summarise
 from harness.records.folder import Records, RunFolder
 from harness.report import write_reports

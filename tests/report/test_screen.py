@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.analysis.drift import LevelShift
+from harness.analysis.intervals import Interval, verdict
 from harness.analysis.metrics import REST, SCOPE, STEP, SUM
-from harness.analysis.statistics import Interval, verdict
 from harness.analysis.summary import ArmSummary, Comparison, ProbeTotals, Summary, Throughput
 from harness.report.arms_table import build_arms_table
 from harness.report.html import render_html

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness.sampling.stacks import ENTRY, PLANTED, SEAM, Frame, change, cut, fold, match, merge, parse
 
 VLLM, PASSED_ON = "vllm/v1/worker/block_table.py", "MultiGroupBlockTable.compute_slot_mapping"
-STEP = Frame("Instrument._timed_execute.<locals>.timed_execute_model", "harness/instrument/instrument.py", 244)
+STEP = Frame("StepTimer.execute.<locals>.timed_execute_model", "harness/instrument/step_timer.py", 113)
 SCOPE = Frame("GPUModelRunner._prepare_inputs", "vllm/v1/worker/gpu_model_runner.py", 2144)
 GROUP = Frame(PASSED_ON, VLLM, 290)
 NATIVE = Frame("BlockTable.compute_slot_mapping", VLLM, 150)

@@ -1,0 +1,46 @@
+"""What harness starts vLLM with, beside what the config says: engine arguments and environment variables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.hosts.starting import installed
+
+if TYPE_CHECKING:
+    from harness.config.experiment import Host as HostConfig
+
+__all__ = ["ENGINE_DEFAULTS", "EXTENSION", "engine_environment", "on_cpu"]
+
+EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
+ENGINE_DEFAULTS: Final[dict[str, Any]] = {
+    "skip_tokenizer_init": True,  # prompts are token ids
+    "enable_prefix_caching": False,  # or the second pass would do other work than the first
+    "disable_log_stats": True,
+}
+"""Engine arguments that are set where the config does not say otherwise."""
+
+
+def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, str]:
+    """The environment variables that the engine is started with; they must be set before torch is imported."""
+    env = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0" if host.process == "in_process" else "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    if host.model_runner != "auto":
+        env["VLLM_USE_V2_MODEL_RUNNER"] = "1" if host.model_runner == "v2" else "0"
+    if Path(str(engine["model"])).is_dir():
+        env["HF_HUB_OFFLINE"] = "1"
+    if host.threads is not None and on_cpu(host):
+        ranks = int(engine.get("tensor_parallel_size", 1)) * int(engine.get("pipeline_parallel_size", 1))
+        cores = sorted(os.sched_getaffinity(0))[-host.threads :]
+        env["OMP_NUM_THREADS"] = str(host.threads)
+        env["VLLM_CPU_OMP_THREADS_BIND"] = "nobind" if ranks > 1 else ",".join(map(str, cores))
+    return {**env, **host.env}
+
+
+def on_cpu(host: HostConfig) -> bool:
+    """Whether the engine computes on the CPU: as the config says, or as the installed build does."""
+    return host.device == "cpu" or (host.device == "auto" and installed()[0] == "cpu")
