@@ -18,7 +18,7 @@ from harness.seams import AA
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from harness.analysis.statistics import Interval
+    from harness.analysis.intervals import Interval
     from harness.analysis.summary import Comparison, Summary
     from harness.records.folder import Records
     from harness.records.sweep import SweepRecords

@@ -39,7 +39,7 @@ __all__ = [
 MOST_WORKERS: Final = 1_024
 SweepKey = Annotated[str, Field(pattern=r"^(host|engine|workload|sampling|protocol)(\.\w+)+$", max_length=200)]
 """A key whose values change what is run, and not what is compared."""
-SweepValues = Annotated[list[bool | int | float | Annotated[str, Field(max_length=200)]], Field(min_length=2)]
+SweepValues = Annotated[list[Any], Field(min_length=2, max_length=100)]
 
 
 class Experiment(Strict):
@@ -150,6 +150,8 @@ class Experiment(Strict):
     @classmethod
     def _different_points(cls, sweep: dict[str, list[Any]]) -> dict[str, list[Any]]:
         for key, values in sweep.items():
+            if any(not isinstance(value, bool | int | float | str) or len(str(value)) > 200 for value in values):
+                raise ValueError(f"{key}: write numbers, short texts, true or false")
             if len({repr(value) for value in values}) < len(values):
                 raise ValueError(f"{key}: a value is given twice: keep one")
         return sweep

@@ -10,10 +10,9 @@ from markupsafe import Markup
 from rich.text import Text
 
 from harness.records.folder import RunFolder
-from harness.report.facts import without_out
+from harness.report.command import without_out
 from harness.report.markdown import markdown_table
 from harness.report.sweep_tables import crossover_lines, sentence, struck, sweep_tables
-from harness.report.table import format_half_width
 from harness.report.templates import render
 from harness.report.terminal import table_parts
 from harness.texts import one_line
@@ -33,13 +32,15 @@ def print_sweep(sweep: SweepSummary, console: Console) -> None:
     console.print(Text(_title(sweep), style="bold"))
     console.print(Text(f"{sentence(sweep)}.", style="dim"))
     for arm, reason in struck(sweep):
-        console.print(Text.assemble((f"{arm} is struck", "bold red"), f" {reason}"))
+        console.print(Text.assemble((f"{arm} is struck:", "bold red"), f" {reason}"))
     for line in crossover_lines(sweep):
         console.print(Text(f"{line}."))
-    for caption, table in sweep_tables(sweep, format_half_width):
+    for caption, table in sweep_tables(sweep, compact=True):
         console.print(Text(f"\n{caption}", style="dim"))
         for part in table_parts(table, console.width):
             console.print(part, crop=False)
+        for footnote in table.footnotes:
+            console.print(Text(footnote, style="dim"))
     for note in sweep.notes:
         console.print(Text.assemble(("note:", "bold yellow"), f" {note}"))
 

@@ -70,6 +70,8 @@ def _panel(
                 middle.append(percent.estimate)
                 below.append(percent.estimate - percent.low)
                 above.append(percent.high - percent.estimate)
+        if not along:  # it is not equal to native, or nothing was measured
+            continue
         axes.errorbar(along, middle, yerr=[below, above], label=arm, linewidth=1, markersize=5, capsize=3, **style)
         for crossing in sweep.crossovers:
             if (crossing.arm, crossing.metric, crossing.axis, crossing.fixed) == (arm, metric, axis, at):

@@ -7,34 +7,42 @@ from typing import TYPE_CHECKING, Final
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.sweep import values_told
 from harness.digits import significant
-from harness.report.table import Column, Table, format_estimate, format_interval, number, unmeasured
+from harness.report.table import (
+    Column,
+    Table,
+    format_estimate,
+    format_half_width,
+    format_interval,
+    number,
+    unmeasured,
+)
 from harness.seams import AA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from harness.analysis.statistics import Interval
     from harness.analysis.sweep import Crossover, PointSummary, SweepSummary
 
 __all__ = ["crossover_lines", "sentence", "sweep_tables"]
 
 METRICS: Final = (SCOPE, STEP)
 UNKNOWN: Final = "not measured"
+PARENTHESES: Final = "In parentheses: no difference is resolved."
 
 
-def sweep_tables(sweep: SweepSummary, form: Callable[[Interval], str] | None = None) -> list[tuple[str, Table]]:
+def sweep_tables(sweep: SweepSummary, compact: bool = False) -> list[tuple[str, Table]]:
     """Captions and tables: differences in the scope, in the whole step, and what share of it the scope is.
 
     Args:
         sweep: what is shown.
-        form: writes an interval (default: `format_interval`).
+        compact: with half-widths, and without per cent; what is not resolved stands in parentheses.
     """
     first = sweep.first
     if first is None:
         return []
     names = {SCOPE: first.scope, STEP: f"the whole {first.step_word}"}
     found = [
-        (f"Differences in {names[metric]}, by point", _differences(sweep, metric, form or format_interval))
+        (f"Differences in {names[metric]}, by point", _differences(sweep, metric, compact))
         for metric in METRICS
         if any(point.baseline_us(metric) is not None for point in sweep.points)
     ]
@@ -42,35 +50,40 @@ def sweep_tables(sweep: SweepSummary, form: Callable[[Interval], str] | None = N
 
 
 def _corner(sweep: SweepSummary) -> str:
-    return ", ".join(sweep.axes)
+    """The last part of each key; the sentence has them whole."""
+    return ", ".join(key.rpartition(".")[2] for key in sweep.axes)
 
 
 def _rows(sweep: SweepSummary) -> list[str]:
     return [", ".join(str(value) for value in point.values.values()) for point in sweep.points]
 
 
-def _differences(sweep: SweepSummary, metric: str, form: Callable[[Interval], str]) -> Table:
+def _differences(sweep: SweepSummary, metric: str, compact: bool) -> Table:
     columns = [Column(sweep.baseline, "us a step", [_figure(point.baseline_us(metric)) for point in sweep.points])]
     for arm in (*sweep.arms, AA):
-        cells = [_cell(point, arm, metric, form) for point in sweep.points]
+        cells = [_cell(point, arm, metric, compact) for point in sweep.points]
         if arm != AA or any(cells):
             title = f"{sweep.baseline} (A/A)" if arm == AA else arm
-            columns.append(Column(title, f"to {sweep.baseline}, us a step (%)", cells, difference=True))
-    return Table("us", _rows(sweep), columns, [], 0, corner=_corner(sweep))
+            unit = "us a step" if compact else f"to {sweep.baseline}, us a step (%)"
+            columns.append(Column(title, unit, cells, difference=True))
+    return Table("us", _rows(sweep), columns, [PARENTHESES] * compact, 0, corner=_corner(sweep))
 
 
 def _figure(value_us: float | None) -> str:
     return UNKNOWN if value_us is None else number(value_us)
 
 
-def _cell(point: PointSummary, arm: str, metric: str, form: Callable[[Interval], str]) -> str:
+def _cell(point: PointSummary, arm: str, metric: str, compact: bool) -> str:
     found, base_us = point.difference(arm, metric), point.baseline_us(metric)
     if found is None or not base_us:
         if arm == AA:
             return ""
         return UNKNOWN if point.summary is None else unmeasured(point.summary.arms[arm])
+    if compact:
+        told = format_half_width(found.per_step_us)
+        return f"({told})" if found.verdict == "not resolved" else f"{told} {found.verdict}"
     percent = format_estimate(found.per_step_us.scaled(100 / base_us)).strip("()")
-    return f"{form(found.per_step_us)} ({percent} %) {found.verdict}"
+    return f"{format_interval(found.per_step_us)} ({percent} %) {found.verdict}"
 
 
 def _shares(sweep: SweepSummary) -> Table:
