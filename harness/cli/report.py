@@ -62,10 +62,15 @@ def _no_collections() -> Iterator[None]:
 def _report(folder: Path, shape: str, full: bool) -> int:
     from harness.cli.micro import report_micro
     from harness.paths import exists
-    from harness.records.folder import read_run
+    from harness.records.folder import read_facts, read_run
+    from harness.records.sweep import is_sweep
 
     if exists(folder / "micro.json"):
         return report_micro(folder, shape)
+    if is_sweep(read_facts(folder)):
+        from harness.cli.sweep import report_sweep
+
+        return report_sweep(folder, shape)
     records = read_run(folder)  # refused before anything heavy is imported
 
     from harness.analysis.summarise import summarise

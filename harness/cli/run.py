@@ -119,6 +119,8 @@ def carry_out(
 
     from harness import signals
     from harness.cli.by_launch import ByLaunch, may_go_on
+    from harness.cli.sweep import execute_points
+    from harness.config.sweep import points_of
     from harness.errors import told_shortly
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records.folder import RunFolder
@@ -126,7 +128,10 @@ def carry_out(
 
     if loaded.experiment.host.kind == "vllm_v0":
         go_where_it_is()
+    points = points_of(loaded)
     choice = foresee(loaded)  # refused before there is a folder
+    for point in points:
+        foresee(point.loaded)
     folder = RunFolder(path)
     if folder.note:
         click.echo(f"harness: {folder.note}", err=True)
@@ -139,7 +144,9 @@ def carry_out(
         given = [*given, *(("-v",) if verbose else ()), *(("--trace",) if trace else ())]
         only_first = ("--flamegraph",) if flamegraph else ()
         by_launch = ByLaunch(loaded, folder, given, typed, only_first, _tested(), choice.why)
-        if choice.launch:
+        if points:
+            outcome = execute_points(loaded, points_of(loaded), folder, given, typed, only_first, _tested())
+        elif choice.launch:
             outcome = by_launch()
         elif loaded.experiment.protocol.launches > 1:
             outcome = execute_launches(loaded, folder, given, typed, only_first)
@@ -174,14 +181,21 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     """Print the table, then draw."""
     from harness.analysis.summarise import summarise
     from harness.cli.output import drawing
+    from harness.cli.sweep import show_sweep
     from harness.errors import told_shortly
-    from harness.records.folder import read_run
+    from harness.records.folder import read_facts, read_run
+    from harness.records.sweep import is_sweep
     from harness.report.console import make_console
     from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary
 
-    summary = summarise(read_run(folder))
     told = told_shortly(outcome.message)  # as run.json has it
+    if is_sweep(read_facts(folder)):
+        if told:
+            click.echo(f"harness: {told}{logged}", err=True)
+        show_sweep(folder)
+        return
+    summary = summarise(read_run(folder))
     (print_summary if full else print_screen)(summary, make_console(), told=told)
     if told:
         click.echo(f"harness: {told}{logged}", err=True)

@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 MOST_WORKERS: Final = 1_024
+SweepKey = Annotated[str, Field(pattern=r"^(host|engine|workload|sampling|protocol)(\.\w+)+$", max_length=200)]
+"""A key whose values change what is run, and not what is compared."""
+SweepValues = Annotated[list[Any], Field(min_length=2, max_length=100)]
 
 
 class Experiment(Strict):
@@ -59,6 +62,7 @@ class Experiment(Strict):
         equality: what of the step's fingerprint is not compared.
         protocol: how it is measured.
         flamegraph: how py-spy samples.
+        sweep: by key the values that it goes through, a run at each (`config.sweep`); two keys at most.
     """
 
     title: str = Field(default="", max_length=500)
@@ -74,6 +78,7 @@ class Experiment(Strict):
     equality: Equality = Equality()
     protocol: Protocol = Protocol()
     flamegraph: Flamegraph = Flamegraph()
+    sweep: Annotated[dict[SweepKey, SweepValues], Field(max_length=2)] = Field(default_factory=dict)
 
     @property
     def swapped(self) -> str:
@@ -140,6 +145,16 @@ class Experiment(Strict):
             raise ValueError(f"baseline: {in_line(repr(self.baseline), 60)} is none of the arms ({', '.join(names)})")
         self._check_engine()
         return self
+
+    @field_validator("sweep")
+    @classmethod
+    def _different_points(cls, sweep: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for key, values in sweep.items():
+            if any(not isinstance(value, bool | int | float | str) or len(str(value)) > 200 for value in values):
+                raise ValueError(f"{key}: write numbers, short texts, true or false")
+            if len({repr(value) for value in values}) < len(values):
+                raise ValueError(f"{key}: a value is given twice: keep one")
+        return sweep
 
     def _place(self) -> Place | None:
         """Where the seam is; None where there is none."""

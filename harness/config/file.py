@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from harness.config.arms import Arm
     from harness.config.references import Kind
 
-__all__ = ["Loaded", "Replaced", "kind_of", "load", "load_micro"]
+__all__ = ["Loaded", "Replaced", "changed", "kind_of", "load", "load_micro"]
 
 KINDS: Final = ("ablation", "micro")
 DEEPEST: Final = 5
@@ -118,6 +118,20 @@ def load(
         if why:
             raise ConfigError(loaded.place(f"{key}: {in_line(why, 600)}"))
     return loaded
+
+
+def changed(loaded: Loaded, values: Mapping[str, Any]) -> Loaded:
+    """A config with other values under some keys with dots, validated again.
+
+    Raises:
+        ConfigError: it is not valid with them; one line a fault.
+    """
+    raw = loaded.experiment.model_dump(mode="json", exclude_defaults=True)
+    raw.setdefault("protocol", {})["grain"] = loaded.experiment.protocol.grain
+    for key, value in values.items():
+        put(raw, key, value, key)
+    experiment = _validate(Experiment, raw, Origin(loaded.path))
+    return loaded._replace(experiment=experiment, origin=None, notes=())
 
 
 def kind_of(path: Path) -> str:

@@ -13,6 +13,8 @@ from harness.records.recorded import (
     MOST,
     Amount,
     ArmName,
+    Counted,
+    Number,
     Probe,
     Recorded,
     Section,
@@ -20,8 +22,9 @@ from harness.records.recorded import (
 )
 from harness.seams import SEAMS
 
-__all__ = ["ConfigEntry"]
+__all__ = ["ConfigEntry", "PointEntry"]
 
+LONGEST_VALUE: Final = 200
 METRICS: Final = frozenset({"scope", "step", "rest", "sum", "probed_step_ns"})
 """What is measured besides probes (`analysis.metrics`): no probe is called so."""
 
@@ -67,6 +70,11 @@ class EqualityEntry(Recorded):
     by_design: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
 
 
+Value = bool | Number | Annotated[str, Field(max_length=LONGEST_VALUE)]
+"""Of a key that is swept."""
+Axis = Annotated[list[Value], Field(min_length=2, max_length=MOST)]
+
+
 class ConfigEntry(Recorded):
     """The config as it was validated; what a reader of records does not use is not looked at."""
 
@@ -82,6 +90,7 @@ class ConfigEntry(Recorded):
     engine: Section = Field(default_factory=dict)
     workload: Section = Field(default_factory=dict)
     equality: EqualityEntry | None = None
+    sweep: Annotated[dict[str, Axis], Field(max_length=2)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> ConfigEntry:
@@ -96,3 +105,10 @@ class ConfigEntry(Recorded):
         if taken := METRICS.intersection(self.probes):
             raise ValueError(f"probes: {min(taken)!r} is no function")
         return self
+
+
+class PointEntry(Recorded):
+    """A point of a sweep: its number, and the value of each key."""
+
+    number: Counted
+    values: Annotated[dict[str, Value], Field(min_length=1, max_length=2)]

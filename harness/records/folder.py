@@ -7,6 +7,7 @@ passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
 probing.parquet          one arm's scope with its probes and without: two rows a (group, step)
 device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
+points/02/               of a sweep: its second point, a run's folder itself
 launches/02/             of a run with several launches: the second one, a run's folder itself
 trace.json               where it was asked for: a few steps of each arm, for Perfetto
 fingerprint.parquet      at launch grain: what native served in its checking pass: one row a (step, field)
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import ConfigError, RecordsError, told_shortly
 from harness.records.checked import cut_reason
-from harness.records.reading import PASSES, Records, RunReader, read_facts, read_run
+from harness.records.reading import PASSES, POINTS, Records, RunReader, read_facts, read_run
 from harness.records.run_schema import RUN_SCHEMA
 from harness.records.taken import Taken
 
@@ -76,7 +77,7 @@ class RunFolder:
             raise
 
     def _begin(self, path: Path, passes: bool, left: bool) -> None:
-        held = (path / PASSES, path / "launches", path / "micro.json")
+        held = (path / PASSES, path / "launches", path / POINTS, path / "micro.json")
         if any((path / "passes").glob("*")) or any(each.exists() for each in held):
             died = " that died before its end, with what it had measured" if left else ""
             raise ConfigError(f"{path} already holds a run{died}; name another folder with --out")
@@ -153,6 +154,10 @@ class RunFolder:
     def launch(self, number: int) -> Path:
         """Folder of one of several launches."""
         return self.path / "launches" / f"{number:02d}"
+
+    def point(self, number: int) -> Path:
+        """Folder of one point of a sweep."""
+        return self.path / POINTS / f"{number:02d}"
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file."""

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from harness.records.tables import Columns
 
-__all__ = ["PASSES", "Records", "RunReader", "read_facts", "read_run"]
+__all__ = ["PASSES", "POINTS", "Records", "RunReader", "read_facts", "read_run"]
 
 PASSES: Final = "passes.parquet"
 """All passes of a run that has ended."""
+POINTS: Final = "points"
+"""The folder of a sweep's points."""
 RUN: Final = "run.json"
 WITH_PASSES: Final = ("host", "workload", "steps", "calibration", "arms_measured")
 """What run.json holds when there are passes; of several launches the whole run has it from its first one."""

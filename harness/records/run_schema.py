@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.records.config_schema import ConfigEntry
+from harness.records.config_schema import ConfigEntry, PointEntry
 from harness.records.recorded import (
     MANY,
     NAME,
@@ -253,6 +253,7 @@ class RunFile(Recorded):
     arm_sources: dict[str, str] = Field(default_factory=dict)
     changes: dict[str, ChangeFacts] = Field(default_factory=dict)
     arm: str = ""
+    points: Annotated[list[PointEntry], Field(max_length=MANY)] = Field(default_factory=list)
     grain: GrainFacts | None = None
     across: AcrossFacts | None = None
     switch: SwitchFacts = Field(default_factory=SwitchFacts)

@@ -32,15 +32,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLOURS",
+    "LINE",
     "MARKERS",
     "Plot",
+    "arm_style",
     "as_svg",
     "course_plot",
     "draw_plots",
+    "make_figure",
     "parts_plot",
     "seen",
     "shapes_plot",
     "steps_plot",
+    "zero_line",
 ]
 
 COLOURS: Final = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C8C00")
@@ -113,7 +117,7 @@ def parts_plot(summary: Summary) -> str:
     columns = min(len(parts), 3)
     above = LINE * math.ceil(len(parts) / columns)
     labels = _labels(name for name, _ in arms)
-    figure, (axes,) = _figure(0.42 * len(arms), left=_width(labels.values()), above=above)
+    figure, (axes,) = make_figure(0.42 * len(arms), left=_width(labels.values()), above=above)
     left = [0.0] * len(arms)
     for index, part in enumerate(parts):
         widths = [
@@ -141,11 +145,13 @@ def course_plot(summary: Summary) -> str:
     course = summary.course
     if course is None:
         return ""
-    figure, (above, below) = _figure(2.3, 1.5, above=2 * LINE)
+    figure, (above, below) = make_figure(2.3, 1.5, above=2 * LINE)
     thinned = ""
     for name, differences in course.by_group_us.items():
-        thinned = _line(above, differences, 1, "groups", label=name, linewidth=1, markersize=4, **_style(summary, name))
-    _zero(above)
+        thinned = _line(
+            above, differences, 1, "groups", label=name, linewidth=1, markersize=4, **arm_style(summary, name)
+        )
+    zero_line(above)
     above.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"Difference to {summary.baseline}, median over steps{thinned}"
     above.set(xlabel="group", ylabel="us a step", title=title)
@@ -164,7 +170,7 @@ def course_plot(summary: Summary) -> str:
     if 0 < len(collected) < passes:
         apart = list({place // _stretch(passes): place for place in collected}.values())
         below.plot(apart, [0] * len(apart), "|", color=COLOURS[3], label="garbage collection")
-    _zero(below)
+    zero_line(below)
     below.set(xlabel="pass", ylabel="%", title=f"Level relative to the usual; vertical: a shift of it{thinned}")
     below.legend(ncols=3, loc="best")
     return as_svg(figure, "Differences and levels over the run")
@@ -177,15 +183,15 @@ def steps_plot(summary: Summary) -> str:
         return ""
     columns = 4
     below = 0.1 + LINE * math.ceil(len(course.by_step_us) / columns)
-    figure, (axes,) = _figure(2.2, above=2 * LINE, below=below)
+    figure, (axes,) = make_figure(2.2, above=2 * LINE, below=below)
     thinned = ""
     for name, differences in course.by_step_us.items():
-        style = {**_style(summary, name), "markersize": 3}
+        style = {**arm_style(summary, name), "markersize": 3}
         thinned = _line(axes, differences, 0, "steps", label=name, linewidth=0.8, **style)
     axes.set_yscale("symlog", linthresh=LINEAR_US)
     axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=LINEAR_US, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(ScalarFormatter())
-    _zero(axes)
+    zero_line(axes)
     title = f"Difference to {summary.baseline}, median over passes{thinned}"
     axes.set(xlabel="step of the pass", ylabel="us", title=title)
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=columns)
@@ -200,11 +206,11 @@ def shapes_plot(summary: Summary) -> str:
     arms = list(dict.fromkeys(found.arm for found in summary.shapes))
     labels = _labels(arms)
     heights = [0.1 + 0.26 * len(arms)] * len(shapes)
-    figure, panels = _figure(*heights, left=_width(labels.values()), above=LINE, between=1.4 * LINE)
+    figure, panels = make_figure(*heights, left=_width(labels.values()), above=LINE, between=1.4 * LINE)
     for axes, (shape, steps) in zip(panels, shapes, strict=True):
         for found in (each for each in summary.shapes if each.shape == shape):
             interval = found.per_step_us
-            style = {**_style(summary, found.arm), "linestyle": "none"}
+            style = {**arm_style(summary, found.arm), "linestyle": "none"}
             axes.plot([interval.low, interval.high], [labels[found.arm]] * 2, color=style["color"], linewidth=2)
             axes.plot([interval.estimate], [labels[found.arm]], markersize=5, **style)
         axes.axvline(0, color=INK, linewidth=0.8)
@@ -215,7 +221,7 @@ def shapes_plot(summary: Summary) -> str:
     return as_svg(figure, "Differences by batch shape")
 
 
-def _figure(
+def make_figure(
     *heights: float, left: float = 0.85, above: float = 0.0, below: float = 0.0, between: float = 3 * LINE
 ) -> tuple[Figure, list[Axes]]:
     """A figure of panels of these heights, one below the other, with fixed room for what is written around them.
@@ -277,14 +283,16 @@ def _line(axes: Axes, values: Sequence[float], first: int, unit: str, **style: A
     return "" if stretch == 1 else f"\n(the lowest and the highest of each {stretch:,} {unit})"
 
 
-def _style(summary: Summary, arm: str) -> dict[str, Any]:
+def arm_style(summary: Summary, arm: str) -> dict[str, Any]:
+    """Colour, marker and kind of line of an arm."""
     if arm == AA:
         return {"color": "#777777", "marker": ".", "linestyle": "--"}
     index = list(summary.arms).index(arm)
     return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)], "linestyle": "-"}
 
 
-def _zero(axes: Axes) -> None:
+def zero_line(axes: Axes) -> None:
+    """The line of no difference."""
     axes.axhline(0, color=INK, linewidth=0.8, zorder=0)
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
@@ -88,13 +88,15 @@ class Launches:
     first_arguments: Sequence[str] = ()
     start: Callable[..., Any] = subprocess.Popen
     facts: dict[str, Any] = field(default_factory=dict)
+    what: ClassVar[str] = "launches"
+    """What there are several of: a key of run.json, and a word in messages."""
 
     def execute(self) -> Outcome:
         """Run all launches; the first one that does not complete ends the run, and what was measured is kept."""
         planned = self._draw()
         self.facts = {
             **facts_at_start(self.loaded, self.command, self.selftest),
-            "launches": [self._told(launch) for launch in planned],
+            self.what: [self._told(launch) for launch in planned],
         }
         self.folder.write_run(self.facts)
         with signals.heeded():
@@ -124,10 +126,17 @@ class Launches:
     def _arguments(self, launch: Launch) -> list[str]:
         """Of the launch's process."""
         return [
-            *(sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(self.folder.launch(launch.number))),
+            *self._run_of(launch),
             *(self.first_arguments if self._is_first(launch) else ()),
             *("--set", "protocol.launches=1", "--set", f"protocol.seed={launch.schedule_seed}"),
         ]
+
+    def _run_of(self, launch: Launch) -> list[str]:
+        """The command of the launch's run, without what is its own."""
+        return [sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(self._path(launch))]
+
+    def _path(self, launch: Launch) -> Path:
+        return self.folder.launch(launch.number)
 
     def _is_first(self, launch: Launch) -> bool:
         return launch.number == 1
@@ -151,7 +160,7 @@ class Launches:
             self.announce(launch.number, len(planned), left_s)
             found = self._one(launch)
             if found.status != "complete":
-                found.message += f"; {launch.number - 1} of {len(planned)} launches were measured and kept before"
+                found.message += f"; {launch.number - 1} of {len(planned)} {self.what} were measured and kept before"
                 outcome = found
                 break
             if found.exit_status and not outcome.exit_status:  # an unequal arm; the others are still worth measuring
@@ -160,7 +169,7 @@ class Launches:
 
     def _one(self, launch: Launch) -> Outcome:
         """Run one launch to its end, and take over its facts."""
-        path = self.folder.launch(launch.number)
+        path = self._path(launch)
         arguments, environment = self._arguments(launch), self._environment(launch)
         # In a process group of its own: Ctrl-C reaches it once, from here.
         process = self.start(

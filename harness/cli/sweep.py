@@ -1,0 +1,80 @@
+"""A config with a sweep, as `harness run` and `harness ab` carry it out, and its report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.config.file import Loaded
+    from harness.config.sweep import Point
+    from harness.records.folder import RunFolder
+    from harness.running.run import Outcome
+
+__all__ = ["execute_points", "report_sweep", "show_sweep"]
+
+
+def execute_points(
+    loaded: Loaded,
+    points: Sequence[Point],
+    folder: RunFolder,
+    given: list[str],
+    typed: list[str],
+    only_first: tuple[str, ...],
+    tested: str,
+) -> Outcome:
+    """Run a config at every point of its sweep, each in a process of its own that shows its own progress."""
+    from harness.digits import duration
+    from harness.running.points import Points
+
+    def announce(number: int, planned: int, left_s: float | None) -> None:
+        left = "" if left_s is None else f", about {duration(left_s)} left"
+        click.echo(f"point {number} of {planned}: {points[number - 1].told}{left}", err=True)
+
+    return Points(loaded, folder, given, typed, announce, tested, only_first, points=points).execute()
+
+
+def show_sweep(folder: Path) -> None:
+    """Print a sweep's tables, then draw."""
+    from harness.analysis.sweep import summarise_sweep
+    from harness.cli.output import drawing
+    from harness.records.sweep import read_sweep
+    from harness.report.console import make_console
+    from harness.report.screen import where_the_report_is
+    from harness.report.sweep import print_sweep
+
+    sweep = summarise_sweep(read_sweep(folder))
+    print_sweep(sweep, make_console())
+    with drawing():
+        from harness.report.sweep import write_sweep
+
+        write_sweep(folder, sweep)
+    click.echo(where_the_report_is(folder))
+
+
+def report_sweep(folder: Path, shape: str) -> int:
+    """Render a sweep again from its records, and print it; the exit status."""
+    from harness.analysis.sweep import summarise_sweep
+    from harness.cli.output import drawing, written
+    from harness.records.sweep import read_sweep
+    from harness.report.console import make_console
+    from harness.report.screen import where_the_report_is
+    from harness.report.sweep import print_sweep, render_sweep, sweep_frame_csv
+
+    sweep = summarise_sweep(read_sweep(folder))
+    if shape == "terminal":
+        print_sweep(sweep, make_console())
+    with drawing():
+        texts = render_sweep(folder, sweep)
+    kept = written(folder, texts)
+    if shape == "csv":
+        click.echo(sweep_frame_csv(sweep), nl=False)
+    elif shape != "terminal":
+        click.echo(texts[{"markdown": "report.md", "html": "report.html", "json": "summary.json"}[shape]], nl=False)
+    elif kept:
+        click.echo(where_the_report_is(folder))
+    return 0 if kept else 1
