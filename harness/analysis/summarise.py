@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness.analysis.by_launch import is_by_launch
+from harness.analysis.ceilings import find_ceilings
 from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.course import find_course
 from harness.analysis.device_times import device_times, waiting_notes
@@ -56,7 +57,7 @@ def summarise(records: Records) -> Summary:
     config = run["config"]
     probes, protocol = list(config["probes"]), config["protocol"]
     equality = run.get("equality", {})
-    configured = [arm["name"] for arm in config["arms"]]
+    configured = [arm["name"] for arm in config["arms"] if not arm.get("ceiling")]
     arms = {
         name: ArmSummary(equality.get(name, {}).get("equal"), equality.get(name, {}).get("reason", "not checked"), 0, 0)
         for name in (*configured, AA)
@@ -79,7 +80,7 @@ def summarise(records: Records) -> Summary:
     summary = Summary(
         run, arms, [], probes, notes, counters=counters, launches=max(len(measured), 1),
         flames=flames_of(_each(records)[0], arms, not records.launches), device=device_times(_each(records)[0].device),
-        turns=turns,
+        turns=turns, ceilings=find_ceilings(run, _each(records)[0].ceilings),
     )  # fmt: skip
     baseline = config["baseline"]
     if baseline not in values:
@@ -143,7 +144,7 @@ def scope_half_width_us(records: Records) -> float:
     return float(max((difference.high - difference.low) / 2 for difference in differences))
 
 
-OF_FIRST_LAUNCH: Final = ("switch", "calls", "called_in", "checked", "on_other_threads", "scope_found")
+OF_FIRST_LAUNCH: Final = ("switch", "calls", "called_in", "checked", "on_other_threads", "scope_found", "no_ceiling")
 """What a run of several launches takes from the first one, where it has none of its own."""
 
 

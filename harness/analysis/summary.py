@@ -11,6 +11,7 @@ from harness.analysis.metrics import REST, SUM
 from harness.analysis.names import full_names, scope_in_words, scope_title, short_names
 
 if TYPE_CHECKING:
+    from harness.analysis.ceilings import Ceiling
     from harness.analysis.course import Course
     from harness.analysis.device_times import DeviceTimes
     from harness.analysis.drift import LevelShift
@@ -163,6 +164,7 @@ class Summary:
     flames: dict[str, Flame] = field(default_factory=dict)
     turns: bool = False
     populations: list[Populations] = field(default_factory=list)
+    ceilings: list[Ceiling] = field(default_factory=list)
 
     @property
     def withheld(self) -> bool:
@@ -232,6 +234,7 @@ class Summary:
             "launches": self.launches,
             "step": "turn of the engine core" if self.turns else "step of the model runner",
             "populations": [asdict(found) for found in self.populations],
+            "ceilings": [asdict(found) for found in self.ceilings],
             "notes": self.notes,
         }
         plain: dict[str, Any] = _plain(content)

@@ -40,6 +40,7 @@ class Arm(Strict):
         revert: take the patch back: what is installed has it already.
         only: of the patch or the tree, these functions alone.
         delay_us: a busy wait planted behind each call, to see whether the instrument recovers it.
+        ceiling: it may compute less than native: it says at most how much could be won there, and has no verdict.
     """
 
     name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
@@ -51,6 +52,7 @@ class Arm(Strict):
         default_factory=list, max_length=100
     )
     delay_us: Delay | None = None
+    ceiling: bool = False
 
     @property
     def change(self) -> str:
@@ -75,6 +77,8 @@ class Arm(Strict):
             raise ValueError("only picks from a patch or a tree: give one, or leave only out")
         if twice := sorted({name for name in self.only if self.only.count(name) > 1}):
             raise ValueError(f"only: {', '.join(twice)} is named twice")
+        if self.ceiling and (self.delay_us is not None or not (self.reference or self.change)):
+            raise ValueError("ceiling is for an arm that computes less: give its function, patch or tree")
         if self.delay_us is not None and self.change:
             raise ValueError("delay_us is planted behind one function, and a patch may have many: leave one out")
         return self

@@ -143,6 +143,10 @@ class Experiment(Strict):
         self._check_protocol()
         if self.baseline not in names:
             raise ValueError(f"baseline: {in_line(repr(self.baseline), 60)} is none of the arms ({', '.join(names)})")
+        if next(arm for arm in self.arms if arm.name == self.baseline).ceiling:
+            raise ValueError(f"baseline: {self.baseline!r} is a ceiling, which may compute less: take another")
+        if self.protocol.grain == "launch" and any(arm.ceiling for arm in self.arms):
+            raise ValueError("protocol: grain: a ceiling is measured in the same engine: write auto, step or pass")
         self._check_engine()
         return self
 

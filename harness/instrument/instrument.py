@@ -203,7 +203,7 @@ class Instrument:
             probed = [functools.partial(self._ledger.scope, bind=open_scope, unbind=close_scope)] if timed else []
             bare = (
                 [functools.partial(self._ledger.scope, bind=_nothing, unbind=_nothing, probed=False)]
-                if kind == "probing"
+                if kind in ("probing", "scoped")
                 else []
             )
             inner = found.get(function, Around(None))
@@ -222,7 +222,7 @@ class Instrument:
         steps.close()
         checking, foreign_calls = timer.kind == "check", self._ledger.foreign_calls
         columns, marks = steps.columns(), steps.marks
-        if any(timer.probing):
+        if any(timer.probing) or timer.kind == "scoped":
             if timer.kind == "trace":
                 self._spans.add_calls(self._ledger.calls(marks), [JOIN.join(parts(self._scope)), *self.probe_names])
             columns |= steps.settled(["scope", *self.probe_names])

@@ -39,6 +39,7 @@ class ArmEntry(Recorded):
     revert: bool = False
     only: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     delay_us: Amount | None = None
+    ceiling: bool = False
 
 
 class UntilEntry(Recorded):

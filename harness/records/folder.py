@@ -6,6 +6,7 @@ passes/0007.parquet      pass 7, until the run ends: then all are put together
 passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
 probing.parquet          one arm's scope with its probes and without: two rows a (group, step)
+ceilings.parquet         the baseline and arms that may compute less: one row a (arm, group, step)
 device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
 points/02/               of a sweep: its second point, a run's folder itself
 launches/02/             of a run with several launches: the second one, a run's folder itself
@@ -140,6 +141,10 @@ class RunFolder:
     def write_device(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write the times by the device's clock: one row a (pass, arm, step)."""
         self._write_table("device.parquet", columns)
+
+    def write_ceilings(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write what arms that may compute less took, beside the baseline: one row a (arm, group, step)."""
+        self._write_table("ceilings.parquet", columns)
 
     def write_probing(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write what the probes of one arm cost: one row a (group, step) with them, and one without."""

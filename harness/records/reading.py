@@ -48,6 +48,7 @@ class Records:
         counters: one row a (arm, step) of the counting pass; empty without one.
         probing: two rows a (group, step) of one arm, with its probes and without; empty where arms call them alike.
         device: one row a (pass, arm, step) by the device's clock; empty without a GPU.
+        ceilings: one row a (arm, group, step), of the baseline and of arms that may compute less; empty without any.
         folded: by arm, the folded stacks of its flamegraph.
         launches: of a run with several launches, the records of each; `columns` is then empty.
     """
@@ -61,6 +62,7 @@ class Records:
     device: Columns = field(default_factory=dict)
     folded: dict[str, str] = field(default_factory=dict)
     launches: list[Records] = field(default_factory=list)
+    ceilings: Columns = field(default_factory=dict)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -128,7 +130,7 @@ class RunReader:
         if columns and (missing := [key for key in WITH_PASSES if key not in run]):
             raise RecordsError(f"{self._path / RUN}: {missing[0]}: is missing, though there are passes")
         arms = [arm["name"] for arm in run["config"]["arms"]]
-        counters, probing, device = (
+        counters, probing, device, ceilings = (
             as_columns(self._beside(f"{what}.parquet", Shape(numbers, flags, arms=arms), unreadable))
             for what, (numbers, flags) in BESIDE.items()
         )
@@ -139,7 +141,7 @@ class RunReader:
                 folded[arm] = read_text(self._path / name)
             except (OSError, ValueError) as error:
                 unreadable[name] = cut_reason(error)
-        records = Records(run, columns, unreadable, partial, counters, probing, device, folded)
+        records = Records(run, columns, unreadable, partial, counters, probing, device, folded, ceilings=ceilings)
         return records if self._launch else _with_launches(records, self._path)
 
     def _read_passes(self, shape: Shape, unreadable: dict[str, str]) -> list[str]:

@@ -273,6 +273,7 @@ class RunFile(Recorded):
     other_threads: Count = 0
     not_counted: Names = Field(default_factory=list)
     not_traced: Names = Field(default_factory=list)
+    no_ceiling: dict[str, str] = Field(default_factory=dict)
     flamegraphs: dict[str, RecordingFacts] = Field(default_factory=dict)
     flamegraphs_missing: str = ""
 

@@ -92,6 +92,7 @@ BESIDE: Final = {
     "counters": (("step", *(name for name in COUNTERS if name != SYNCHRONISATIONS)), ()),
     "probing": (("group", "step", "scope_ns", "calls"), ("probed",)),
     "device": (("step", "pass", *DEVICE_COLUMNS), ()),
+    "ceilings": (("group", "step", "scope_ns", "step_ns"), ()),
 }
 """Tables beside the passes, and the columns that they have: of numbers, and of yes and no."""
 

@@ -56,7 +56,7 @@ def changed_arms(summary: Summary) -> list[str]:
     """The arms that are a patch, a tree, or a function in place of one that the config names."""
     run = summary.run
     known = {*run.get("changes", {}), *(own_functions(run) if not run["config"].get("seam") else ())}
-    return [arm["name"] for arm in run["config"]["arms"] if arm["name"] in known]
+    return [arm["name"] for arm in run["config"]["arms"] if arm["name"] in known and not arm.get("ceiling")]
 
 
 def changed(summary: Summary) -> Changed | None:

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from harness.analysis.intervals import Interval
     from harness.analysis.summary import Summary
 
-__all__ = ["build_ablation_table", "build_counter_table", "build_device_table", "build_sampling_table", "side_tables"]
+__all__ = [
+    "build_ablation_table",
+    "build_ceiling_table",
+    "build_counter_table",
+    "build_device_table",
+    "build_sampling_table",
+    "side_tables",
+]
 
 COUNTED: Final = {
     "aten_dispatches": "ATen dispatches",
@@ -31,6 +38,7 @@ def side_tables(summary: Summary) -> list[tuple[str, Table]]:
     tables = (
         ("Accumulated time, and what comes rarely", build_accumulated_table(summary)),
         (f"By two clocks, the differences to {summary.baseline}", build_cpu_table(summary)),
+        ("At most this much could be won, by arms that may compute less", build_ceiling_table(summary)),
         (f"By the shape of the batch, the difference of {scope}", build_shape_table(summary)),
         ("The issue's ablation, as published and as measured here", build_ablation_table(summary)),
         ("What each arm makes PyTorch do, counted in passes of its own", build_counter_table(summary)),
@@ -51,6 +59,31 @@ def build_ablation_table(summary: Summary) -> Table | None:
         Column("sign", "", [row.agreement for row in rows]),
     ]
     return Table("%", [row.api for row in rows], columns, [*(row.sentence for row in rows), DEFINITION], 0)
+
+
+def build_ceiling_table(summary: Summary) -> Table | None:
+    """What arms that may compute less save; it is no verdict on them."""
+    if not summary.ceilings:
+        return None
+    cells = [
+        [
+            found.reason or _saved(found.scope_us, found.scope_of),
+            "" if found.reason else _saved(found.step_us, found.step_of),
+            f"{found.groups:,}",
+        ]
+        for found in summary.ceilings
+    ]
+    titles = ((summary.scope, "us a step saved"), (f"whole {summary.step_word}", "us saved"), ("passes", "of it"))
+    columns = [Column(*title, list(column)) for title, column in zip(titles, zip(*cells, strict=True), strict=True)]
+    footnotes = [
+        f"whole passes of each and of {summary.baseline} in random order, after all that is compared; such an arm is "
+        "not equal to native, and what it leaves undone is missing in later steps too"
+    ]
+    return Table("us", [found.arm for found in summary.ceilings], columns, footnotes, 0, corner="ceiling")
+
+
+def _saved(saved: Interval | None, share: float) -> str:
+    return "" if saved is None else f"{format_interval(saved)} ({100 * share:.2g} %)"
 
 
 def build_counter_table(summary: Summary) -> Table | None:

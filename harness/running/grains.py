@@ -63,6 +63,8 @@ def why_no_launches(loaded: Loaded, prepared: Mapping[str, Prepared]) -> str:
     for arm in loaded.experiment.arms:
         if arm.name == NATIVE and not arm.change:
             continue
+        if arm.ceiling:
+            return f"arm {arm.name!r} is a ceiling, which is measured in the same engine: leave it out"
         if arm.name not in prepared or arm.delay_us is not None:
             return (
                 f"arm {arm.name!r} is neither a patch nor a tree, and only these can be put into the package that an "

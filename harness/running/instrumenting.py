@@ -20,7 +20,7 @@ __all__ = ["instrument"]
 def instrument(
     loaded: Loaded, pulse: str = "", folders: Mapping[str, Path] | None = None, watched: Sequence[str] = ()
 ) -> Instrumentation:
-    """What the config asks for, with native, the baseline once more, and the planted arms.
+    """What the config asks for, with native, the baseline once more, the planted arms, and last the ceilings.
 
     Native comes first whether or not it is an arm: it is the reference for equality.
 
@@ -36,11 +36,13 @@ def instrument(
         delay_ns = None if arm.delay_us is None else round(arm.delay_us * 1000)
         folder = str(folders[arm.name]) if folders and arm.name in folders else ""
         arms[arm.name] = ArmSpec(arm.name, loaded.whole(arm.reference), delay_ns, folder, tuple(arm.only))
+    ceilings = {arm.name: arms.pop(arm.name) for arm in experiment.arms if arm.ceiling}
     baseline = arms[experiment.baseline]
     arms[AA] = baseline._replace(name=AA)
     for delay_us in planted_delays_us(protocol.exposed):
         name = planted_name(delay_us)
         arms[name] = baseline._replace(name=name, delay_ns=round(delay_us * 1000))
+    arms |= ceilings
     return Instrumentation(
         experiment.seam, list(arms.values()), experiment.probes, experiment.scope, protocol.sync, protocol.nvtx,
         protocol.step_timeout_s, pulse, experiment.swap, experiment.equality.left_out, watched,

@@ -13,6 +13,7 @@ from harness.digits import duration, significant
 from harness.errors import ArmError, ProfilerError, StepMismatchError
 from harness.instrument.arms import source_digest
 from harness.records.agreement import token_difference
+from harness.running.ceilings import Ceilings
 from harness.running.equality import Equality
 from harness.running.extras import Extras, profiled
 from harness.running.instrumenting import instrument
@@ -41,6 +42,8 @@ __all__ = ["Stages"]
 
 PROBING_SHARE: Final = 1 / 8
 """How long, relative to the measured passes, it may take to measure what the probes cost."""
+CEILING_SHARE: Final = 1 / 4
+"""How long, relative to the measured passes, arms that may compute less are served."""
 PROBING_GROUPS: Final = 4
 """How many groups of it, at most, for each that is measured: it is then known twice as well as what it corrects."""
 
@@ -62,11 +65,12 @@ class Stages:
     folders: Mapping[str, Path] = field(default_factory=dict)
     launched: Launched | None = None
     _installed: list[str] = field(default_factory=list, init=False)
+    _ceilings: list[str] = field(default_factory=list, init=False)
     _measuring: Measuring | None = field(default=None, init=False)
     _pass_s: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        named = [arm.name for arm in self.loaded.experiment.arms]
+        named = [arm.name for arm in self.loaded.experiment.arms if not arm.ceiling]
         self._equality = Equality(named, self.observer, self.unequal, self.facts)
 
     @property
@@ -83,7 +87,9 @@ class Stages:
         instrumentation = self._instrumentation = instrument(
             self.loaded, self.pulse, self.folders, self.launched.watched if self.launched is not None else ()
         )
-        self._installed = [arm.name for arm in instrumentation.arms]
+        self._ceilings = [arm.name for arm in experiment.arms if arm.ceiling]
+        names = [arm.name for arm in instrumentation.arms]
+        self._installed = names[: len(names) - len(self._ceilings)]  # these come last
         self.facts["arm_sources"] = {
             arm.name: source_digest(arm.reference) for arm in instrumentation.arms if arm.reference
         }
@@ -98,7 +104,7 @@ class Stages:
         self._equality.note(self._measurable())
         arms = [name for name in self._measurable() if name not in self.unequal]
         own = [arm.name for arm in experiment.arms if arm.name in arms]
-        if not arms or (self.unequal and own == [experiment.baseline]):
+        if not arms or (self.unequal and own == [experiment.baseline] and not self._ceilings):
             self.observer.note("no arm is left to compare, so nothing is measured")
             return
         self._measuring = Measuring(
@@ -126,6 +132,10 @@ class Stages:
         if self.flamegraphs:
             with profiled(self.host) as admit:
                 extras.sample(own, admit, experiment.flamegraph, experiment.scope)
+        if self._ceilings:
+            budget_s = plan.expected_s * CEILING_SHARE
+            ceilings = Ceilings(extras.alone, self.host, self.folder, self.observer, self.facts, budget_s, self._pass_s)
+            ceilings.measure(experiment.baseline, self._ceilings, plan.groups, experiment.protocol.seed)
 
     def _start(self) -> HostInfo:
         experiment = self.loaded.experiment
@@ -166,9 +176,10 @@ class Stages:
             return False
 
     def _measurable(self) -> list[str]:
-        """The config's arms in its order, the baseline once more, and the planted ones."""
+        """The config's arms in its order without ceilings, the baseline once more, and the planted ones."""
         planted = planted_delays_us(self.loaded.experiment.protocol.exposed)
-        return [*(arm.name for arm in self.loaded.experiment.arms), AA, *map(planted_name, planted)]
+        arms = (arm.name for arm in self.loaded.experiment.arms if not arm.ceiling)
+        return [*arms, AA, *map(planted_name, planted)]
 
     def _check(self, work: Work) -> int:
         """Show which arms do what native does, step by step; gives the number of steps."""
@@ -262,8 +273,10 @@ class Stages:
         self._pass_s = self.facts["pass_s"] = statistics.median(durations)
 
     def _extras(self, work: Work, budget_s: float) -> Extras:
+        names = [*self._installed, *self._ceilings]
+
         def alone(kind: PassKind, arm: str, where: str, probed: Sequence[bool] = ()) -> PassResult:
-            result = self.host.run_pass(kind, [self._installed.index(arm)], work.requests, probed)
+            result = self.host.run_pass(kind, [names.index(arm)], work.requests, probed)
             check_sound(result, where)
             self._proving.reference.check_signature(result, where)
             return result
