@@ -12,7 +12,7 @@ __all__ = ["condition_of", "with_condition"]
 _GPU: Final = "on a GPU alone, not with the CPU's runner"
 _LORA: Final = "with LoRA adapters alone (engine.enable_lora)"
 _GRAMMAR: Final = "where a request asks for structured output"
-_LOGPROBS: Final = "where a request asks for log probabilities"
+_LOGPROBS: Final = "where requests ask for log probabilities (workload.sampling.logprobs)"
 _PREFIX: Final = "with engine.enable_prefix_caching: true alone"
 _SPECULATION: Final = "with speculative decoding alone (engine.speculative_config)"
 _TEXT: Final = "where texts are made of tokens: not with engine.skip_tokenizer_init"
@@ -33,7 +33,7 @@ _CONDITIONS: Final = (
     ("v1.sample.sampler.Sampler.compute_logprobs", _LOGPROBS),
     ("v1.sample.ops.logprobs", _LOGPROBS),
     ("v1.sample.ops.penalties", "where a request has a penalty for what it has said"),
-    ("v1.sample.ops.topk_topp_sampler", "where a request samples with top_k or top_p"),
+    ("v1.sample.ops.topk_topp_sampler", "where tokens are drawn (workload.sampling.temperature above 0)"),
     ("v1.sample.ops.bad_words", "where a request has bad_words"),
     ("v1.sample.rejection_sampler", _SPECULATION),
     ("v1.sample.sampler.Sampler.greedy_sample", "where a request has temperature 0"),

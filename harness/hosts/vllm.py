@@ -27,6 +27,7 @@ from harness.hosts.starting import (
     installed,
 )
 from harness.hosts.vllm_core import RESET, resettable
+from harness.hosts.vllm_requests import answers_of, sampling_params
 from harness.instrument.calibration import Calibration
 from harness.instrument.pristine import OUT_OF_REACH, is_core, reset
 from harness.instrument.pulse import SIZE, Pulse, Watch
@@ -236,13 +237,8 @@ class VllmHost:
         self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request], probed: Sequence[bool] = ()
     ) -> PassResult:
         """Serve all requests once."""
-        from vllm import SamplingParams
-
         prompts = [{"prompt_token_ids": request.prompt_token_ids} for request in requests]
-        params = [
-            SamplingParams(temperature=0.0, max_tokens=request.output_tokens, ignore_eos=True, detokenize=False)
-            for request in requests
-        ]
+        params = [sampling_params(request) for request in requests]
         if self._core_apart:
             why_not = self._reset_core(backwards=kind == "soil")
             self._not_reset = self._not_reset or why_not
@@ -252,8 +248,7 @@ class VllmHost:
         else:
             outputs = self._processes.call(self._generate_together, prompts, params)
         records = merge_workers(self._rpc("harness_end"))
-        tokens = [list(output.outputs[0].token_ids) for output in outputs]
-        return PassResult(tokens=tokens, **records)
+        return PassResult(**answers_of(outputs), **records)
 
     def _reset_core(self, backwards: bool) -> str:
         """Put an engine core in its first state that no worker can reach; why that cannot be done, if so."""

@@ -23,6 +23,7 @@ from harness.instrument.scopes import AUTO, parts
 from harness.paths import is_file
 from harness.running.changed import prepare
 from harness.running.grains import choose_grain
+from harness.running.servable import check_servable
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _check_engine(experiment: Experiment) -> None:
             f"host.device: {host.device} was asked for, and this vLLM is for {build}; "
             "install the other build (`make setup EXTRA=cpu|cuda`) or set auto"
         )
+    check_servable(experiment, build)
     for option in ("sync", "nvtx"):
         if build == "cpu" and getattr(experiment.protocol, option):
             raise ConfigError(f"protocol.{option}: it needs a CUDA device, and this vLLM is for cpu; leave it out")

@@ -19,7 +19,7 @@ from harness.errors import ArmError, GrainError, HarnessError, SeamError, StepMi
 from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.phases import PHASES
 from harness.instrument.scopes import AUTO, JOIN
-from harness.records.agreement import signature, signature_difference, token_difference
+from harness.records.agreement import answer_difference, signature, signature_difference
 from harness.running.took import remember_took, took
 from harness.seams import NATIVE, SEAMS
 
@@ -71,7 +71,7 @@ class Proving:
         restart: starts the engine anew, with everything installed.
         facts: the run's facts, which are filled here.
         seam: at which the arms are; empty where they are at none.
-        reference_tokens: what native generates.
+        reference: what native answers.
         reference_signature: what native's steps are.
         steps: how many.
         pass_s: how long a checking pass of native took.
@@ -86,7 +86,7 @@ class Proving:
     restart: Callable[[], None]
     facts: dict[str, Any]
     seam: str = ""
-    reference_tokens: Any = field(default=None, init=False)
+    reference: Any = field(default=None, init=False)
     reference_signature: dict[str, Any] = field(default_factory=dict, init=False)
     steps: int = field(default=0, init=False)
     pass_s: float = field(default=0.0, init=False)
@@ -129,13 +129,13 @@ class Proving:
             self.pass_s = time.monotonic() - began
             self.check_whole(result, "a checking pass of native")
             self.equality.strike_found(result)  # what failed when it was loaded
-            if self.reference_tokens is None:
-                self.reference_tokens = result.tokens
+            if self.reference is None:
+                self.reference = result.answers
                 self.reference_signature = signature(result.columns)
                 self.steps = len(result.columns["step"])
-            if difference := token_difference(self.reference_tokens, result.tokens):
+            if other := answer_difference(self.reference, result.answers):
                 raise StepMismatchError(
-                    f"two passes of native generated different tokens ({difference}), so equality of arms "
+                    f"two passes of native generated different {other.what} ({other.where}), so equality of arms "
                     "cannot be judged by them: make the engine deterministic"
                 )
             if difference := signature_difference(self.reference_signature, result.columns):
@@ -204,8 +204,8 @@ class Proving:
         return result
 
     def _other_work(self, result: PassResult) -> str:
-        if difference := token_difference(self.reference_tokens, result.tokens):
-            return f"generates other tokens: {difference}"
+        if other := answer_difference(self.reference, result.answers):
+            return f"generates other {other.what}: {other.where}"
         if difference := signature_difference(self.reference_signature, result.columns):
             return f"does other work: {difference}"
         return ""

@@ -12,7 +12,7 @@ from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, ProfilerError, StepMismatchError
 from harness.instrument.arms import source_digest
-from harness.records.agreement import signature_difference, token_difference
+from harness.records.agreement import answer_difference, signature_difference
 from harness.running.equality import Equality
 from harness.running.extras import Extras, profiled
 from harness.running.instrumenting import instrument
@@ -187,7 +187,7 @@ class Stages:
         if self.launched is None:
             self._proving.insist_on_calls(experiment.swapped or "the changed functions", bool(experiment.seam))
         else:
-            self.folder.write_served(self.host.fingerprint(), self._proving.reference_tokens)
+            self.folder.write_served(self.host.fingerprint(), self._proving.reference)
         self._focus()
         return self._proving.steps
 
@@ -249,13 +249,13 @@ class Stages:
                     continue
                 self._check_failure(result, "a warm-up pass")
                 self._check_signature(result, f"the warm-up of arm {name!r}")
-                if difference := token_difference(self._proving.reference_tokens, result.tokens):
+                if other := answer_difference(self._proving.reference, result.answers):
                     if name == NATIVE:
                         raise StepMismatchError(
-                            f"two passes of native generated different tokens ({difference}), so equality of arms "
-                            "cannot be judged by them: make the engine deterministic"
+                            f"two passes of native generated different {other.what} ({other.where}), so equality of "
+                            "arms cannot be judged by them: make the engine deterministic"
                         )
-                    self._equality.strike(name, f"generates other tokens: {difference}")
+                    self._equality.strike(name, f"generates other {other.what}: {other.where}")
                 self.observer.advance()
         self._pass_s = self.facts["pass_s"] = statistics.median(durations)
 
@@ -272,8 +272,8 @@ class Stages:
         """Check that a measured pass went well, did the work that it should and gave the tokens of native alone."""
         self._check_failure(result, where)
         self._check_signature(result, where)
-        if difference := token_difference(self._proving.reference_tokens, result.tokens):
-            raise StepMismatchError(f"{where} generated other tokens than native alone: {difference}")
+        if other := answer_difference(self._proving.reference, result.answers):
+            raise StepMismatchError(f"{where} generated other {other.what} than native alone: {other.where}")
 
     def keep_partial(self) -> list[str]:
         """Save the finished steps of a pass that was cut short, and put vLLM's own functions back.

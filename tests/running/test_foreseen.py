@@ -57,6 +57,7 @@ def test_a_good_config_passes(path) -> None:
         (f"engine.model={'x' * 300}", "longer than the name of any model or folder"),
         (f"engine.model=./{'x' * 300}/y", "there is no folder of that name with a config.json"),
         ("engine.model=broken", "broken/config.json is no JSON object"),
+        ("workload.sampling={temperature: 1, seed: 0}", "workload.sampling.seed: on a CPU vLLM cannot draw by seed"),
         ("host.device=cuda", "host.device: cuda was asked for, and this vLLM is for cpu"),
         ("protocol.sync=true", "protocol.sync: it needs a CUDA device"),
         ("protocol.nvtx=true", "protocol.nvtx: it needs a CUDA device"),

@@ -72,3 +72,21 @@ def test_drawing_all_prompts_at_once_gives_what_one_after_the_other_gave() -> No
     assert [request.prompt_token_ids for request in work.requests] == [
         rng.integers(0, 32_000, int(prompt)).tolist() for prompt in prompts
     ]
+
+
+def test_each_request_draws_its_tokens_from_a_seed_of_its_own() -> None:
+    drawing = {"temperature": 0.5, "seed": 7}
+    requests = build(synthetic(requests=3, sampling=drawing), HERE, 50, 64).requests
+    assert [request.seed for request in requests] == [7, 8, 9]
+    assert {request.sampling.temperature for request in requests} == {0.5}
+    assert {request.seed for request in build(synthetic(), HERE, 50, 64).requests} == {None}
+
+
+def test_ids_recur_as_the_workload_says() -> None:
+    keys = {"requests": 20, "prompt_tokens": 200}
+    even, recurring = (
+        {token for request in build(synthetic(**keys, ids=ids), HERE, 30_000, 512).requests
+         for token in request.prompt_token_ids}
+        for ids in ("uniform", {"zipf": {"exponent": 1.5}})
+    )  # fmt: skip
+    assert len(recurring) < len(even) / 4
