@@ -13,7 +13,7 @@ _GPU: Final = "on a GPU alone, not with the CPU's runner"
 _LORA: Final = "with LoRA adapters alone (engine.enable_lora)"
 _GRAMMAR: Final = "where a request asks for structured output"
 _LOGPROBS: Final = "where requests ask for log probabilities (workload.sampling.logprobs)"
-_PREFIX: Final = "with engine.enable_prefix_caching: true alone"
+_PREFIX: Final = "with engine.enable_prefix_caching: true alone (and hits with workload.shared_prefix)"
 _SPECULATION: Final = "with speculative decoding alone (engine.speculative_config)"
 _TEXT: Final = "where texts are made of tokens: not with engine.skip_tokenizer_init"
 

@@ -95,11 +95,13 @@ class Served(Strict):
     Attributes:
         seed: of all that is drawn but tokens' sampling.
         ids: how the token ids of prompts are drawn.
+        shared_prefix: so many tokens at the beginning of all prompts are the same; shorter prompts lie within.
         sampling: how the engine chooses tokens.
     """
 
     seed: Seed = 0
     ids: Ids = Ids()
+    shared_prefix: Annotated[int, Field(ge=0, le=LONGEST), NUMBER] = 0
     sampling: Sampling = GREEDY
 
 

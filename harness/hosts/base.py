@@ -45,6 +45,7 @@ class PassResult:
         tokens: the generated token ids of each request, in the requests' order; None where the pass was cut short.
         texts: what they read as, and
         logprobs: of each token the candidates, as in `Answers`; both empty where they were not asked for.
+        cached_tokens: of all prompts, those that were found in the prefix cache.
         failure: {arm, step, error} of an arm that raised, or None.
         mismatches: each wrong arm's first difference from native (checking passes).
         unrestored: what could not be put back after the pass; empty unless something else patched it meanwhile.
@@ -66,6 +67,7 @@ class PassResult:
     changed: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     logprobs: list[list[Any]] = field(default_factory=list)
+    cached_tokens: int = 0
 
     @property
     def answers(self) -> Answers | None:

@@ -34,6 +34,7 @@ def answers_of(outputs: Sequence[Any]) -> dict[str, Any]:
     answered = [output.outputs[0] for output in outputs]
     return {
         "tokens": [list(each.token_ids) for each in answered],
+        "cached_tokens": sum(output.num_cached_tokens or 0 for output in outputs),
         "logprobs": [_logprobs(each.logprobs) for each in answered if each.logprobs is not None],
     }
 

@@ -73,6 +73,7 @@ class Proving:
         seam: at which the arms are; empty where they are at none.
         reference: what native answers.
         reference_signature: what native's steps are.
+        cached_tokens: what native finds in the prefix cache.
         steps: how many.
         pass_s: how long a checking pass of native took.
     """
@@ -88,6 +89,7 @@ class Proving:
     seam: str = ""
     reference: Any = field(default=None, init=False)
     reference_signature: dict[str, Any] = field(default_factory=dict, init=False)
+    cached_tokens: int = field(default=0, init=False)
     steps: int = field(default=0, init=False)
     pass_s: float = field(default=0.0, init=False)
     phases: Counter[str] = field(default_factory=Counter, init=False)
@@ -130,7 +132,7 @@ class Proving:
             self.check_whole(result, "a checking pass of native")
             self.equality.strike_found(result)  # what failed when it was loaded
             if self.reference is None:
-                self.reference = result.answers
+                self.reference, self.cached_tokens = result.answers, result.cached_tokens
                 self.reference_signature = signature(result.columns)
                 self.steps = len(result.columns["step"])
             if other := answer_difference(self.reference, result.answers):

@@ -183,6 +183,8 @@ class Stages:
             "clipped": work.clipped,
         }
         self._proving.prove(f"check of {self.loaded.path.name}, {len(self._installed)} arms")
+        if self.host.engine_args.get("enable_prefix_caching"):
+            self.facts["workload"]["cached_tokens"] = self._proving.cached_tokens
         self._pass_s = self._proving.pass_s
         if self.launched is None:
             self._proving.insist_on_calls(experiment.swapped or "the changed functions", bool(experiment.seam))

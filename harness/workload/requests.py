@@ -87,6 +87,11 @@ def build(workload: SyntheticWorkload | TraceWorkload, folder: Path, vocab_size:
     # All at once: a call of the generator for each request would take longer than the drawing.
     tokens = draw_ids(workload.ids, vocab_size, sum(prompt for prompt, _ in fitting), rng)
     ends = np.cumsum([prompt for prompt, _ in fitting])
+    # After all others, which are the same with and without it.
+    shared = draw_ids(workload.ids, vocab_size, min(workload.shared_prefix, max_model_len), rng)
+    for end, (prompt, _) in zip(ends.tolist() if len(shared) else (), fitting, strict=False):
+        begin, length = end - prompt, min(prompt, len(shared))
+        tokens[begin : begin + length] = shared[:length]
     return Work(
         [
             Request(tokens[end - prompt : end].tolist(), output, sampling, _seed_of(sampling, index))

@@ -51,6 +51,7 @@ def test_by_default_the_likeliest_token_is_taken_and_nothing_else_is_asked_for(p
         ("sampling=greedy", "workload.sampling: input should be a valid dictionary"),
         ("sampling={logprobs: -1}", "workload.sampling.logprobs: input should be greater than or equal to 0"),
         ("sampling={logprobs: 21}", "the engine gives at most 20: set engine.max_logprobs: 21"),
+        ("shared_prefix=-1", "workload.shared_prefix: input should be greater than or equal to 0"),
         ("ids=zipf", "workload.ids: write uniform, or {zipf: {exponent: 1.0}}, not"),
         ("ids={zipf: {exponent: 0}}", "workload.ids.zipf.exponent: input should be greater than 0"),
         ("ids={zip: {}}", "workload.ids.zip: unknown key; did you mean 'zipf'?"),
@@ -73,4 +74,6 @@ def test_a_refusal_across_sections_names_the_file_and_the_keys_line(path) -> Non
 def test_the_v0_engine_is_greedy(path, sampling: str) -> None:
     line = refusal(path, V0, f"workload.sampling={sampling}")
     assert "workload.sampling: vllm_v0 takes the likeliest token and gives nothing else; leave it out" in line
+    line = refusal(path, V0, "engine.enable_prefix_caching=true")
+    assert "engine.enable_prefix_caching: the cache of vllm_v0 cannot be reset between passes; leave it out" in line
     load(path, [V0, "workload.ids={zipf: {}}"])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 SAMPLE = "vllm.v1.sample.ops.topk_topp_sampler.TopKTopPSampler.forward_cpu"
+CACHE_BLOCKS = "vllm.v1.core.block_pool.BlockPool.cache_full_blocks"
 UPDATE_LOGPROBS = "vllm.v1.engine.logprobs.LogprobsProcessor._update_sample_logprobs"
 
 
@@ -141,3 +142,27 @@ def test_ids_that_recur_are_served_as_any(host) -> None:
     work = requests(ids={"zipf": {"exponent": 1.3}})
     plain(host)
     assert served(host, work).tokens == served(host, work).tokens != served(host, requests()).tokens
+
+
+def test_the_prefix_cache_is_empty_when_a_pass_begins_and_hits_are_counted(whole, tmp_path) -> None:
+    work = requests(prompt_tokens=100, shared_prefix=70)
+    head = (
+        "(self, request, blocks, num_cached_blocks, num_full_blocks, block_size, kv_cache_group_id, block_mask=None):"
+    )
+    text = (
+        "from vllm.v1.core.kv_cache_utils import make_block_hash_with_group_id\n\n\n"
+        f"def one_slice{head}\n"
+        "    for at in range(num_cached_blocks, num_full_blocks):\n"
+        "        key = make_block_hash_with_group_id(request.block_hashes[at], kv_cache_group_id)\n"
+        "        self._insert_block_hash(key, blocks[at], num_tokens=(at + 1) * block_size)\n\n\n"
+        f"def caches_nothing{head}\n"
+        "    return None\n"
+    )
+    struck, _ = proven(whole, work, CACHE_BLOCKS, tmp_path / "caches.py", text)
+    assert set(struck) == {"caches_nothing"}, struck
+    plain(whole)
+    first, second = (served(whole, work) for _ in range(2))
+    assert (first.tokens, first.columns["num_tokens"]) == (second.tokens, second.columns["num_tokens"])
+    assert first.cached_tokens == second.cached_tokens == 9 * 64  # two blocks of 32, of all but the first
+    assert sum(first.columns["num_tokens"]) == 10 * (100 + 12 - 1) - 9 * 64
+    assert served(whole, requests(prompt_tokens=100)).cached_tokens == 0

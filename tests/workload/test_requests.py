@@ -90,3 +90,20 @@ def test_ids_recur_as_the_workload_says() -> None:
         for ids in ("uniform", {"zipf": {"exponent": 1.5}})
     )  # fmt: skip
     assert len(recurring) < len(even) / 4
+
+
+def test_prompts_share_their_beginning_and_are_otherwise_as_without_it() -> None:
+    keys = {"requests": 30, "prompt_tokens": {"uniform": {"low": 5, "high": 40}}}
+    alone, shared = (
+        [
+            request.prompt_token_ids
+            for request in build(synthetic(**keys, shared_prefix=count), HERE, 30_000, 64).requests
+        ]
+        for count in (0, 16)
+    )
+    longest = max(shared, key=len)
+    assert len(longest) > 16 > min(map(len, shared))
+    assert all(ids[:16] == longest[: min(len(ids), 16)] for ids in shared)
+    assert [ids[16:] for ids in shared] == [ids[16:] for ids in alone]
+    assert len({tuple(ids[:5]) for ids in alone}) == 30
+    assert len(build(synthetic(prompt_tokens=9, shared_prefix=10_000_000), HERE, 9, 64).requests) == 100
