@@ -10,12 +10,12 @@ from typing import Final
 __all__ = ["condition_of", "with_condition"]
 
 _GPU: Final = "on a GPU alone, not with the CPU's runner"
-_LORA: Final = "with LoRA adapters alone (engine.enable_lora)"
-_GRAMMAR: Final = "where a request asks for structured output"
+_LORA: Final = "with LoRA adapters alone (workload.lora)"
+_GRAMMAR: Final = "where requests ask for structured output (workload.sampling.json_schema)"
 _LOGPROBS: Final = "where requests ask for log probabilities (workload.sampling.logprobs)"
 _PREFIX: Final = "with engine.enable_prefix_caching: true alone (and hits with workload.shared_prefix)"
 _SPECULATION: Final = "with speculative decoding alone (engine.speculative_config)"
-_TEXT: Final = "where texts are made of tokens: not with engine.skip_tokenizer_init"
+_TEXT: Final = "where texts are made of tokens (workload.sampling.detokenize)"
 
 _CONDITIONS: Final = (
     ("v1.worker.gpu_input_batch.InputBatch.swap_states", "where the attention backend sorts decodes before prefills"),
@@ -64,7 +64,7 @@ def condition_of(function: str) -> str:
     """When vLLM calls a function, by its full name; empty where nothing is known of it.
 
     >>> condition_of("vllm.lora.punica_wrapper.utils.convert_mapping")
-    'with LoRA adapters alone (engine.enable_lora)'
+    'with LoRA adapters alone (workload.lora)'
     >>> condition_of("vllm.v1.core.sched.scheduler.Scheduler.schedule")
     ''
     """

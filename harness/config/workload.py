@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from harness.config.numbers import LONGEST, NUMBER, Requests, Seed, Tokens
-from harness.config.serving import GREEDY, Sampling
+from harness.config.serving import GREEDY, Lora, Sampling
 from harness.config.strict import Strict
 
 __all__ = ["Ids", "Length", "Lognormal", "SyntheticWorkload", "TraceWorkload", "Uniform", "Workload"]
@@ -96,13 +96,15 @@ class Served(Strict):
         seed: of all that is drawn but tokens' sampling.
         ids: how the token ids of prompts are drawn.
         shared_prefix: so many tokens at the beginning of all prompts are the same; shorter prompts lie within.
-        sampling: how the engine chooses tokens.
+        sampling: how the engine chooses tokens, and what it gives beside them.
+        lora: adapters of which each request has one.
     """
 
     seed: Seed = 0
     ids: Ids = Ids()
     shared_prefix: Annotated[int, Field(ge=0, le=LONGEST), NUMBER] = 0
     sampling: Sampling = GREEDY
+    lora: Lora | None = None
 
 
 class SyntheticWorkload(Served):

@@ -9,14 +9,16 @@ if TYPE_CHECKING:
 
     from harness.workload.requests import Request
 
-__all__ = ["answers_of", "sampling_params"]
+__all__ = ["adapters_of", "answers_of", "sampling_params"]
 
 
 def sampling_params(request: Request) -> Any:
     """A request's `SamplingParams`; anew for each pass, since vLLM writes into them."""
     from vllm import SamplingParams
+    from vllm.sampling_params import StructuredOutputsParams
 
     sampling = request.sampling
+    schema = sampling.json_schema
     return SamplingParams(
         temperature=sampling.temperature,
         seed=request.seed,
@@ -25,15 +27,28 @@ def sampling_params(request: Request) -> Any:
         logprobs=sampling.logprobs,
         max_tokens=request.output_tokens,
         ignore_eos=True,
-        detokenize=False,
+        detokenize=sampling.detokenize,
+        structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
     )
 
 
-def answers_of(outputs: Sequence[Any]) -> dict[str, Any]:
+def adapters_of(requests: Sequence[Request]) -> dict[str, Any]:
+    """The argument by which vLLM is told each request's adapter (vllm/lora/request.py); nothing where none has one."""
+    if all(request.adapter is None for request in requests):
+        return {}
+    from vllm.lora.request import LoRARequest
+
+    named = [None if request.adapter is None else request.adapter.number for request in requests]
+    # Loaded before, so nothing is looked for at that path.
+    return {"lora_request": [number and LoRARequest(f"adapter-{number}", number, "made-here") for number in named]}
+
+
+def answers_of(requests: Sequence[Request], outputs: Sequence[Any]) -> dict[str, Any]:
     """What vLLM's `RequestOutput`s hold (vllm/outputs.py), as the fields of a `PassResult`."""
     answered = [output.outputs[0] for output in outputs]
     return {
         "tokens": [list(each.token_ids) for each in answered],
+        "texts": [each.text for each, asked in zip(answered, requests, strict=True) if asked.sampling.detokenize],
         "cached_tokens": sum(output.num_cached_tokens or 0 for output in outputs),
         "logprobs": [_logprobs(each.logprobs) for each in answered if each.logprobs is not None],
     }

@@ -74,7 +74,7 @@ def foresee(loaded: Loaded) -> Choice:
         if importlib.util.find_spec("vllm") is None:
             raise HostError(NOT_INSTALLED)
         _check_model(model)
-        _check_engine(experiment)
+        _check_engine(experiment, model)
         _check_references(loaded)
         _check_size(loaded, model)
     except ConfigError as error:
@@ -125,7 +125,7 @@ def _check_model(model: str) -> None:
             raise ConfigError(f"engine.model: {in_line(file)} is no JSON object")
 
 
-def _check_engine(experiment: Experiment) -> None:
+def _check_engine(experiment: Experiment, model: str) -> None:
     if declared := declared_arguments():
         check_arguments(experiment.engine, declared, installed()[1])
     host, build = experiment.host, installed()[0]
@@ -136,7 +136,7 @@ def _check_engine(experiment: Experiment) -> None:
             f"host.device: {host.device} was asked for, and this vLLM is for {build}; "
             "install the other build (`make setup EXTRA=cpu|cuda`) or set auto"
         )
-    check_servable(experiment, build)
+    check_servable(experiment, build, model)
     for option in ("sync", "nvtx"):
         if build == "cpu" and getattr(experiment.protocol, option):
             raise ConfigError(f"protocol.{option}: it needs a CUDA device, and this vLLM is for cpu; leave it out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from harness.config.serving import Sampling
 
-__all__ = ["Request", "Work", "build"]
+__all__ = ["Adapter", "Request", "Work", "build"]
+
+
+class Adapter(NamedTuple):
+    """A LoRA adapter: its number, from 1 on, and its rank. Its weights are drawn from both."""
+
+    number: int
+    rank: int
 
 
 @dataclass(frozen=True)
@@ -30,12 +37,14 @@ class Request:
         output_tokens: how many tokens are generated; end-of-sequence is ignored.
         sampling: how they are chosen.
         seed: of the drawing; None where nothing is drawn.
+        adapter: the LoRA adapter that it is served with.
     """
 
     prompt_token_ids: list[int]
     output_tokens: int
     sampling: Sampling = GREEDY
     seed: int | None = None
+    adapter: Adapter | None = None
 
 
 @dataclass(frozen=True)
@@ -92,9 +101,16 @@ def build(workload: SyntheticWorkload | TraceWorkload, folder: Path, vocab_size:
     for end, (prompt, _) in zip(ends.tolist() if len(shared) else (), fitting, strict=False):
         begin, length = end - prompt, min(prompt, len(shared))
         tokens[begin : begin + length] = shared[:length]
+    lora = workload.lora
     return Work(
         [
-            Request(tokens[end - prompt : end].tolist(), output, sampling, _seed_of(sampling, index))
+            Request(
+                tokens[end - prompt : end].tolist(),
+                output,
+                sampling,
+                _seed_of(sampling, index),
+                None if lora is None else Adapter(index % lora.adapters + 1, lora.rank),
+            )
             for index, (end, (prompt, output)) in enumerate(zip(ends.tolist(), fitting, strict=True))
         ],
         clipped,

@@ -9,6 +9,7 @@ import pytest
 from harness.config.file import load
 from harness.config.serving import GREEDY
 from harness.errors import ConfigError
+from harness.hosts.needs import needed_arguments
 from tests.config.test_config import MINIMAL
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def test_by_default_the_likeliest_token_is_taken_and_nothing_else_is_asked_for(p
         ("sampling=greedy", "workload.sampling: input should be a valid dictionary"),
         ("sampling={logprobs: -1}", "workload.sampling.logprobs: input should be greater than or equal to 0"),
         ("sampling={logprobs: 21}", "the engine gives at most 20: set engine.max_logprobs: 21"),
+        ("sampling={detokenize: 2}", "workload.sampling.detokenize: input should be a valid boolean"),
+        ("sampling={json_schema: '{}'}", "workload.sampling.json_schema: input should be a valid dictionary"),
+        ("lora={adapters: 0}", "workload.lora.adapters: input should be greater than or equal to 1"),
+        ("lora={rank: 7}", "workload.lora.rank: input should be 8, 16, 32, 64, 128 or 256, not 7"),
         ("shared_prefix=-1", "workload.shared_prefix: input should be greater than or equal to 0"),
         ("ids=zipf", "workload.ids: write uniform, or {zipf: {exponent: 1.0}}, not"),
         ("ids={zipf: {exponent: 0}}", "workload.ids.zipf.exponent: input should be greater than 0"),
@@ -70,10 +75,45 @@ def test_a_refusal_across_sections_names_the_file_and_the_keys_line(path) -> Non
     load(path, ["engine.max_logprobs=-1"])
 
 
-@pytest.mark.parametrize("sampling", ["{logprobs: 2}", "{temperature: 1, seed: 0}"])
+@pytest.mark.parametrize(("asked", "key"), [("detokenize: true", "detokenize"), ("json_schema: {}", "json_schema")])
+def test_texts_need_the_tokenizer_that_the_engine_is_told_to_leave_out(path, asked: str, key: str) -> None:
+    line = refusal(path, f"workload.sampling={{{asked}}}", "engine.skip_tokenizer_init=true")
+    assert f"engine.skip_tokenizer_init: workload.sampling.{key} needs a tokenizer; leave one of them out" in line
+    workload = load(path, [f"workload.sampling={{{asked}}}"]).experiment.workload
+    assert needed_arguments(workload) == {"skip_tokenizer_init": False}
+    assert needed_arguments(load(path).experiment.workload) == {}
+
+
+@pytest.mark.parametrize("sampling", ["{detokenize: true}", "{logprobs: 2}", "{temperature: 1, seed: 0}"])
 def test_the_v0_engine_is_greedy(path, sampling: str) -> None:
     line = refusal(path, V0, f"workload.sampling={sampling}")
     assert "workload.sampling: vllm_v0 takes the likeliest token and gives nothing else; leave it out" in line
     line = refusal(path, V0, "engine.enable_prefix_caching=true")
     assert "engine.enable_prefix_caching: the cache of vllm_v0 cannot be reset between passes; leave it out" in line
     load(path, [V0, "workload.ids={zipf: {}}"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([V0], "workload.lora: vllm_v0 is started without adapters; leave it out"),
+        (
+            ["engine.tensor_parallel_size=2"],
+            "workload.lora: its adapters are made in one worker, whole: leave engine.te",
+        ),
+        (["engine.enable_lora=false"], "engine.enable_lora: workload.lora needs true at least; leave it out"),
+        (["engine.max_loras=3"], "engine.max_loras: workload.lora needs 4 at least; leave it out"),
+        (["engine.max_lora_rank=8"], "engine.max_lora_rank: workload.lora needs 16 at least; leave it out"),
+    ],
+)
+def test_adapters_need_an_engine_that_has_room_for_them(path, options, message) -> None:
+    asked = "workload.lora={adapters: 4, rank: 16}"
+    assert message in refusal(path, asked, *options)
+    load(path, ["workload.lora={adapters: 4, rank: 8}", "engine.max_lora_rank=16"])
+    needed = needed_arguments(load(path, [asked]).experiment.workload)
+    assert needed == {"enable_lora": True, "max_loras": 4, "max_lora_rank": 16}
+
+
+def test_the_v0_engine_does_not_speculate(path) -> None:
+    line = refusal(path, V0, "engine.speculative_config={method: ngram}")
+    assert "engine.speculative_config: vllm_v0 generates one token a step; leave it out" in line

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +11,15 @@ import pytest
 
 from harness.config.experiment import Host as HostConfig
 from harness.config.experiment import SyntheticWorkload
+from harness.hosts.needs import needed_arguments
 from harness.hosts.vllm import resolve_model
 from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.running.equality import Equality
 from harness.running.proving import Proving
-from harness.workload.requests import Request, build
-from tests.engine.conftest import CONFIG, ENGINE, SharedHost, Silent
+from harness.workload.requests import Adapter, Request, build
+from tests.engine.conftest import CONFIG, ENGINE, SharedHost
+from tests.engine.test_any_change import Nobody, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +30,26 @@ pytestmark = pytest.mark.engine
 
 SAMPLE = "vllm.v1.sample.ops.topk_topp_sampler.TopKTopPSampler.forward_cpu"
 CACHE_BLOCKS = "vllm.v1.core.block_pool.BlockPool.cache_full_blocks"
+DETOKENIZE = "vllm.v1.engine.detokenizer.BaseIncrementalDetokenizer.update"
+FILL_BITMASKS = "vllm.v1.structured_output.StructuredOutputManager._fill_bitmasks"
+PROPOSE = "vllm.v1.spec_decode.ngram_proposer.NgramProposer.propose"
 UPDATE_LOGPROBS = "vllm.v1.engine.logprobs.LogprobsProcessor._update_sample_logprobs"
+
+SHAPE = {"requests": 10, "prompt_tokens": {"uniform": {"low": 20, "high": 150}}, "output_tokens": 12}
+LORA = {"adapters": 4, "rank": 8}
 
 
 @pytest.fixture(scope="module")
 def whole() -> Iterator[SharedHost]:
-    """Prompts in one piece, which drawing by seed needs on a CPU."""
+    """Prompts in one piece, which drawing by seed needs on a CPU; a prefix cache; and a tokenizer."""
     model = resolve_model("models/one-layer-llama", CONFIG.parent)
-    more = {"enable_chunked_prefill": False, "max_num_batched_tokens": 512, "enable_prefix_caching": True}
+    more = {
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": 512,
+        "enable_prefix_caching": True,
+        "skip_tokenizer_init": False,
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+    }
     shared = SharedHost(HostConfig(model_runner="v1"), {"model": model, **ENGINE, **more})
     shared.start()
     yield shared
@@ -42,8 +58,7 @@ def whole() -> Iterator[SharedHost]:
 
 def requests(**keys: Any) -> list[Request]:
     """More than run at once, of prompts in up to three chunks."""
-    shape = {"requests": 10, "prompt_tokens": {"uniform": {"low": 20, "high": 150}}, "output_tokens": 12}
-    return build(SyntheticWorkload.model_validate({**shape, **keys}), Path(), 1024, 256).requests
+    return build(SyntheticWorkload.model_validate({**SHAPE, **keys}), Path(), 1024, 256).requests
 
 
 def plain(host: VllmHost) -> None:
@@ -58,17 +73,23 @@ def proven(host: VllmHost, work: list[Request], swap: str, file: Path, text: str
     """Hold the functions of a file against vLLM's: which are not equal and why, and by what that was shown."""
     file.write_text(text)
     names = [line.removeprefix("def ").partition("(")[0] for line in text.splitlines() if line.startswith("def ")]
-    arms = [ArmSpec("native", "", None), *(ArmSpec(name, f"{file}:{name}", None) for name in names)]
+    struck, proving = held(host, work, [ArmSpec(name, f"{file}:{name}", None) for name in names], swap)
+    assert proving.facts["calls"]["native"][swap] > 0
+    return struck, proving
+
+
+def held(host: VllmHost, work: list[Request], arms: list[ArmSpec], swap: str = "") -> tuple[dict[str, str], Proving]:
+    """Hold arms against native."""
+    arms = [ArmSpec("native", "", None), *arms]
     host.install(Instrumentation("", arms, [], "auto", swap=swap))
-    struck, facts = dict[str, str](), dict[str, Any]()
-    labels = [arm.name for arm in arms]
+    labels, struck, facts = [arm.name for arm in arms], dict[str, str](), dict[str, Any]()
 
     def restart() -> None:
-        pytest.fail("the engine did not serve as before")
+        pytest.fail(observer.notes[-1])
 
-    proving = Proving(host, Silent(), Equality(labels, Silent(), struck, facts), labels, work, 0, restart, facts)
+    observer = Nobody()
+    proving = Proving(host, observer, Equality(labels, observer, struck, facts), labels, work, 0, restart, facts)
     proving.prove("the tests' own")
-    assert facts["calls"]["native"][swap] > 0
     return struck, proving
 
 
@@ -111,7 +132,6 @@ def test_native_repeats_all_of_a_step_that_draws(whole) -> None:
 
 
 def test_log_probabilities_are_compared_beside_tokens(host, tmp_path) -> None:
-    """An arm that leaves tokens alone and changes a number behind the sampler is struck by what was answered."""
     work = requests(sampling={"logprobs": 20})
     text = (
         "def same(self, logprobs_lists):\n"
@@ -166,3 +186,124 @@ def test_the_prefix_cache_is_empty_when_a_pass_begins_and_hits_are_counted(whole
     assert first.cached_tokens == second.cached_tokens == 9 * 64  # two blocks of 32, of all but the first
     assert sum(first.columns["num_tokens"]) == 10 * (100 + 12 - 1) - 9 * 64
     assert served(whole, requests(prompt_tokens=100)).cached_tokens == 0
+
+
+def test_texts_are_made_and_compared(whole, tmp_path) -> None:
+    work = requests(sampling={"detokenize": True, "logprobs": 2})
+    text = (
+        "def same(self, new_token_ids, stop_terminated):\n"
+        "    self.token_ids.extend(new_token_ids)\n"
+        "    self.output_text += ''.join(map(self.decode_next, new_token_ids))\n\n\n"
+        "def loses_a_letter(self, new_token_ids, stop_terminated):\n"
+        "    self.token_ids.extend(new_token_ids)\n"
+        "    said = ''.join(map(self.decode_next, new_token_ids))\n"
+        "    self.output_text += said[: -1 if len(self.token_ids) == 12 else None]\n"
+    )
+    struck, proving = proven(whole, work, DETOKENIZE, tmp_path / "texts.py", text)
+    assert set(struck) == {"loses_a_letter"}, struck
+    plain(whole)
+    result = served(whole, work)
+    tokenizer, broken = whole._llm.get_tokenizer(), "\ufffd"  # of a letter whose last bytes are to come
+    whole_texts = [tokenizer.decode(tokens) for tokens in result.tokens]
+    assert [said.rstrip(broken) for said in result.texts] == [said.rstrip(broken) for said in whole_texts]
+    assert result.answers == proving.reference
+    assert len(set("".join(result.texts))) > 30
+    assert all(isinstance(candidates[0][3], str) for tokens in result.logprobs for candidates in tokens)
+    assert whole.info.details["tokenizer"] == "of bytes, made for this run"
+    assert served(whole, requests()).texts == []
+
+
+def test_texts_keep_to_a_schema_and_every_request_begins_in_the_same_step_of_every_pass(whole, tmp_path) -> None:
+    properties = {"name": {"type": "string", "maxLength": 6}, "count": {"type": "integer"}, "ok": {"type": "boolean"}}
+    schema = {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+    work = requests(output_tokens=40, sampling={"detokenize": True, "json_schema": schema})
+    text = (
+        "def same(self, batch):\n"
+        "    for grammar, index, constrained in batch:\n"
+        "        self._grammar_bitmask[index].fill_(self._full_mask)\n"
+        "        if constrained and not grammar.is_terminated():\n"
+        "            grammar.fill_bitmask(self._grammar_bitmask, index)\n\n\n"
+        "def allows_anything(self, batch):\n"
+        "    self._grammar_bitmask.fill_(self._full_mask)\n"
+    )
+    struck, proving = proven(whole, work, FILL_BITMASKS, tmp_path / "masks.py", text)
+    assert set(struck) == {"allows_anything"}, struck
+    assert all(re.match(r'\{"name": ?"', said) for said in proving.reference.texts), proving.reference.texts
+    plain(whole)
+    assert served(whole, work).answers == proving.reference
+    assert not any(said.startswith("{") for said in served(whole, requests(sampling={"detokenize": True})).texts)
+
+
+def test_what_no_step_shows_is_seen_in_the_answers(whole, tmp_path) -> None:
+    """Texts, ranks and the numbers beside tokens are made behind the engine core, where no step ends."""
+    work = requests(sampling={"detokenize": True, "logprobs": 2})
+    places = {
+        "texts": ("detokenizer.py", "self.output_text += self.decode_next(new_token_id)", "self.output_text += '?'"),
+        "log probabilities": (
+            "logprobs.py",
+            "rank = rank_np.tolist()\n            logprobs = logprobs_np.tolist()",
+            "rank = rank_np.tolist()\n            logprobs = (logprobs_np / 2).tolist()",
+        ),
+    }  # fmt: skip
+    arms = [
+        ArmSpec(what.split()[0], "", None, changed(tmp_path / what[:4], f"vllm/v1/engine/{file}", *texts))
+        for what, (file, *texts) in places.items()
+    ]
+    struck, _ = held(whole, work, arms)
+    assert struck["texts"].startswith("generates other texts: request 0 from its character 0 on")
+    assert struck["log"].startswith("generates other log probabilities: request 0 from its token 0 on")
+
+
+@pytest.fixture(scope="module")
+def guessing() -> Iterator[SharedHost]:
+    """N-gram speculation, and room for adapters."""
+    model = resolve_model("models/one-layer-llama", CONFIG.parent)
+    ngram = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_min": 1, "prompt_lookup_max": 3}
+    lora = needed_arguments(SyntheticWorkload.model_validate({**SHAPE, "lora": LORA}))
+    shared = SharedHost(HostConfig(model_runner="v1"), {"model": model, **ENGINE, **lora, "speculative_config": ngram})
+    shared.start()
+    yield shared
+    shared.stop_for_good()
+
+
+def test_guesses_of_ngrams_repeat_and_a_wrong_one_is_seen(guessing, tmp_path) -> None:
+    work = requests(output_tokens=30, ids={"zipf": {"exponent": 1.5}})
+    head = "(self, num_speculative_tokens, sampled_token_ids, num_tokens_no_spec, token_ids_cpu, slot_mappings=None):"
+    text = (
+        f"def same{head}\n"
+        "    asked = [i for i, ids in enumerate(sampled_token_ids) if ids and num_tokens_no_spec[i] < 256]\n"
+        "    return self.batch_propose(len(sampled_token_ids), asked, num_tokens_no_spec, token_ids_cpu,\n"
+        "                              num_speculative_tokens)\n\n\n"
+        f"def never_guesses{head}\n"
+        "    return [[] for _ in sampled_token_ids]\n"
+    )
+    struck, proving = proven(guessing, work, PROPOSE, tmp_path / "guesses.py", text)
+    assert set(struck) == {"never_guesses"}, struck
+    plain(guessing)
+    first, second = (served(guessing, work) for _ in range(2))
+    assert first.answers == second.answers == proving.reference
+    assert first.columns["num_tokens"] == second.columns["num_tokens"]
+    alone = sum(len(request.prompt_token_ids) + request.output_tokens - 1 for request in work)
+    assert sum(first.columns["num_tokens"]) > alone, "some guesses were wrong, and were computed for nothing"
+    decodes = sum(a - b for a, b in zip(first.columns["num_reqs"], first.columns["num_prefills"], strict=True))
+    assert decodes < 10 * 29, "some guesses were right, and saved steps"
+
+
+def test_requests_have_adapters_of_their_own_and_a_wrong_mapping_is_struck(guessing, tmp_path) -> None:
+    work = requests(lora=LORA)
+    mapping = changed(
+        tmp_path / "first", "vllm/v1/worker/gpu_input_batch.py",
+        "req_lora_mapping = self.request_lora_mapping[: self.num_reqs]",
+        "req_lora_mapping = 0 * self.request_lora_mapping[: self.num_reqs] + 1",
+    )  # fmt: skip
+    struck, proving = held(guessing, work, [ArmSpec("first", "", None, mapping)])
+    assert set(struck) == {"first"}, struck
+    plain(guessing)
+    assert served(guessing, work).answers == proving.reference
+    with_none = served(guessing, requests()).tokens
+    assert all(one != other for one, other in zip(with_none, proving.reference.tokens, strict=True))
+    turned = [replace(each, adapter=Adapter(each.adapter.number % 4 + 1, 8)) for each in work]
+    assert all(
+        one != other for one, other in zip(served(guessing, turned).tokens, proving.reference.tokens, strict=True)
+    )
+    assert served(guessing, work).answers == proving.reference

@@ -107,3 +107,10 @@ def test_prompts_share_their_beginning_and_are_otherwise_as_without_it() -> None
     assert [ids[16:] for ids in shared] == [ids[16:] for ids in alone]
     assert len({tuple(ids[:5]) for ids in alone}) == 30
     assert len(build(synthetic(prompt_tokens=9, shared_prefix=10_000_000), HERE, 9, 64).requests) == 100
+
+
+def test_neighbours_have_different_adapters() -> None:
+    lora = {"adapters": 3, "rank": 16}
+    requests = build(synthetic(requests=5, lora=lora), HERE, 50, 64).requests
+    assert [request.adapter for request in requests] == [(1, 16), (2, 16), (3, 16), (1, 16), (2, 16)]
+    assert {request.adapter for request in build(synthetic(), HERE, 50, 64).requests} == {None}
