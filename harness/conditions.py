@@ -10,12 +10,12 @@ from typing import Final
 __all__ = ["condition_of", "with_condition"]
 
 _GPU: Final = "on a GPU alone, not with the CPU's runner"
-_LORA: Final = "with LoRA adapters alone (engine.enable_lora)"
-_GRAMMAR: Final = "where a request asks for structured output"
-_LOGPROBS: Final = "where a request asks for log probabilities"
-_PREFIX: Final = "with engine.enable_prefix_caching: true alone"
+_LORA: Final = "with LoRA adapters alone (workload.lora)"
+_GRAMMAR: Final = "where requests ask for structured output (workload.sampling.json_schema)"
+_LOGPROBS: Final = "where requests ask for log probabilities (workload.sampling.logprobs)"
+_PREFIX: Final = "with engine.enable_prefix_caching: true alone (and hits with workload.shared_prefix)"
 _SPECULATION: Final = "with speculative decoding alone (engine.speculative_config)"
-_TEXT: Final = "where texts are made of tokens: not with engine.skip_tokenizer_init"
+_TEXT: Final = "where texts are made of tokens (workload.sampling.detokenize)"
 
 _CONDITIONS: Final = (
     ("v1.worker.gpu_input_batch.InputBatch.swap_states", "where the attention backend sorts decodes before prefills"),
@@ -33,7 +33,7 @@ _CONDITIONS: Final = (
     ("v1.sample.sampler.Sampler.compute_logprobs", _LOGPROBS),
     ("v1.sample.ops.logprobs", _LOGPROBS),
     ("v1.sample.ops.penalties", "where a request has a penalty for what it has said"),
-    ("v1.sample.ops.topk_topp_sampler", "where a request samples with top_k or top_p"),
+    ("v1.sample.ops.topk_topp_sampler", "where tokens are drawn (workload.sampling.temperature above 0)"),
     ("v1.sample.ops.bad_words", "where a request has bad_words"),
     ("v1.sample.rejection_sampler", _SPECULATION),
     ("v1.sample.sampler.Sampler.greedy_sample", "where a request has temperature 0"),
@@ -64,7 +64,7 @@ def condition_of(function: str) -> str:
     """When vLLM calls a function, by its full name; empty where nothing is known of it.
 
     >>> condition_of("vllm.lora.punica_wrapper.utils.convert_mapping")
-    'with LoRA adapters alone (engine.enable_lora)'
+    'with LoRA adapters alone (workload.lora)'
     >>> condition_of("vllm.v1.core.sched.scheduler.Scheduler.schedule")
     ''
     """

@@ -31,6 +31,8 @@ CONFIGS = {path: yaml.safe_load(path.read_text()) for path in sorted(Path("confi
 KEYS = sorted(
     {key for config in CONFIGS.values() for x in (config, *config.values()) if isinstance(x, dict) for key in x}
     | {"until", "exposed", "launches", "uniform", "lognormal", "env", "reference", "name", "delay_us", "flamegraph"}
+    | {"ids", "zipf", "exponent", "sampling", "temperature", "top_k", "top_p", "logprobs", "detokenize"}
+    | {"json_schema", "shared_prefix", "lora", "adapters", "rank"}
     | {"swap", "patch", "tree", "revert", "only", "equality", "ignore", "by_design", "grain", "scope"}
 )  # fmt: skip
 CHANGED = {

@@ -218,6 +218,7 @@ def execute(
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
     from harness.analysis.summarise import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
+    from harness.hosts.needs import needed_arguments
     from harness.hosts.starting import resolve_model
     from harness.hosts.vllm import VllmHost
     from harness.hosts.vllm_v0 import VllmV0Host
@@ -229,7 +230,8 @@ def execute(
     from harness.running.run import Run
 
     experiment = loaded.experiment
-    engine = {**experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
+    needed = needed_arguments(experiment.workload)
+    engine = {**needed, **experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     kinds: dict[str, type[VllmHost | VllmV0Host]] = {"vllm": VllmHost, "vllm_v0": VllmV0Host}
     host = kinds[experiment.host.kind](experiment.host, engine)
     in_process = experiment.host.process == "in_process"  # an engine in processes of its own is watched by its host

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from harness.config.numbers import Delay
 from harness.config.references import why_malformed
-from harness.config.workload import Strict
+from harness.config.strict import Strict
 from harness.errors import in_line
 from harness.records.recorded import DOTTED, NAME
 from harness.seams import NATIVE, SEAMS

@@ -10,7 +10,9 @@ from harness.config.arms import MOST_ARMS, Arm, arm_of, why_unfit, with_native
 from harness.config.host import Host, place_of
 from harness.config.protocol import Equality, Flamegraph, Protocol, Until
 from harness.config.references import dotted, is_function_name
-from harness.config.workload import Length, Strict, SyntheticWorkload, TraceWorkload, Workload
+from harness.config.strict import Strict
+from harness.config.unserved import why_not_served
+from harness.config.workload import Length, SyntheticWorkload, TraceWorkload, Workload
 from harness.errors import in_line
 from harness.instrument.scopes import AUTO, JOIN, parts
 from harness.records.recorded import DOTTED
@@ -148,6 +150,8 @@ class Experiment(Strict):
         if self.protocol.grain == "launch" and any(arm.ceiling for arm in self.arms):
             raise ValueError("protocol: grain: a ceiling is measured in the same engine: write auto, step or pass")
         self._check_engine()
+        if why := why_not_served(self.workload, self.host, self.engine):
+            raise ValueError(why)
         return self
 
     @field_validator("sweep")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from harness.config.numbers import Threads
-from harness.config.workload import Strict
+from harness.config.strict import Strict
 from harness.errors import in_line
 from harness.seams import SEAMS
 

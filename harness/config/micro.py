@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, RootModel, model_validator
 
 from harness.config.numbers import Items, Seconds, Seed
-from harness.config.workload import Strict
+from harness.config.strict import Strict
 
 __all__ = ["Benchmark", "Concat", "Include", "Micro", "Operations", "Sizes"]
 

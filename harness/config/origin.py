@@ -61,8 +61,9 @@ class Origin:
         """One line for one fault that pydantic found: where it stands, its key, what is wrong and how to fix it."""
         location = _location(detail["loc"], model)
         message = detail["msg"].removeprefix("Value error, ")
-        if not location and (key := message.partition(":")[0]).isidentifier():  # a check across keys names its own
-            location, message = [key], message.partition(": ")[2]
+        keys = message.partition(":")[0].split(".")
+        if not location and all(key.isidentifier() for key in keys):  # a check across keys names its own
+            location, message = [*keys], message.partition(": ")[2]
         if detail["type"] == "extra_forbidden":
             known = _known_keys(model, location[:-1], detail["loc"])
             near = difflib.get_close_matches(str(location[-1])[:100], known, n=1)

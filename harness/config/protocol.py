@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from harness.config.numbers import Count, Delay, Groups, Launches, Micros, Rate, Seconds, Seed
-from harness.config.workload import Strict
+from harness.config.strict import Strict
 from harness.errors import in_line
 
 __all__ = ["Equality", "Flamegraph", "Protocol", "Until"]

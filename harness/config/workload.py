@@ -1,4 +1,4 @@
-"""What a config may say of its workload, and the base of all its sections."""
+"""What a config may say of its workload: how many requests, how long, and how they are served."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from harness.config.numbers import LONGEST, NUMBER, Requests, Seed, Tokens
+from harness.config.serving import GREEDY, Lora, Sampling
+from harness.config.strict import Strict
 
-__all__ = ["Length", "Lognormal", "Strict", "SyntheticWorkload", "TraceWorkload", "Uniform", "Workload"]
-
-
-class Strict(BaseModel):
-    """Immutable, and refuses keys that it does not know.
-
-    Built when the first config is validated: a report imports this, and validates none of it but the host.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, defer_build=True)
+__all__ = ["Ids", "Length", "Lognormal", "SyntheticWorkload", "TraceWorkload", "Uniform", "Workload"]
 
 
 class Uniform(Strict):
@@ -75,17 +68,55 @@ class Length(Strict):
         return float(self.constant or 0)
 
 
-class SyntheticWorkload(Strict):
+class Zipf(Strict):
+    """The token of rank r has a probability in proportion to 1 / r^exponent."""
+
+    exponent: Annotated[float, Field(gt=0, le=10), NUMBER] = 1.0
+
+
+class Ids(Strict):
+    """How the ids of prompts are drawn: the word `uniform`, or one distribution."""
+
+    zipf: Zipf | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        if value == "uniform":
+            return {}
+        if not isinstance(value, Ids | dict):
+            raise ValueError("write uniform, or {zipf: {exponent: 1.0}}")
+        return value
+
+
+class Served(Strict):
+    """What any workload may say of its requests.
+
+    Attributes:
+        seed: of all that is drawn but tokens' sampling.
+        ids: how the token ids of prompts are drawn.
+        shared_prefix: so many tokens at the beginning of all prompts are the same; shorter prompts lie within.
+        sampling: how the engine chooses tokens, and what it gives beside them.
+        lora: adapters of which each request has one.
+    """
+
+    seed: Seed = 0
+    ids: Ids = Ids()
+    shared_prefix: Annotated[int, Field(ge=0, le=LONGEST), NUMBER] = 0
+    sampling: Sampling = GREEDY
+    lora: Lora | None = None
+
+
+class SyntheticWorkload(Served):
     """Requests drawn at random from a seed; all are there when a pass begins."""
 
     kind: Literal["synthetic"] = "synthetic"
     requests: Requests
     prompt_tokens: Length
     output_tokens: Length
-    seed: Seed = 0
 
 
-class TraceWorkload(Strict):
+class TraceWorkload(Served):
     """Request lengths from a file.
 
     CSV with TIMESTAMP,ContextTokens,GeneratedTokens, or JSONL with timestamp, input_length, output_length.
@@ -97,7 +128,6 @@ class TraceWorkload(Strict):
     kind: Literal["trace"]
     file: Path
     requests: Requests | None = None
-    seed: Seed = 0
 
 
 Workload = Annotated[SyntheticWorkload | TraceWorkload, Field(discriminator="kind")]

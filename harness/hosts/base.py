@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from harness.records.agreement import Answers
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,6 +43,9 @@ class PassResult:
     Attributes:
         columns: one list a column, one entry a step, of the first worker; the rest is of all workers.
         tokens: the generated token ids of each request, in the requests' order; None where the pass was cut short.
+        texts: what they read as, and
+        logprobs: of each token the candidates, as in `Answers`; both empty where they were not asked for.
+        cached_tokens: of all prompts, those that were found in the prefix cache.
         failure: {arm, step, error} of an arm that raised, or None.
         mismatches: each wrong arm's first difference from native (checking passes).
         unrestored: what could not be put back after the pass; empty unless something else patched it meanwhile.
@@ -60,6 +65,14 @@ class PassResult:
     other_threads: int = 0
     watched: dict[str, Any] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    logprobs: list[list[Any]] = field(default_factory=list)
+    cached_tokens: int = 0
+
+    @property
+    def answers(self) -> Answers | None:
+        """All that was answered; None where the pass was cut short."""
+        return None if self.tokens is None else Answers(self.tokens, self.texts, self.logprobs)
 
 
 class Host(Protocol):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import os
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import errors
@@ -24,7 +26,9 @@ from harness.hosts.starting import (
     check_arguments,
     dtype_default,
 )
+from harness.hosts.tokenizer import MADE, lacks_tokenizer, write_tokenizer
 from harness.hosts.vllm_core import RESET, resettable
+from harness.hosts.vllm_requests import adapters_of, answers_of, sampling_params
 from harness.hosts.vllm_settings import ENGINE_DEFAULTS, EXTENSION, engine_environment, on_cpu
 from harness.hosts.workers import as_far_as_all, merge_workers
 from harness.instrument.calibration import Calibration
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from harness.config.experiment import Host as HostConfig
     from harness.instrument.instrumentation import Instrumentation
     from harness.instrument.pass_kinds import PassKind
-    from harness.workload.requests import Request
+    from harness.workload.requests import Adapter, Request
 
 __all__ = ["VllmHost"]
 
@@ -63,6 +67,8 @@ class VllmHost:
         self._processes = EngineProcesses() if host.process == "subprocess" else None
         own = {} if self._processes is None else {ENGINE_OWNER: str(os.getpid())}
         self._environment = Environment({**self.environment, **own})
+        self._adapters: set[Adapter] = set()
+        self._tokenizer: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> HostInfo:
         """Import vLLM and start the engine.
@@ -74,6 +80,7 @@ class VllmHost:
         if importlib.util.find_spec("vllm") is None:
             raise errors.HostError(NOT_INSTALLED)
         self._environment.set()
+        self._adapters = set()
         try:
             import torch
             from vllm import LLM, __version__
@@ -91,7 +98,7 @@ class VllmHost:
             torch.set_num_threads(self._config.threads)  # torch was imported before the environment was set
         try:
             with tied_to_this_process(), resettable():
-                self._llm = LLM(**self.engine_args)
+                self._llm = LLM(**self.engine_args, **self._own_tokenizer())
         except Exception as error:
             raise errors.HostError(f"the engine did not start: {errors.told(error)}") from error
         finally:  # also of an engine that did not start, or was interrupted while it did
@@ -107,12 +114,23 @@ class VllmHost:
         named = {f.name for f in dataclasses.fields(HostInfo)}
         details = {key: value for key, value in facts.items() if key not in named}
         details |= {"process": self._config.process}
+        if self._tokenizer is not None:
+            details["tokenizer"] = MADE
         if self._dtype:
             details["dtype_since"] = DTYPE_SINCE
         return HostInfo(
             "vllm", __version__, details=details,
             **{key: facts[key] for key in named & facts.keys()},
         )  # fmt: skip
+
+    def _own_tokenizer(self) -> dict[str, str]:
+        """A tokenizer for a model that has none, where one is wanted; it lies in a folder until the engine stops."""
+        if not lacks_tokenizer(self.engine_args):
+            return {}
+        self._tokenizer = tempfile.TemporaryDirectory(prefix="harness-tokenizer-")
+        model = json.loads((Path(self.engine_args["model"]) / "config.json").read_text(encoding="utf-8"))
+        write_tokenizer(Path(self._tokenizer.name), model)
+        return {"tokenizer": self._tokenizer.name}
 
     def install(self, instrumentation: Instrumentation) -> Calibration:
         """Find every target and load every arm in each worker; the first worker's probe cost."""
@@ -180,24 +198,22 @@ class VllmHost:
         self, kind: PassKind, schedule: Sequence[int], requests: Sequence[Request], probed: Sequence[bool] = ()
     ) -> PassResult:
         """Serve all requests once."""
-        from vllm import SamplingParams
-
         prompts = [{"prompt_token_ids": request.prompt_token_ids} for request in requests]
-        params = [
-            SamplingParams(temperature=0.0, max_tokens=request.output_tokens, ignore_eos=True, detokenize=False)
-            for request in requests
-        ]
+        params = [sampling_params(request) for request in requests]
+        adapters = adapters_of(requests)
+        if missing := {request.adapter for request in requests if request.adapter is not None} - self._adapters:
+            self._rpc("harness_load_adapters", [list(adapter) for adapter in sorted(missing)])
+            self._adapters |= missing
         if self._core_apart:
             why_not = self._reset_core(backwards=kind == "soil")
             self._not_reset = self._not_reset or why_not
         self._rpc("harness_begin", kind, [int(arm) for arm in schedule], [bool(step) for step in probed])
         if self._processes is None:
-            outputs = call_in_large_chunk(self._llm.generate, prompts, params, use_tqdm=False)
+            outputs = call_in_large_chunk(self._llm.generate, prompts, params, use_tqdm=False, **adapters)
         else:
-            outputs = self._processes.call(self._generate_together, prompts, params)
+            outputs = self._processes.call(self._generate_together, prompts, params, adapters)
         records = merge_workers(self._rpc("harness_end"))
-        tokens = [list(output.outputs[0].token_ids) for output in outputs]
-        return PassResult(tokens=tokens, **records)
+        return PassResult(**answers_of(requests, outputs), **records)
 
     def _reset_core(self, backwards: bool) -> str:
         """Put an engine core in its first state that no worker can reach; why that cannot be done, if so."""
@@ -212,13 +228,13 @@ class VllmHost:
         except Exception:  # noqa: BLE001 (a client can have no such call, and the core no such method)
             return OUT_OF_REACH
 
-    def _generate_together(self, prompts: list[Any], params: list[Any]) -> list[Any]:
+    def _generate_together(self, prompts: list[Any], params: list[Any], adapters: dict[str, Any]) -> list[Any]:
         """Serve on an engine in a process of its own, which would begin with whatever has arrived.
 
         While paused it gathers all requests, so that step i is the same work in every pass.
         """
         self._llm.sleep(level=0)
-        self._llm.enqueue(prompts, params, use_tqdm=False)
+        self._llm.enqueue(prompts, params, use_tqdm=False, **adapters)
         self._llm.wake_up(tags=["scheduling"])
         outputs: list[Any] = self._llm.wait_for_completion(use_tqdm=False)
         return outputs
@@ -244,6 +260,8 @@ class VllmHost:
     def stop(self) -> None:
         """Shut the engine down, and put the environment back."""
         self._environment.put_back()
+        if self._tokenizer is not None:
+            self._tokenizer.cleanup()
         llm, self._llm = self._llm, None
         if llm is None:
             if self._processes is not None:

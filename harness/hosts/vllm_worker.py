@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_dummy" in this process)
 from harness import signals
 from harness.errors import HarnessError
+from harness.hosts.adapters import load_adapters
 from harness.hosts.starting import engine_dtype
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
@@ -113,6 +114,11 @@ class WorkerExtension:
             builder.reset()  # it takes no more removals once they have been read, until a step has gone through
         if core is not None and core.batch_queue:
             core.batch_queue.clear()
+
+    @_answer
+    def harness_load_adapters(self, adapters: Sequence[tuple[int, int]]) -> None:
+        """Make LoRA adapters, each by its number and rank, and load them."""
+        load_adapters(self.model_runner, adapters, int(self.vllm_config.model_config.seed or 0))
 
     @_answer
     def harness_begin(self, kind: Any, schedule: Sequence[int], probed: Sequence[bool]) -> None:

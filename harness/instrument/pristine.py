@@ -12,6 +12,10 @@ from typing import Any, Final
 __all__ = ["OUT_OF_REACH", "core_of", "is_core", "reset"]
 
 CORE: Final = "EngineCore"
+GRAMMARS_LATER: Final = "_use_async_grammar_compilation"
+"""Of vLLM's StructuredOutputManager (vllm/v1/structured_output/__init__.py)."""
+ADAPTER_MEMOS: Final = ("_last_mapping", "_last_slot_layout")
+"""Of vLLM's LoRAModelManager (vllm/lora/model_manager.py), as it clears them itself."""
 TURNS: Final = 8
 """After the last request has ended the engine needs a turn to tell its workers, and one for each batch still queued."""
 OUT_OF_REACH: Final = "the engine core is out of reach"
@@ -52,7 +56,9 @@ def reset(core: Any | None, runner: Any | None = None, backwards: bool = False) 
     Returns:
         Why it could not all be done; empty where it was.
     """
+    _forget_adapters(runner)
     why = OUT_OF_REACH if core is None else _reset_core(core, backwards)
+    _forget_guesses(runner)
     return _reset_rows(runner) or why
 
 
@@ -61,6 +67,9 @@ def _reset_core(core: Any, backwards: bool) -> str:
     pool = getattr(getattr(scheduler, "kv_cache_manager", None), "block_pool", None)
     if pool is None:
         return "the engine core has no pool of blocks that is known"
+    # Grammars are else compiled by threads, and requests begin in whichever step finds theirs ready.
+    if hasattr(grammars := getattr(scheduler, "structured_output_manager", None), GRAMMARS_LATER):
+        setattr(grammars, GRAMMARS_LATER, False)
     if scheduler.has_unfinished_requests():
         return "the engine core still has requests"
     for _ in range(TURNS):
@@ -78,6 +87,25 @@ def _reset_core(core: Any, backwards: bool) -> str:
         block.prev_free_block = block.next_free_block = None
     pool.free_block_queue = type(pool.free_block_queue)(blocks)
     return ""
+
+
+def _forget_adapters(runner: Any | None) -> None:
+    """The first step of a pass maps its tokens to LoRA adapters anew, whatever the last one of the pass before had."""
+    manager = getattr(getattr(runner, "lora_manager", None), "_adapter_manager", None)
+    for memo in ADAPTER_MEMOS:
+        if hasattr(manager, memo):
+            setattr(manager, memo, None)
+
+
+def _forget_guesses(runner: Any | None) -> None:
+    """With speculation guesses are written behind a request's tokens, and those that were wrong stay there.
+
+    What an arm guessed would be found in native's next pass, in places that native never writes.
+    """
+    batch: Any = getattr(runner, "input_batch", None)
+    tokens = getattr(batch, "token_ids_cpu_tensor", None)
+    if getattr(runner, "speculative_config", None) is not None and tokens is not None and not batch.num_reqs:
+        tokens.zero_()
 
 
 def _reset_rows(runner: Any | None) -> str:

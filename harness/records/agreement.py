@@ -1,16 +1,40 @@
-"""Whether two passes did the same work: step by step, and in the tokens that they generated."""
+"""Whether two passes did the same work: step by step, and in what they answered."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SIGNATURE", "signature", "signature_difference", "token_difference"]
+__all__ = ["SIGNATURE", "AnswerDifference", "Answers", "answer_difference", "signature", "signature_difference"]
 
 SIGNATURE: Final = ("num_reqs", "num_tokens", "num_prefills")
 """Columns that prove that step i was the same work in every pass."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a pass answered, by request.
+
+    Attributes:
+        tokens: the generated token ids.
+        texts: what they read as; empty where no texts were made.
+        logprobs: of each token the candidates in their order, each as its id, its rank, its log probability written so
+            that no bit is lost, and its text; empty where none were asked for.
+    """
+
+    tokens: list[list[int]]
+    texts: list[str] = field(default_factory=list)
+    logprobs: list[list[Any]] = field(default_factory=list)
+
+
+class AnswerDifference(NamedTuple):
+    """Where two passes' answers first differ: in `what` (tokens, texts, log probabilities), and `where`, in words."""
+
+    what: str
+    where: str
 
 
 def signature(columns: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
@@ -31,10 +55,24 @@ def signature_difference(expected: Mapping[str, list[Any]], columns: Mapping[str
     return ""
 
 
-def token_difference(expected: Sequence[list[int]] | None, found: Sequence[list[int]] | None) -> str:
-    """Where the tokens of two passes first differ, in words; empty where they do not."""
-    for request, (wanted, got) in enumerate(zip(expected or [], found or [], strict=True)):
-        if wanted != got:
-            token = next((i for i, pair in enumerate(zip(wanted, got, strict=False)) if pair[0] != pair[1]), len(got))
-            return f"request {request} from its token {token} on"
-    return ""
+def answer_difference(expected: Answers | None, found: Answers | None) -> AnswerDifference | None:
+    """Where the answers of two passes first differ: in tokens, then in texts, then in log probabilities."""
+    if expected is None or found is None:
+        return None
+    parts = (
+        ("tokens", "token", expected.tokens, found.tokens),
+        ("texts", "character", expected.texts, found.texts),
+        ("log probabilities", "token", expected.logprobs, found.logprobs),
+    )
+    for what, unit, wanted_all, got_all in parts:
+        if len(wanted_all) != len(got_all):
+            return AnswerDifference(what, f"{len(got_all)} requests have them instead of {len(wanted_all)}")
+        for request, (wanted, got) in enumerate(zip(wanted_all, got_all, strict=True)):
+            if wanted != got:
+                return AnswerDifference(what, f"request {request} from its {unit} {_first(wanted, got)} on")
+    return None
+
+
+def _first(wanted: Sequence[Any], got: Sequence[Any]) -> int:
+    pairs = enumerate(zip(wanted, got, strict=False))
+    return next((place for place, pair in pairs if pair[0] != pair[1]), min(len(wanted), len(got)))

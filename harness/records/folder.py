@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from harness.records.agreement import Answers
+
 __all__ = ["RUN_SCHEMA", "Records", "RunFolder", "RunReader", "read_facts", "read_run"]
 
 TOLD: Final = ("message", "flamegraphs_missing")
@@ -150,11 +152,13 @@ class RunFolder:
         """Write what the probes of one arm cost: one row a (group, step) with them, and one without."""
         self._write_table("probing.parquet", columns)
 
-    def write_served(self, rows: Sequence[Sequence[Any]], tokens: Any) -> None:
-        """Write what native served: a row a (step, field), and the tokens by request; other engines are held to it."""
+    def write_served(self, rows: Sequence[Sequence[Any]], answers: Answers) -> None:
+        """Write what native served: a row a (step, field), and its answers; other engines are held to it."""
         columns = zip(*rows, strict=True) if rows else ([], [], [])
         self._write_table("fingerprint.parquet", dict(zip(("step", "field", "text"), columns, strict=True)))
-        self.write_text("tokens.json", json.dumps(tokens) + "\n")
+        self.write_text("tokens.json", json.dumps(answers.tokens) + "\n")
+        if answers.texts or answers.logprobs:
+            self.write_text("answers.json", json.dumps({"texts": answers.texts, "logprobs": answers.logprobs}) + "\n")
 
     def launch(self, number: int) -> Path:
         """Folder of one of several launches."""

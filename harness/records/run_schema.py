@@ -151,6 +151,7 @@ class WorkFacts(Recorded):
     prompt_tokens: Count
     output_tokens: Count
     clipped: Count = 0
+    cached_tokens: Count | None = None
 
 
 class StepsFacts(Recorded):

@@ -41,8 +41,10 @@ def facts(summary: Summary) -> dict[str, str]:
         lines["model"] = f"{run.get('engine_args', {}).get('model', '')} ({', '.join(about)})"
     if work is not None:
         steps = run.get("steps", {}).get("count", 0)
+        hits = work.get("cached_tokens")
+        cached = "" if hits is None else f" ({hits:,} found in the prefix cache)"
         lines["workload"] = (
-            f"{_count(work['requests'], 'request')} at once, {work['prompt_tokens']:,} prompt and "
+            f"{_count(work['requests'], 'request')} at once, {work['prompt_tokens']:,} prompt{cached} and "
             f"{work['output_tokens']:,} output tokens, {_count(steps, 'step')}"
         )
     measured = [arm for arm in summary.arms.values() if arm.measured]

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from harness.errors import StepMismatchError
 from harness.instrument.digests import first_difference_of_digests, not_repeated_of_digests
 from harness.instrument.fingerprint import STEPS, form_of
-from harness.records.agreement import token_difference
+from harness.records.agreement import answer_difference
 from harness.records.served import read_served
 from harness.seams import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
+
+    from harness.records.agreement import Answers
 
 __all__ = ["FEWEST_NATIVE", "Across"]
 
@@ -33,7 +35,7 @@ class _Served(NamedTuple):
 
     launch: int
     rows: list[tuple[int, str, str]]
-    tokens: Any
+    answers: Answers
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Across:
 
         Raises:
             RecordsError: it has written nothing that can be read.
-            StepMismatchError: two launches of native generated different tokens.
+            StepMismatchError: two launches of native generated different tokens, texts or log probabilities.
         """
         served = _Served(number, *read_served(folder))
         if arm == NATIVE:  # what an arm does not repeat is a difference
@@ -81,10 +83,10 @@ class Across:
     def _take_native(self, served: _Served) -> None:
         self._natives.append(served)
         first = self._natives[0]
-        if difference := token_difference(first.tokens, served.tokens):
+        if other := answer_difference(first.answers, served.answers):
             raise StepMismatchError(
-                f"launches {first.launch} and {served.launch}, both of native, generated different tokens "
-                f"({difference}), so equality of arms cannot be judged by them: make the engine deterministic"
+                f"launches {first.launch} and {served.launch}, both of native, generated different {other.what} "
+                f"({other.where}), so equality of arms cannot be judged by them: make the engine deterministic"
             )
         if served is not first:
             self._not_repeated |= not_repeated_of_digests([first.rows, served.rows])
@@ -101,10 +103,10 @@ class Across:
         if difference is not None:
             where = "in" if difference.field == STEPS else f"at step {difference.step} of"
             self.struck[arm] = f"differs {where} launch {served.launch}: {difference.told()}"
-        elif len(native.tokens) != len(served.tokens):
-            self.struck[arm] = f"answers {len(served.tokens)} requests in launch {served.launch}"
-        elif other := token_difference(native.tokens, served.tokens):
-            self.struck[arm] = f"generates other tokens in launch {served.launch}: {other}"
+        elif len(native.answers.tokens) != len(served.answers.tokens):
+            self.struck[arm] = f"answers {len(served.answers.tokens)} requests in launch {served.launch}"
+        elif other := answer_difference(native.answers, served.answers):
+            self.struck[arm] = f"generates other {other.what} in launch {served.launch}: {other.where}"
         else:
             self.compared[arm] = self.compared.get(arm, 0) + 1
 

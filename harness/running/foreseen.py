@@ -22,6 +22,7 @@ from harness.instrument.scopes import AUTO, parts
 from harness.paths import is_file
 from harness.running.changed import prepare
 from harness.running.grains import choose_grain
+from harness.running.servable import check_servable
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def foresee(loaded: Loaded) -> Choice:
         if importlib.util.find_spec("vllm") is None:
             raise HostError(NOT_INSTALLED)
         _check_model(model)
-        _check_engine(experiment)
+        _check_engine(experiment, model)
         _check_references(loaded)
         _check_size(loaded, model)
     except ConfigError as error:
@@ -123,7 +124,7 @@ def _check_model(model: str) -> None:
             raise ConfigError(f"engine.model: {in_line(file)} is no JSON object")
 
 
-def _check_engine(experiment: Experiment) -> None:
+def _check_engine(experiment: Experiment, model: str) -> None:
     if declared := declared_arguments():
         check_arguments(experiment.engine, declared, installed()[1])
     host, build = experiment.host, installed()[0]
@@ -134,6 +135,7 @@ def _check_engine(experiment: Experiment) -> None:
             f"host.device: {host.device} was asked for, and this vLLM is for {build}; "
             "install the other build (`make setup EXTRA=cpu|cuda`) or set auto"
         )
+    check_servable(experiment, build, model)
     for option in ("sync", "nvtx"):
         if build == "cpu" and getattr(experiment.protocol, option):
             raise ConfigError(f"protocol.{option}: it needs a CUDA device, and this vLLM is for cpu; leave it out")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness import signals
 from harness.errors import StepMismatchError, told
 from harness.instrument.checking import NATIVE_PASSES
-from harness.records.agreement import signature, signature_difference, token_difference
+from harness.records.agreement import answer_difference, signature, signature_difference
 from harness.running.refusing import check_whole, insist_on_fields, insist_on_steps
 from harness.seams import NATIVE
 
@@ -35,7 +35,8 @@ class Reference:
         facts: the run's facts, which are filled here.
         seam: at which the arms are; empty where they are at none.
         reached: is given the calls of native's passes.
-        tokens: what native generates.
+        answers: what native answers: tokens, texts, log probabilities.
+        cached_tokens: what native finds in the prefix cache.
         signature: what native's steps are.
         steps: how many.
         pass_s: how long a checking pass of native took.
@@ -49,7 +50,8 @@ class Reference:
     facts: dict[str, Any]
     seam: str
     reached: Reached
-    tokens: Any = field(default=None, init=False)
+    answers: Any = field(default=None, init=False)
+    cached_tokens: int = field(default=0, init=False)
     signature: dict[str, Any] = field(default_factory=dict, init=False)
     steps: int = field(default=0, init=False)
     pass_s: float = field(default=0.0, init=False)
@@ -72,13 +74,13 @@ class Reference:
             self.pass_s = time.monotonic() - began
             check_whole(result, "a checking pass of native")
             self.equality.strike_found(result)  # what failed when it was loaded
-            if self.tokens is None:
-                self.tokens = result.tokens
+            if self.answers is None:
+                self.answers, self.cached_tokens = result.answers, result.cached_tokens
                 self.signature = signature(result.columns)
                 self.steps = len(result.columns["step"])
-            if difference := token_difference(self.tokens, result.tokens):
+            if other := answer_difference(self.answers, result.answers):
                 raise StepMismatchError(
-                    f"two passes of native generated different tokens ({difference}), so equality of arms "
+                    f"two passes of native generated different {other.what} ({other.where}), so equality of arms "
                     "cannot be judged by them: make the engine deterministic"
                 )
             if difference := signature_difference(self.signature, result.columns):
@@ -94,9 +96,9 @@ class Reference:
         self.facts["steps"] = {"count": self.steps, **self.signature}
 
     def other_work(self, result: PassResult) -> str:
-        """What a pass did other than native, by its tokens and steps; empty where it did the same."""
-        if difference := token_difference(self.tokens, result.tokens):
-            return f"generates other tokens: {difference}"
+        """What a pass did other than native, by its answers and steps; empty where it did the same."""
+        if other := answer_difference(self.answers, result.answers):
+            return f"generates other {other.what}: {other.where}"
         if difference := signature_difference(self.signature, result.columns):
             return f"does other work: {difference}"
         return ""

@@ -12,7 +12,7 @@ from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.digits import duration, significant
 from harness.errors import ArmError, ProfilerError, StepMismatchError
 from harness.instrument.arms import source_digest
-from harness.records.agreement import token_difference
+from harness.records.agreement import answer_difference
 from harness.running.ceilings import Ceilings
 from harness.running.equality import Equality
 from harness.running.extras import Extras, profiled
@@ -195,12 +195,14 @@ class Stages:
             "clipped": work.clipped,
         }
         self._proving.prove(f"check of {self.loaded.path.name}, {len(self._installed)} arms")
+        if self.host.engine_args.get("enable_prefix_caching"):
+            self.facts["workload"]["cached_tokens"] = self._proving.reference.cached_tokens
         self._pass_s = self._proving.reference.pass_s
         if self.launched is None:
             named = experiment.swapped or "the changed functions"
             insist_on_calls(self._proving.reached, named, seam=bool(experiment.seam))
         else:
-            self.folder.write_served(self.host.fingerprint(), self._proving.reference.tokens)
+            self.folder.write_served(self.host.fingerprint(), self._proving.reference.answers)
         self._focus()
         return self._proving.reference.steps
 
@@ -262,13 +264,13 @@ class Stages:
                     continue
                 check_sound(result, "a warm-up pass")
                 self._proving.reference.check_signature(result, f"the warm-up of arm {name!r}")
-                if difference := token_difference(self._proving.reference.tokens, result.tokens):
+                if other := answer_difference(self._proving.reference.answers, result.answers):
                     if name == NATIVE:
                         raise StepMismatchError(
-                            f"two passes of native generated different tokens ({difference}), so equality of arms "
-                            "cannot be judged by them: make the engine deterministic"
+                            f"two passes of native generated different {other.what} ({other.where}), so equality of "
+                            "arms cannot be judged by them: make the engine deterministic"
                         )
-                    self._equality.strike(name, f"generates other tokens: {difference}")
+                    self._equality.strike(name, f"generates other {other.what}: {other.where}")
                 self.observer.advance()
         self._pass_s = self.facts["pass_s"] = statistics.median(durations)
 
@@ -287,8 +289,8 @@ class Stages:
         """Check that a measured pass went well, did the work that it should and gave the tokens of native alone."""
         check_sound(result, where)
         self._proving.reference.check_signature(result, where)
-        if difference := token_difference(self._proving.reference.tokens, result.tokens):
-            raise StepMismatchError(f"{where} generated other tokens than native alone: {difference}")
+        if other := answer_difference(self._proving.reference.answers, result.answers):
+            raise StepMismatchError(f"{where} generated other {other.what} than native alone: {other.where}")
 
     def keep_partial(self) -> list[str]:
         """Save the finished steps of a pass that was cut short, and put vLLM's own functions back.

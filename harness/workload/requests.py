@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from harness.config.experiment import Length, SyntheticWorkload, TraceWorkload
 from harness.config.numbers import LONGEST
+from harness.config.serving import GREEDY
+from harness.workload.ids import draw_ids
 from harness.workload.trace import read_lengths
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Request", "Work", "build"]
+    from harness.config.serving import Sampling
+
+__all__ = ["Adapter", "Request", "Work", "build"]
+
+
+class Adapter(NamedTuple):
+    """A LoRA adapter: its number, from 1 on, and its rank. Its weights are drawn from both."""
+
+    number: int
+    rank: int
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request: its prompt as token ids, and how many tokens are generated (end-of-sequence is ignored)."""
+    """One request.
+
+    Attributes:
+        prompt_token_ids: its prompt.
+        output_tokens: how many tokens are generated; end-of-sequence is ignored.
+        sampling: how they are chosen.
+        seed: of the drawing; None where nothing is drawn.
+        adapter: the LoRA adapter that it is served with.
+    """
 
     prompt_token_ids: list[int]
     output_tokens: int
+    sampling: Sampling = GREEDY
+    seed: int | None = None
+    adapter: Adapter | None = None
 
 
 @dataclass(frozen=True)
@@ -70,16 +92,33 @@ def build(workload: SyntheticWorkload | TraceWorkload, folder: Path, vocab_size:
         fitting_prompt = min(prompt, max_model_len - fitting_output)
         clipped += (fitting_prompt, fitting_output) != (prompt, output)
         fitting.append((fitting_prompt, fitting_output))
+    sampling = workload.sampling
     # All at once: a call of the generator for each request would take longer than the drawing.
-    tokens = rng.integers(0, vocab_size, sum(prompt for prompt, _ in fitting))
+    tokens = draw_ids(workload.ids, vocab_size, sum(prompt for prompt, _ in fitting), rng)
     ends = np.cumsum([prompt for prompt, _ in fitting])
+    # After all others, which are the same with and without it.
+    shared = draw_ids(workload.ids, vocab_size, min(workload.shared_prefix, max_model_len), rng)
+    for end, (prompt, _) in zip(ends.tolist() if len(shared) else (), fitting, strict=False):
+        begin, length = end - prompt, min(prompt, len(shared))
+        tokens[begin : begin + length] = shared[:length]
+    lora = workload.lora
     return Work(
         [
-            Request(tokens[end - prompt : end].tolist(), output)
-            for end, (prompt, output) in zip(ends.tolist(), fitting, strict=True)
+            Request(
+                tokens[end - prompt : end].tolist(),
+                output,
+                sampling,
+                _seed_of(sampling, index),
+                None if lora is None else Adapter(index % lora.adapters + 1, lora.rank),
+            )
+            for index, (end, (prompt, output)) in enumerate(zip(ends.tolist(), fitting, strict=True))
         ],
         clipped,
     )
+
+
+def _seed_of(sampling: Sampling, index: int) -> int | None:
+    return None if sampling.seed is None else sampling.seed + index
 
 
 def _draw(length: Length, count: int, rng: np.random.Generator) -> list[int]:

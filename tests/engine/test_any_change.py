@@ -160,7 +160,7 @@ def served_as_before(host: VllmHost, proving: Proving) -> bool:
     """Whether native still does, step by step and in tokens, what it did at first."""
     host.run_pass("soil", [0], _others(WORK))
     result = host.run_pass("check", [0], WORK)
-    return (result.mismatches, result.tokens) == ([], proving.reference.tokens)
+    return (result.mismatches, result.tokens) == ([], proving.reference.answers.tokens)
 
 
 def changed(folder: Path, file: str, old: str, new: str) -> str:
@@ -210,4 +210,4 @@ def test_broken_drop_ins_leave_the_engine_as_they_found_it(host, tmp_path) -> No
     # And nothing of it is left for whoever comes next.
     host.install(replace(plain, arms=arms[:1]))
     for _ in range(NATIVE_PASSES):
-        assert host.run_pass("check", [0], WORK).tokens == proving.reference.tokens
+        assert host.run_pass("check", [0], WORK).tokens == proving.reference.answers.tokens

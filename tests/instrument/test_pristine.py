@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from harness.instrument.pristine import OUT_OF_REACH, core_of, reset
 from tests.fakes_core import EngineCore
@@ -132,3 +133,28 @@ def test_a_forked_worker_does_not_find_the_copy_that_its_parent_was_in() -> None
     exec(code, namespace)
     EngineCore().collective_rpc(lambda: namespace["_bootstrap"](lambda: Forked.run(Forked())))
     assert found == [None]
+
+
+def test_grammars_are_compiled_before_a_pass_goes_on_where_the_core_makes_any() -> None:
+    core = EngineCore()
+    core.scheduler.structured_output_manager = SimpleNamespace(_use_async_grammar_compilation=True)
+    assert reset(core) == ""
+    assert core.scheduler.structured_output_manager._use_async_grammar_compilation is False
+    core.scheduler.structured_output_manager = SimpleNamespace()
+    assert reset(core) == ""
+    assert vars(core.scheduler.structured_output_manager) == {}
+
+
+def test_a_pass_maps_its_first_tokens_to_adapters_anew() -> None:
+    manager = SimpleNamespace(_last_mapping="of the pass before", _last_slot_layout="too", kept=1)
+    runner = SimpleNamespace(lora_manager=SimpleNamespace(_adapter_manager=manager))
+    assert reset(EngineCore(), runner) == ""
+    assert vars(manager) == {"_last_mapping": None, "_last_slot_layout": None, "kept": 1}
+
+
+@pytest.mark.parametrize(("speculative", "running", "left"), [({}, 0, 0), (None, 0, 8), ({}, 1, 8)])
+def test_wrong_guesses_do_not_stay_behind_a_requests_tokens(speculative, running: int, left: int) -> None:
+    tokens = torch.ones(2, 4)
+    batch = SimpleNamespace(token_ids_cpu_tensor=tokens, num_reqs=running)
+    assert reset(EngineCore(), SimpleNamespace(speculative_config=speculative, input_batch=batch)) == ""
+    assert tokens.sum() == left

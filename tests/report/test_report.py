@@ -185,6 +185,17 @@ def test_counters_stand_in_a_table_of_their_own_and_copies_only_where_there_were
     assert build_counter_table(replace(summary, counters={})) is None
 
 
+def test_hits_of_the_prefix_cache_are_told_also_where_there_were_none() -> None:
+    for hits, told in (
+        (9, "16 prompt (9 found in the prefix cache) and"),
+        (0, "16 prompt (0 found in"),
+        (None, "16 prompt and"),
+    ):
+        run = make_run()
+        run["workload"]["cached_tokens"] = hits
+        assert told in render_markdown(summarise(Records(run, make_frame())))
+
+
 def test_a_gpu_is_named_with_its_driver() -> None:
     run = make_run()
     of_gpu = {"driver": "580.1", "cuda": "13.0", "compute_capability": "9.0"}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness.errors import RecordsError, StepMismatchError
+from harness.records.agreement import Answers
 from harness.records.folder import RunFolder
 from harness.running.across import Across
 
@@ -33,7 +34,7 @@ def across(tmp_path):
         def one(self, arm: str, rows: Any = ROWS, tokens: Any = TOKENS, not_repeated: Any = ()) -> None:
             self.number += 1
             folder = RunFolder(tmp_path / f"{self.number:02d}")
-            folder.write_served(rows, tokens)
+            folder.write_served(rows, tokens if isinstance(tokens, Answers) else Answers(tokens))
             self.take(self.number, arm, folder.path, not_repeated)
 
     return Taking(ignored=["logits"])
@@ -99,3 +100,18 @@ def test_a_launch_that_wrote_nothing_or_torn_files_is_told(across, tmp_path) -> 
     (tmp_path / "fingerprint.parquet").write_bytes(b"PAR1")
     with pytest.raises(RecordsError, match="cannot be read"):
         across.take(1, "native", tmp_path)
+
+
+def test_texts_and_log_probabilities_are_compared_between_launches(across) -> None:
+    logprobs = [[[[1, 1, "-0.5", "a"]], [[2, 1, "-0.25", "b"]]], [[[3, 1, "-0.125", "c"]]]]
+    native = Answers(TOKENS, ["ab", "c"], logprobs)
+    for arm in ("native", "native", "same"):
+        across.one(arm, tokens=native)
+    across.one("text", tokens=Answers(TOKENS, ["ab", "d"], logprobs))
+    across.one("number", tokens=Answers(TOKENS, ["ab", "c"], [*logprobs[:1], [[[3, 1, "-0.5", "c"]]]]))
+    across.one("none", tokens=Answers(TOKENS))
+    assert across.struck == {
+        "text": "generates other texts in launch 4: request 1 from its character 0 on",
+        "number": "generates other log probabilities in launch 5: request 1 from its token 0 on",
+        "none": "generates other texts in launch 6: 0 requests have them instead of 2",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from types import SimpleNamespace
 from typing import Final
@@ -57,6 +58,12 @@ def test_a_good_config_passes(path) -> None:
         (f"engine.model={'x' * 300}", "longer than the name of any model or folder"),
         (f"engine.model=./{'x' * 300}/y", "there is no folder of that name with a config.json"),
         ("engine.model=broken", "broken/config.json is no JSON object"),
+        ("workload.sampling={temperature: 1, seed: 0}", "workload.sampling.seed: on a CPU vLLM cannot draw by seed"),
+        (
+            "workload.sampling={json_schema: {properties: {a: {type: strng}}}}",
+            "workload.sampling.json_schema.properties.a.type: is no JSON schema: 'strng' is not",
+        ),
+        ("workload.sampling={detokenize: true}", "engine.tokenizer: the model has none, and one of bytes needs a voc"),
         ("host.device=cuda", "host.device: cuda was asked for, and this vLLM is for cpu"),
         ("protocol.sync=true", "protocol.sync: it needs a CUDA device"),
         ("protocol.nvtx=true", "protocol.nvtx: it needs a CUDA device"),
@@ -192,3 +199,19 @@ def test_containers_of_micro_benchmarks_fit_into_memory(tmp_path) -> None:
             foresee_micro(path, load_micro(path)[1])
     path.write_text("kind: micro\nbenchmark: operations\n")
     foresee_micro(path, load_micro(path)[1])
+
+
+def test_texts_need_a_tokenizer_that_is_there_or_can_be_made(path) -> None:
+    asked = "workload.sampling={detokenize: true}"
+    (path.parent / "model" / "config.json").write_text('{"vocab_size": 1024}')
+    foresee(load(path, [asked]))
+    (path.parent / "model" / "config.json").write_text('{"vocab_size": 100}')
+    assert "not 100: name a tokenizer" in refusal(path, asked)
+    (path.parent / "model" / "tokenizer.json").write_text("{}")
+    foresee(load(path, [asked]))
+
+
+def test_a_schema_needs_what_keeps_texts_to_it(path, monkeypatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "xgrammar" else find(name))
+    assert "json_schema: there is no xgrammar here" in refusal(path, "workload.sampling={json_schema: {type: object}}")

@@ -72,3 +72,45 @@ def test_drawing_all_prompts_at_once_gives_what_one_after_the_other_gave() -> No
     assert [request.prompt_token_ids for request in work.requests] == [
         rng.integers(0, 32_000, int(prompt)).tolist() for prompt in prompts
     ]
+
+
+def test_each_request_draws_its_tokens_from_a_seed_of_its_own() -> None:
+    drawing = {"temperature": 0.5, "seed": 7}
+    requests = build(synthetic(requests=3, sampling=drawing), HERE, 50, 64).requests
+    assert [request.seed for request in requests] == [7, 8, 9]
+    assert {request.sampling.temperature for request in requests} == {0.5}
+    assert {request.seed for request in build(synthetic(), HERE, 50, 64).requests} == {None}
+
+
+def test_ids_recur_as_the_workload_says() -> None:
+    keys = {"requests": 20, "prompt_tokens": 200}
+    even, recurring = (
+        {token for request in build(synthetic(**keys, ids=ids), HERE, 30_000, 512).requests
+         for token in request.prompt_token_ids}
+        for ids in ("uniform", {"zipf": {"exponent": 1.5}})
+    )  # fmt: skip
+    assert len(recurring) < len(even) / 4
+
+
+def test_prompts_share_their_beginning_and_are_otherwise_as_without_it() -> None:
+    keys = {"requests": 30, "prompt_tokens": {"uniform": {"low": 5, "high": 40}}}
+    alone, shared = (
+        [
+            request.prompt_token_ids
+            for request in build(synthetic(**keys, shared_prefix=count), HERE, 30_000, 64).requests
+        ]
+        for count in (0, 16)
+    )
+    longest = max(shared, key=len)
+    assert len(longest) > 16 > min(map(len, shared))
+    assert all(ids[:16] == longest[: min(len(ids), 16)] for ids in shared)
+    assert [ids[16:] for ids in shared] == [ids[16:] for ids in alone]
+    assert len({tuple(ids[:5]) for ids in alone}) == 30
+    assert len(build(synthetic(prompt_tokens=9, shared_prefix=10_000_000), HERE, 9, 64).requests) == 100
+
+
+def test_neighbours_have_different_adapters() -> None:
+    lora = {"adapters": 3, "rank": 16}
+    requests = build(synthetic(requests=5, lora=lora), HERE, 50, 64).requests
+    assert [request.adapter for request in requests] == [(1, 16), (2, 16), (3, 16), (1, 16), (2, 16)]
+    assert {request.adapter for request in build(synthetic(), HERE, 50, 64).requests} == {None}
