@@ -27,7 +27,7 @@ from harness.instrument.ledger import Ledger
 from harness.instrument.limit import Limit
 from harness.instrument.loops import Loop, loop_of
 from harness.instrument.placing import Placer
-from harness.instrument.pristine import reset
+from harness.instrument.pristine import reset, reset_after
 from harness.instrument.probes import Probes
 from harness.instrument.pulse import Pulse
 from harness.instrument.scopes import AUTO, JOIN, parts, scope_functions
@@ -210,8 +210,11 @@ class Instrument:
             found[function] = Around(joined(inner.probed, *always, *probed), joined(inner.bare, *always, *bare))
         return found
 
-    def end(self) -> dict[str, Any]:
-        """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
+    def end(self, cut: bool = False) -> dict[str, Any]:
+        """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back.
+
+        After a checking pass, unless it was `cut` short, also why the engine cannot be put in its first state.
+        """
         self._limit.end()
         changed = put_back(self._shared)
         if self._collects:
@@ -238,6 +241,7 @@ class Instrument:
             "changed": [] if checking else changed,
             "watched": self._checked.seen(len(marks)) if checking else {},
             "unrestored": unrestored,
+            "not_reset": reset_after(self._loop.core, self._loop.runner) if checking and not cut else "",
             "spans": self._spans.take(),
             "other_threads": foreign_calls,
         }
