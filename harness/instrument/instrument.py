@@ -110,7 +110,8 @@ class Instrument:
         placer = self._placer
         # A probe of a scope's own function stands inside of it, or it would find no scope open.
         switched = (*self._switch.changed, *self._scope_functions)
-        self._probes = Probes(probes, self._ledger, switched, placer.short_name, placer.functions)
+        places = self._switch.places
+        self._probes = Probes(probes, self._ledger, switched, placer.short_name, placer.functions, places)
         self.probe_names = self._probes.names
         self._counter = Counter(self._synchronisations, EveryCall(self._probes.functions))
 
@@ -178,8 +179,7 @@ class Instrument:
         of_values = self._probes.around_own()
         if kind == "check":
             self._checked.begin(self._bindings)
-            if any(site.function is None for site in self._placer.sites):
-                of_values = self._checked.around_own()
+            of_values = self._checked.around_values()
         self._switch.bind(self._around(), of_values, checking=kind == "check")
         if kind == "trace":
             self._spans.open()

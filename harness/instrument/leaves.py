@@ -1,8 +1,8 @@
 """The leaves of any object: every tensor, array, number and text in it, each with the path that leads there.
 
 Tensors are copied, since an engine writes its buffers again. Ids of requests are renamed by order of appearance, since
-no two passes have the same. Types count: a numpy number is none of Python's, and a tuple no list. What differs by right (times, locks, statistics, functions) or is huge (KV caches, weights)
-is passed over, by its type or its name.
+no two passes have the same. Types count: a numpy number is none of Python's, and a tuple no list. What differs by right
+(times, locks, statistics, functions) or is huge (KV caches, weights) is passed over, by its type or its name.
 """
 
 from __future__ import annotations
