@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from harness.changes import sources
 from harness.changes.sources import from_tree
@@ -89,3 +91,48 @@ def test_a_name_that_nobody_calls_is_refused_and_a_number_under_a_name_is_not(pa
     facts, _ = facts_of(made, runner, 1)
     insist_on_calls(Reached(facts), "the changed functions", seam=False)
     made.remove()
+
+
+class Kernel:
+    """As Triton's: an object that tells what it was made of."""
+
+    def __init__(self, function: Any) -> None:
+        functools.update_wrapper(self, function)
+
+    def __call__(self) -> None: ...
+
+
+Kernel.__module__ = "triton.runtime.jit"
+
+
+def plain() -> int:
+    return 1
+
+
+@functools.wraps(plain)
+def wrapped() -> int:
+    return plain()
+
+
+cached, doubly = functools.lru_cache(plain), functools.wraps(plain)(lambda: cached())
+doubly.__wrapped__ = cached
+compiled, kernel = torch.compile(plain), Kernel(plain)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (f"{__name__}.cached", "is cached by lru_cache: results of one arm would be given to the other"),
+        (f"{__name__}.doubly", "is cached by lru_cache: results of one arm would be given to the other"),
+        (f"{__name__}.compiled", "is compiled by torch.compile: each switch would compile it again"),
+        (f"{__name__}.kernel", "is a Triton kernel: compiled from its source text and cached, so its code never runs"),
+        ("torch.tensor", "is built in: it has no Python code"),
+    ],
+)
+def test_what_cannot_be_switched_is_refused_also_where_it_is_swapped_by_name(name, why) -> None:
+    with pytest.raises(ConfigError, match=f"^swap '{name}' {why}$"):
+        instrument(swap=name)
+
+
+def test_what_only_wraps_a_function_is_swapped_inside() -> None:
+    assert instrument(swap=f"{__name__}.wrapped").describe()["functions"] == [f"{__name__}.plain"]
