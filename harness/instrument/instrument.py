@@ -76,6 +76,13 @@ class Instrument:
         self._limit = Limit(instrumentation.step_timeout_s, self._pulse)
         self._faults = Faults(lambda name: self._limit.loading(self.arm_names.index(name)))
         self._placer = Placer(runner, self._loop, instrumentation, self._faults, self._on_error, clock)
+        try:
+            self._prepare(arms, instrumentation)
+        except BaseException:
+            self.remove()  # nobody has the instrument yet who could
+            raise
+
+    def _prepare(self, arms: Sequence[ArmSpec], instrumentation: Instrumentation) -> None:
         self._switch = Switch([self._placer.place(arm) for arm in arms])
         for function in self._placer.functions:  # also where every arm leaves it as it is
             self._switch.know(function)
@@ -83,6 +90,7 @@ class Instrument:
         for function in self._watched:
             self._switch.know(function)
         self._limit.arms_own = self._switch.arms_own()
+        runner, clock, cpu_clock = self._loop.runner, self._clock, self._cpu_clock
         self._ledger = Ledger(clock, synchronizer(runner) if instrumentation.sync else None, cpu_clock)
         self._ranged = instrumentation.nvtx
         self._synchronisations = Synchronisations() if on_cuda(runner) else None

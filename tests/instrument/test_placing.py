@@ -11,7 +11,7 @@ import torch
 
 from harness.changes import sources
 from harness.changes.sources import from_tree
-from harness.errors import ConfigError, SeamError
+from harness.errors import ConfigError, GrainError, SeamError
 from harness.hosts.base import PassResult
 from harness.instrument import placing
 from harness.instrument.instrument import Instrument
@@ -91,6 +91,19 @@ def test_a_name_that_nobody_calls_is_refused_and_a_number_under_a_name_is_not(pa
     facts, _ = facts_of(made, runner, 1)
     insist_on_calls(Reached(facts), "the changed functions", seam=False)
     made.remove()
+
+
+def test_of_an_arm_that_is_refused_nothing_stays_in_the_modules_not_even_of_the_arm_before(package) -> None:
+    core = sys.modules["guest.core"]
+    before = set(vars(core))
+    adds = CORE.replace("return rule(LIMIT)", "return new()") + "def new():\n    return 7\n"
+    refused = "import functools\n" + CORE.replace("def step", "@functools.cache\ndef step")
+    with pytest.raises(GrainError, match="arm 'two' cannot be switched"):
+        instrument(arm(package, "one", core=adds), arm(package, "two", core=refused))
+    assert set(vars(core)) == before
+    with pytest.raises(ConfigError, match="nowhere"):  # so too where anything else is wrong
+        instrument(arm(package, "one", core=adds), probes=("guest.core.nowhere",))
+    assert set(vars(core)) == before
 
 
 class Kernel:
