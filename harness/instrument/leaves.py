@@ -155,8 +155,9 @@ class _Visit:
 
     def _note_type(self, value: Any, path: str) -> None:
         """Note a container's type, unless it is the plain one of its kind."""
-        if type(value) not in (list, dict):
-            self.found[f"{path}{TYPE}"] = _type_name(type(value))
+        kind: Any = type(value)
+        if kind not in (list, dict):
+            self.found[f"{path}{TYPE}"] = _type_name(kind)
 
     def _array(self, value: np.ndarray[Any, Any], path: str, depth: int) -> None:
         tensor = _tensor(value)
