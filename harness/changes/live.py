@@ -22,6 +22,7 @@ __all__ = [
     "find",
     "holders",
     "inherited",
+    "innermost",
     "mangled",
     "must_be_installed",
     "with_subclasses",
@@ -31,6 +32,8 @@ DEEPEST: Final = 20
 """Wrappers around a function, at most."""
 CALLERS: Final = (functools.partial, functools.partialmethod, functools.singledispatchmethod)
 """What keeps its function as `func`."""
+COMPILERS: Final = {"triton": "a Triton kernel", "cutlass": "a CuteDSL kernel", "numba": "a numba kernel"}
+"""By package, what it makes of a function."""
 
 
 class LiveRefusal(Exception):  # noqa: N818 (it is no error: the change goes to launch grain)
@@ -67,7 +70,7 @@ def find(module: str, name: str) -> Live:
     if isinstance(held, property):
         held = {"setter": held.fset, "deleter": held.fdel}.get(accessor, held.fget)
     cached = last if _is_cached_property(held) else ""
-    return Live(_innermost(held, path), owner, cached)
+    return Live(innermost(held, path), owner, cached)
 
 
 def class_in(module: str, path: Collection[str]) -> type:
@@ -163,10 +166,23 @@ def _is_cached_property(held: Any) -> bool:
     return isinstance(held, functools.cached_property) or type(held).__name__ == "cached_property"
 
 
-def _innermost(held: Any, path: str) -> FunctionType:
+def innermost(held: Any, path: str = "") -> FunctionType:
+    """The function inside all that wraps it.
+
+    Args:
+        held: what stands there.
+        path: the function's qualified name, by which it is found in a wrapper that does not tell what it wraps.
+
+    Raises:
+        LiveRefusal: what wraps it keeps results or compiled code of it, or there is none.
+    """
     for _ in range(DEEPEST):
         if hasattr(held, "cache_clear"):
             raise LiveRefusal("is cached by lru_cache: results of one arm would be given to the other")
+        if hasattr(held, "_torchdynamo_orig_callable"):
+            raise LiveRefusal("is compiled by torch.compile: each switch would compile it again")
+        if kernel := COMPILERS.get(type(held).__module__.partition(".")[0]):
+            raise LiveRefusal(f"is {kernel}: compiled from its source text and cached, so its code never runs")
         if isinstance(held, staticmethod | classmethod | MethodType):
             held = held.__func__
         elif _is_cached_property(held) or isinstance(held, CALLERS):

@@ -55,7 +55,7 @@ def command(
     with tempfile.TemporaryDirectory(prefix="harness-ab-") as folder:
         diff = Path(folder) / "stdin.patch"
         if STDIN in patches:
-            read_diff(sys.stdin.buffer, diff)
+            read_diff(sys.stdin.buffer if sys.stdin is not None else None, diff)
         asked = Asked(patches, swaps, trees, only, revert, grain or "", scope)
         loaded = config_for(asked, config or base_config(), overrides, diff)
         path = out or Path("reports") / f"ab-{dt.datetime.now():%Y%m%d-%H%M%S}"

@@ -68,12 +68,14 @@ def base_config() -> Path:
     return BASE if is_file(BASE) else Path(__file__).parents[2] / BASE
 
 
-def read_diff(stream: BinaryIO, into: Path) -> None:
-    """Put a diff from standard input into a file.
+def read_diff(stream: BinaryIO | None, into: Path) -> None:
+    """Put a diff from standard input, which is None where it was closed, into a file.
 
     Raises:
         ConfigError: there is none.
     """
+    if stream is None:
+        raise ConfigError("ab -: standard input is closed: pipe a diff into it, as in `gh pr diff 55749 | ...`")
     if stream.isatty():
         raise ConfigError("ab -: standard input is a terminal: pipe a diff into it, as in `gh pr diff 55749 | ...`")
     text = stream.read(LARGEST + 1)

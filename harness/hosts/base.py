@@ -54,6 +54,7 @@ class PassResult:
         watched: of the functions that arms change, the calls in each step, before the first, by phase, and on other
             threads (checking passes).
         changed: global state that was changed during the pass, in words; it has been put back.
+        not_reset: why the engine cannot be put in its first state after the pass; empty where it can (checking passes).
     """
 
     columns: dict[str, list[Any]]
@@ -65,6 +66,7 @@ class PassResult:
     other_threads: int = 0
     watched: dict[str, Any] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
+    not_reset: str = ""
     texts: list[str] = field(default_factory=list)
     logprobs: list[list[Any]] = field(default_factory=list)
     cached_tokens: int = 0

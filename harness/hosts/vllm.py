@@ -213,6 +213,8 @@ class VllmHost:
         else:
             outputs = self._processes.call(self._generate_together, prompts, params, adapters)
         records = merge_workers(self._rpc("harness_end"))
+        if self._core_apart and kind == "check":  # no worker can tell of the core then
+            records["not_reset"] = self._reset_core(backwards=False)
         return PassResult(**answers_of(requests, outputs), **records)
 
     def _reset_core(self, backwards: bool) -> str:
@@ -252,7 +254,7 @@ class VllmHost:
         if self._llm is None:
             return None
         try:
-            answers = as_far_as_all(answer for answer in self._rpc("harness_end") if answer is not None)
+            answers = as_far_as_all(answer for answer in self._rpc("harness_end", True) if answer is not None)
             return PassResult(tokens=None, **merge_workers(answers)) if answers else None
         except Exception:  # noqa: BLE001 (the engine may be gone in any way; the caller has the first error)
             return None

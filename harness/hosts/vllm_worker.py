@@ -137,10 +137,10 @@ class WorkerExtension:
         dismiss_tracers()
 
     @_answer
-    def harness_end(self) -> dict[str, Any] | None:
+    def harness_end(self, cut: bool = False) -> dict[str, Any] | None:
         """Put everything back and give the pass's records; None where no pass is under way."""
         instrument = getattr(self, "_harness", None)
-        return instrument.end() if instrument is not None and instrument.under_way else None
+        return instrument.end(cut) if instrument is not None and instrument.under_way else None
 
 
 def _cuda_facts(device: Any) -> dict[str, Any]:

@@ -72,9 +72,11 @@ class CheckedSteps:
             found[function] = Around(watched, watched)
         return found
 
-    def around_own(self) -> Around:
-        """What is around what a seam's object holds itself, where no function of the host is swapped."""
-        return Around(*[self._watching.around_name(self._placer.short_name)] * 2)
+    def around_values(self) -> Around:
+        """What is around values that arms switch: what a seam's object holds itself, or functions under their names."""
+        if any(site.function is None for site in self._placer.sites):
+            return Around(*[self._watching.around_name(self._placer.short_name)] * 2)
+        return Around(*[self._watching.around_named(self._switch.named)] * 2)
 
     def begin_step(self, step: int) -> None:
         """What follows belongs to a new step."""

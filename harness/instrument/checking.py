@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.instrument.digests import digests
-from harness.instrument.fingerprint import Fingerprint, first_difference, not_repeated
+from harness.instrument.fingerprint import Fingerprint, cut_in, first_difference, not_repeated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,6 +70,7 @@ class Checks:
             "leaves": len(self._reference),
             "not_repeated": sorted(self._not_repeated),
             "ignored": sorted(self._ignored),
+            "cut": cut_in(self._reference.steps),
         }
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from harness.instrument.leaves import Typed
 from harness.instrument.rows import Rows, content
 
 if TYPE_CHECKING:
@@ -113,4 +114,8 @@ def _told(one: Any, other: Any) -> tuple[Any, Any]:
     told = plain(one), plain(other)
     if type(one) is type(other) and not isinstance(one, torch.Tensor):
         return told
-    return f"{type(one).__name__} {told[0]}", f"{type(other).__name__} {told[1]}"
+    return _with_type(one, told[0]), _with_type(other, told[1])
+
+
+def _with_type(value: Any, told: Any) -> str:
+    return str(value) if isinstance(value, Typed) else f"{type(value).__name__} {told}"

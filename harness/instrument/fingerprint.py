@@ -12,14 +12,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from harness.instrument.elements import Found, difference_of
+from harness.instrument.leaves import CUT, TYPE, Typed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from harness.instrument.leaves import Leaf
 
 __all__ = [
-    "STAGES", "STEPS", "Difference", "Fingerprint", "first_difference", "form_of", "generic", "in_order",
+    "STAGES", "STEPS", "Difference", "Fingerprint", "cut_in", "first_difference", "form_of", "generic", "in_order",
     "not_repeated", "unlike",
 ]  # fmt: skip
 
@@ -136,9 +137,9 @@ def in_order(
             if path in ignored or (path.startswith("state") and in_state is not None):
                 continue
             if path not in expected:
-                difference = Difference(step, path, None, NOTHING, _kind(found[path]))
+                difference = Difference(step, path, None, _missing(expected, path), _kind(found[path]))
             elif path not in found:
-                difference = Difference(step, path, None, _kind(expected[path]), NOTHING)
+                difference = Difference(step, path, None, _kind(expected[path]), _missing(found, path))
             elif (told := compare(expected[path], found[path])) is not None:
                 difference = Difference(step, path, told.index, told.expected, told.found, told.differ, told.of)
             else:
@@ -179,6 +180,23 @@ def _paths(expected: Mapping[str, object], found: Mapping[str, object]) -> Itera
         yield from paths
 
 
+def cut_in(steps: Iterable[Iterable[str]]) -> list[str]:
+    """The fields, of the paths in each step, that say what was not looked into."""
+    return sorted({generic(path) for step in steps for path in step if path.endswith(CUT)})
+
+
+def _missing(step: Mapping[str, object], path: str) -> str:
+    """What there is in place of a path: a container whose type is not told is the plain one of its kind."""
+    base = path.removesuffix(TYPE)
+    if base != path and hasattr(step.get(base), "shape"):
+        return "Tensor"
+    if base != path and (isinstance(step.get(base), tuple) or f"{base}.len" in step):
+        return "list"
+    return "dict" if base != path and f"{base}.keys" in step else NOTHING
+
+
 def _kind(leaf: object) -> str:
+    if isinstance(leaf, Typed):
+        return str(leaf)
     shape = getattr(leaf, "shape", None)
     return type(leaf).__name__ if shape is None else f"a tensor {list(shape)}"

@@ -27,7 +27,7 @@ from harness.instrument.ledger import Ledger
 from harness.instrument.limit import Limit
 from harness.instrument.loops import Loop, loop_of
 from harness.instrument.placing import Placer
-from harness.instrument.pristine import reset
+from harness.instrument.pristine import reset, reset_after
 from harness.instrument.probes import Probes
 from harness.instrument.pulse import Pulse
 from harness.instrument.scopes import AUTO, JOIN, parts, scope_functions
@@ -76,6 +76,13 @@ class Instrument:
         self._limit = Limit(instrumentation.step_timeout_s, self._pulse)
         self._faults = Faults(lambda name: self._limit.loading(self.arm_names.index(name)))
         self._placer = Placer(runner, self._loop, instrumentation, self._faults, self._on_error, clock)
+        try:
+            self._prepare(arms, instrumentation)
+        except BaseException:
+            self.remove()  # nobody has the instrument yet who could
+            raise
+
+    def _prepare(self, arms: Sequence[ArmSpec], instrumentation: Instrumentation) -> None:
         self._switch = Switch([self._placer.place(arm) for arm in arms])
         for function in self._placer.functions:  # also where every arm leaves it as it is
             self._switch.know(function)
@@ -83,6 +90,7 @@ class Instrument:
         for function in self._watched:
             self._switch.know(function)
         self._limit.arms_own = self._switch.arms_own()
+        runner, clock, cpu_clock = self._loop.runner, self._clock, self._cpu_clock
         self._ledger = Ledger(clock, synchronizer(runner) if instrumentation.sync else None, cpu_clock)
         self._ranged = instrumentation.nvtx
         self._synchronisations = Synchronisations() if on_cuda(runner) else None
@@ -110,7 +118,8 @@ class Instrument:
         placer = self._placer
         # A probe of a scope's own function stands inside of it, or it would find no scope open.
         switched = (*self._switch.changed, *self._scope_functions)
-        self._probes = Probes(probes, self._ledger, switched, placer.short_name, placer.functions)
+        places = self._switch.places
+        self._probes = Probes(probes, self._ledger, switched, placer.short_name, placer.functions, places)
         self.probe_names = self._probes.names
         self._counter = Counter(self._synchronisations, EveryCall(self._probes.functions))
 
@@ -178,8 +187,7 @@ class Instrument:
         of_values = self._probes.around_own()
         if kind == "check":
             self._checked.begin(self._bindings)
-            if any(site.function is None for site in self._placer.sites):
-                of_values = self._checked.around_own()
+            of_values = self._checked.around_values()
         self._switch.bind(self._around(), of_values, checking=kind == "check")
         if kind == "trace":
             self._spans.open()
@@ -210,8 +218,11 @@ class Instrument:
             found[function] = Around(joined(inner.probed, *always, *probed), joined(inner.bare, *always, *bare))
         return found
 
-    def end(self) -> dict[str, Any]:
-        """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back."""
+    def end(self, cut: bool = False) -> dict[str, Any]:
+        """Put everything back, and give the pass's columns, failure, mismatches and what could not be put back.
+
+        After a checking pass, unless it was `cut` short, also why the engine cannot be put in its first state.
+        """
         self._limit.end()
         changed = put_back(self._shared)
         if self._collects:
@@ -238,6 +249,7 @@ class Instrument:
             "changed": [] if checking else changed,
             "watched": self._checked.seen(len(marks)) if checking else {},
             "unrestored": unrestored,
+            "not_reset": reset_after(self._loop.core, self._loop.runner) if checking and not cut else "",
             "spans": self._spans.take(),
             "other_threads": foreign_calls,
         }

@@ -1,8 +1,8 @@
 """The leaves of any object: every tensor, array, number and text in it, each with the path that leads there.
 
 Tensors are copied, since an engine writes its buffers again. Ids of requests are renamed by order of appearance, since
-no two passes have the same. What differs by right (times, locks, statistics, functions) or is huge (KV caches, weights)
-is passed over, by its type or its name.
+no two passes have the same. Types count: a numpy number is none of Python's, and a tuple no list. What differs by right
+(times, locks, statistics, functions) or is huge (KV caches, weights) is passed over, by its type or its name.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from harness.instrument.rows import ROWS_FROM, Rows, rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["DEPTH", "LIMIT", "Leaf", "Walk"]
+__all__ = ["CUT", "DEPTH", "LIMIT", "TYPE", "Leaf", "Typed", "Walk"]
 
 DEPTH: Final = 9
-"""How deep objects are looked into."""
+"""How deep objects are looked into; what lies deeper is left out, and `cut` says where."""
 LIMIT: Final = 100_000
 """Leaves of one object; what comes after them is left out, and `cut` says so."""
+CUT, TYPE = ".cut", ".type"
+"""Ends of paths: of what was not looked into, and of the type of what is no plain list, dict or tensor."""
 
 Leaf: TypeAlias = "torch.Tensor | Rows | tuple[Any, ...] | complex | float | str | bytes | None"
 """What stands at a path: a copy of a tensor, what is left of a huge one, plain values in a row, or one plain value."""
@@ -58,6 +60,15 @@ SKIPPED_ENDINGS: Final = re.compile(r"(^|_)(time|times|timestamp|timestamps|stat
 """Of names: times and statistics are of this pass alone, and addresses of this process."""
 
 
+class Typed(str):
+    """A type, or a number with its type, as it is told."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class Walk:
     """Goes through objects; remembers the names that it gave to requests, so one walk serves a whole pass.
 
@@ -78,20 +89,20 @@ class Walk:
 
     def leaves(self, value: Any, path: str = "", depth: int = DEPTH, limit: int = LIMIT) -> dict[str, Leaf]:
         """All leaves by path, in the object's own order."""
-        visit = _Visit(self._names, self._rows_from, limit)
+        visit = _Visit(self._names, self._rows_from, limit, path)
         visit.go(value, path, depth)
-        if visit.cut:
-            visit.found[f"{path}.cut"] = True
+        visit.found |= dict.fromkeys((f"{at}{CUT}" for at in visit.cut), True)
         return {self._paths.setdefault(name, name): leaf for name, leaf in visit.found.items()}
 
 
 class _Visit:
     """One walk through one object; whoever changes what is in it must wait until it is over."""
 
-    def __init__(self, names: dict[str, str], rows_from: int, limit: int) -> None:
+    def __init__(self, names: dict[str, str], rows_from: int, limit: int, root: str) -> None:
         self.found: dict[str, Leaf] = {}
-        self.cut = False
-        self._names, self._rows_from, self._limit = names, rows_from, limit
+        self.cut: dict[str, None] = {}
+        """Where something was not looked into; the whole, where there was too much."""
+        self._names, self._rows_from, self._limit, self._root = names, rows_from, limit, root
         self._copies: dict[tuple[Any, ...], Leaf] = {}
         self._held: list[torch.Tensor] = []
         """What was copied stays alive, so that nothing else comes to lie at its address meanwhile."""
@@ -100,7 +111,7 @@ class _Visit:
 
     def go(self, value: Any, path: str, depth: int) -> None:
         if len(self.found) >= self._limit:
-            self.cut = True
+            self.cut = {self._root: None}
         elif isinstance(value, torch.Tensor):
             self.found[path] = self._copied(value)
         elif isinstance(value, np.ndarray):
@@ -108,22 +119,32 @@ class _Visit:
         elif _is_single(value):
             self.found[path] = self._single(value)
         elif isinstance(value, Set):
-            self.found[path] = self._sorted(value)
+            self.found[path] = self._sorted(value, path)
+            self._note_type(value, path)
         elif isinstance(value, list | tuple | deque) and all(map(_is_single, value)) and not hasattr(value, "_fields"):
             self.found[path] = tuple(map(self._single, value))
+            self._note_type(value, path)
         elif isinstance(value, torch.Generator):  # how often it was asked shows in its state
             self._object({"state": value.get_state()}, path, depth)
-        elif depth > 0 and id(value) not in self._above and not isinstance(value, FUNCTIONS):
+        elif id(value) in self._above or isinstance(value, FUNCTIONS):
+            return
+        elif depth <= 0:
+            self.cut[path] = None
+        else:
             self._above.add(id(value))
             self._object(value, path, depth)
             self._above.discard(id(value))
 
     def _object(self, value: Any, path: str, depth: int) -> None:
         if isinstance(value, Mapping):
-            self.found[f"{path}.keys"] = tuple(map(self._told, value))
-            parts = [(f"{path}[{self._told(key)}]", part) for key, part in value.items() if not _is_skipped_name(key)]
+            self.found[f"{path}.keys"] = tuple(self._told(key, path) for key in value)
+            self._note_type(value, path)
+            parts = [
+                (f"{path}[{self._told(key, path)}]", part) for key, part in value.items() if not _is_skipped_name(key)
+            ]
         elif isinstance(value, list | tuple | deque) and not hasattr(value, "_fields"):
             self.found[f"{path}.len"] = len(value)
+            self._note_type(value, path)
             parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
         else:
             parts = [(f"{path}.{name}", part) for name, part in _attributes(value) if not _is_skipped_name(name)]
@@ -132,10 +153,17 @@ class _Visit:
             if not _is_skipped_type(kind):
                 self.go(part, name, depth - 1)
 
+    def _note_type(self, value: Any, path: str) -> None:
+        """Note a container's type, unless it is the plain one of its kind."""
+        kind: Any = type(value)
+        if kind not in (list, dict):
+            self.found[f"{path}{TYPE}"] = _type_name(kind)
+
     def _array(self, value: np.ndarray[Any, Any], path: str, depth: int) -> None:
         tensor = _tensor(value)
         if tensor is not None:
             self.found[path] = self._copied(tensor)
+            self._note_type(value, path)
             return
         self.go({"dtype": str(value.dtype), "shape": value.shape, "values": value.reshape(-1).tolist()}, path, depth)
 
@@ -160,7 +188,8 @@ class _Visit:
         if isinstance(value, enum.Enum):
             return f"{type(value).__name__}.{value.name}"
         if isinstance(value, np.generic):
-            return value.item() if isinstance(value.item(), PLAIN) else str(value)
+            plain = value.item()
+            return Typed(f"{type(value).__name__}({plain!r})") if isinstance(plain, PLAIN) else str(value)
         if isinstance(value, type):
             return value.__qualname__
         for kind in PLAIN:  # a class below one of these
@@ -168,16 +197,21 @@ class _Visit:
                 return kind(value)
         return self._names.get(str(value), str(value))
 
-    def _told(self, key: Any) -> str:
-        """A key, or a member of a set, as text."""
+    def _told(self, key: Any, path: str) -> str:
+        """A key, or a member of a set, as text: of an object only its type, so that it is not looked into."""
         if isinstance(key, tuple):
-            return f"({', '.join(map(self._told, key))})"
-        return str(self._single(key)) if _is_single(key) else type(key).__name__
+            return f"({', '.join(self._told(part, path) for part in key)})"
+        if isinstance(key, np.generic):  # it is the same key as the number
+            return str(key)
+        if _is_single(key):
+            return str(self._single(key))
+        self.cut[path] = None
+        return type(key).__name__
 
-    def _sorted(self, values: Set[Any]) -> Leaf:
+    def _sorted(self, values: Set[Any], path: str) -> Leaf:
         if all(type(value) is int for value in values):
             return tuple(sorted(values))
-        return tuple(sorted(map(self._told, values)))
+        return tuple(sorted(self._told(value, path) for value in values))
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor | None:
@@ -197,6 +231,11 @@ def _is_single(value: Any) -> bool:
         value,
         (*PLAIN, str, enum.Enum, np.generic, type, torch.dtype, torch.device, torch.layout, np.dtype, os.PathLike),
     )
+
+
+@functools.cache
+def _type_name(kind: type) -> Typed:
+    return Typed(kind.__name__)
 
 
 def _is_skipped_name(name: Any) -> bool:

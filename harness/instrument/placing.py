@@ -13,6 +13,7 @@ from harness.changes.adding import Additions
 from harness.changes.build import build
 from harness.changes.code import Code, frozen, plain_function
 from harness.changes.drop_in import drop_in, why_other_signature
+from harness.changes.live import LiveRefusal, innermost
 from harness.changes.sources import files_in
 from harness.errors import ConfigError, GrainError
 from harness.instrument.arms import load_arm, load_object
@@ -233,6 +234,10 @@ class Placer:
 def _swapped(name: str) -> FunctionType:
     held = resolve(name, what="swap").function
     function = plain_function(held)
+    try:
+        innermost(held)
+    except LiveRefusal as refusal:
+        raise ConfigError(f"swap {name!r} {refusal}") from refusal
     if function is None:
         raise ConfigError(f"swap {name!r} is {type(held).__name__}, and no function that is written in Python")
     return function

@@ -9,7 +9,9 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
-__all__ = ["OUT_OF_REACH", "core_of", "is_core", "reset"]
+from harness.errors import told
+
+__all__ = ["OUT_OF_REACH", "core_of", "is_core", "reset", "reset_after"]
 
 CORE: Final = "EngineCore"
 GRAMMARS_LATER: Final = "_use_async_grammar_compilation"
@@ -60,6 +62,14 @@ def reset(core: Any | None, runner: Any | None = None, backwards: bool = False) 
     why = OUT_OF_REACH if core is None else _reset_core(core, backwards)
     _forget_guesses(runner)
     return _reset_rows(runner) or why
+
+
+def reset_after(core: Any | None, runner: Any | None = None) -> str:
+    """As `reset`, right after a pass: what an arm has left in the engine may raise anything."""
+    try:
+        return reset(core, runner)
+    except Exception as error:  # noqa: BLE001 (see above)
+        return f"the engine cannot be put in its first state: {told(error)}"
 
 
 def _reset_core(core: Any, backwards: bool) -> str:

@@ -11,7 +11,7 @@ from harness.instrument.switch import Around
 from harness.instrument.targets import Target, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import FunctionType
 
     from harness.instrument.ledger import Ledger
@@ -28,6 +28,10 @@ class Probes:
         changed: the functions that arms change, and those of the scope.
         own: the seam's short name for the functions in `swapped`; empty where there is no seam.
         swapped: what the seam, or `swap`, names.
+        places: names whose value arms change, as `Switch.places`.
+
+    Raises:
+        ConfigError: a probe stands twice, or would take such a name from the arms.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Probes:
         changed: Sequence[FunctionType],
         own: str,
         swapped: Sequence[FunctionType],
+        places: Collection[tuple[int, str]] = (),
     ) -> None:
         self._ledger = ledger
         self.names = list(names)
@@ -67,6 +72,10 @@ class Probes:
             elif function is not None and function in changed and target is not None and target.function is function:
                 self._by_switch[function] = slot
             elif target is not None:
+                if taken := [key for space, key in target.module_slots if (id(space), key) in places]:
+                    raise ConfigError(
+                        f"probes: {name}: arms change what stands under the name {taken[0]}: leave it out"
+                    )
                 self._by_holders.append((slot, target))
 
     @property

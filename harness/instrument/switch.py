@@ -139,7 +139,23 @@ class Switch:
         """Code that only an arm runs, and not the host by itself."""
         given = [code for each in self._placements for code, _, _ in each.functions.values()]
         calls = [call for each in self._placements for call in each.callables.values()]
+        calls += [value for each in self._placements for _, _, value in each.values]
         return frozenset([*given, *(call.__code__ for call in calls if isinstance(call, FunctionType))])
+
+    @property
+    def places(self) -> frozenset[tuple[int, str]]:
+        """The names whose value arms change: the namespace by its id, and the key."""
+        return frozenset((id(space), key) for space, key, _ in self._values)
+
+    @property
+    def named(self) -> dict[FunctionType, str]:
+        """The functions that stand under names whose value arms change, each with such a name; native's as well."""
+        places = [*self._values, *(place for each in self._placements for place in each.values)]
+        return {
+            value: f"{space['__name__']}.{key}"
+            for space, key, value in places
+            if isinstance(value, FunctionType) and "__name__" in space
+        }
 
     def bind(self, around: Mapping[FunctionType, Around], of_values: Around = NOTHING, checking: bool = False) -> None:
         """Prepare what is set in this pass.

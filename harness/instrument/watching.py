@@ -9,13 +9,13 @@ import functools
 import sys
 import threading
 from collections import Counter
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from harness.instrument.phases import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
-    from types import FunctionType
 
     from harness.instrument.phases import Phases
     from harness.instrument.switch import Wrapper
@@ -59,6 +59,16 @@ class Watching:
         """What is put around something that has no function of its own."""
         self._names.setdefault(name, name)
         return functools.partial(self._watched, name)
+
+    def around_named(self, named: Mapping[FunctionType, str]) -> Wrapper:
+        """What is put around values, of which these functions are watched, under these names."""
+        self._names |= {name: name for name in named.values()}
+
+        def wrapper(value: Callable[..., Any]) -> Callable[..., Any]:
+            name = named.get(value) if isinstance(value, FunctionType) else None
+            return value if name is None else functools.update_wrapper(self._watched(name, value), value)
+
+        return wrapper
 
     def take(self, count: int = 0) -> dict[str, Any]:
         """Give the calls in each step by function, those before the first, and in which phases they lay; forget them.

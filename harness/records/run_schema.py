@@ -56,6 +56,7 @@ class AcrossFacts(Recorded):
     leaves: Count = 0
     not_repeated: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     ignored: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
+    cut: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     only_there: dict[str, list[str]] = Field(default_factory=dict)
     launches: dict[str, Count] = Field(default_factory=dict)
 
@@ -116,6 +117,7 @@ class CheckedFacts(Recorded):
     leaves: Count = 0
     not_repeated: Functions = Field(default_factory=list)
     ignored: Functions = Field(default_factory=list)
+    cut: Functions = Field(default_factory=list)
     not_reset: str = ""
 
 

@@ -193,6 +193,7 @@ def equality_lines(summary: Summary) -> list[str]:
     lines = [f"Compared with {NATIVE}: {'; '.join(grades)}."]
     left_out = (
         ("native itself does not repeat it", checked.get("not_repeated", [])),
+        ("harness looks no further there", checked.get("cut", [])),
         ("the config ignores it", checked.get("ignored", []) or equality.get("ignore", [])),
         ("it differs by design", equality.get("by_design", [])),
         *not_compared(run),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from harness.errors import StepMismatchError
 from harness.instrument.digests import first_difference_of_digests, not_repeated_of_digests
-from harness.instrument.fingerprint import STEPS, form_of
+from harness.instrument.fingerprint import STEPS, cut_in, form_of
 from harness.records.agreement import answer_difference
 from harness.records.served import read_served
 from harness.seams import NATIVE
@@ -118,6 +118,7 @@ class Across:
             "leaves": sum(not path.startswith(STATE) for _, path, _ in self._natives[0].rows),
             "not_repeated": sorted(name for name in self._not_repeated if not name.startswith(STATE)),
             "ignored": sorted(self.ignored),
+            "cut": cut_in([[path for _, path, _ in self._natives[0].rows if not path.startswith(STATE)]]),
             "only_there": {arm: sorted(fields) for arm, fields in self._only_there.items() if fields},
             "launches": dict(self.compared),
         }

@@ -183,7 +183,9 @@ class ArmLaunches(Launches):
         for name in self._across.struck.keys() - before:
             self.note(f"{name} is struck: {self._across.struck[name]}")
         self.facts["across"] = facts = self._across.facts()
-        self.facts["checked"] = {key: facts[key] for key in ("leaves", "not_repeated", "ignored") if key in facts}
+        self.facts["checked"] = {
+            key: facts[key] for key in ("leaves", "not_repeated", "ignored", "cut") if key in facts
+        }
         equality = {NATIVE: {"equal": True, "reason": ""}}
         equality |= {name: {"equal": True, "reason": ""} for name in self._across.compared}
         equality |= {name: {"equal": False, "reason": reason} for name, reason in self._across.struck.items()}

@@ -2,7 +2,8 @@
 
 A process that has the overlay before everything else on its path imports the changed package, with the binaries that
 are installed. What is installed is never written: a folder that holds a touched file is a real one, down from the
-package's own, and what Python had compiled of that file is not linked.
+package's own, and what Python had compiled of that file is not linked. Other folders are links, through which Python
+would write what it compiles: it is told to write none.
 """
 
 from __future__ import annotations
@@ -57,9 +58,10 @@ def make_overlay(root: Path, files: Sequence[SourceFile], into: Path, package: s
 
 
 def path_with(overlay: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment variable that puts an overlay first on the path of a process and of all that it starts."""
+    """The variables that put an overlay first on the path of a process and its children, and have none write to it."""
     before = environment.get("PYTHONPATH", "")
-    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(overlay.resolve()), before]))}
+    path = os.pathsep.join(filter(None, [str(overlay.resolve()), before]))
+    return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def remove_overlays(folder: Path) -> None:

@@ -55,9 +55,15 @@ class Reached:
         found: dict[str, dict[str, int]] = self.facts["calls"]
         return found
 
+    @property
+    def values(self) -> set[str]:
+        """The names whose value an arm changes: a function that one of them stands for is counted, nothing else is."""
+        return {name for arm in self.facts.get("switch", {}).get("arms", {}).values() for name in arm["values"]}
+
     def called(self) -> list[str]:
         """The changed functions that were called under any arm, by name."""
-        return sorted({name for calls in self.calls.values() for name, count in calls.items() if count})
+        called = {name for calls in self.calls.values() for name, count in calls.items() if count}
+        return sorted(called - self.values)
 
     def scope(self, scope: str) -> str:
         """What `auto` is: the phases in which the changed functions were called, in the order of a turn."""

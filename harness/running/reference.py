@@ -40,6 +40,7 @@ class Reference:
         signature: what native's steps are.
         steps: how many.
         pass_s: how long a checking pass of native took.
+        resets: whether the engine can be put in its first state after each of native's passes.
     """
 
     host: Host
@@ -55,6 +56,7 @@ class Reference:
     signature: dict[str, Any] = field(default_factory=dict, init=False)
     steps: int = field(default=0, init=False)
     pass_s: float = field(default=0.0, init=False)
+    resets: bool = field(default=False, init=False)
 
     def soil(self) -> None:
         """Before each checking pass native serves other requests from other blocks.
@@ -67,12 +69,14 @@ class Reference:
 
     def serve(self, advance: Callable[[], None] = lambda: None) -> None:
         """Native alone, several times: what it does not repeat cannot be compared."""
+        resets = True
         for _ in range(NATIVE_PASSES):
             self.soil()
             began = time.monotonic()
             result = self.host.run_pass("check", [0], self.requests)
             self.pass_s = time.monotonic() - began
             check_whole(result, "a checking pass of native")
+            resets = resets and not result.not_reset
             self.equality.strike_found(result)  # what failed when it was loaded
             if self.answers is None:
                 self.answers, self.cached_tokens = result.answers, result.cached_tokens
@@ -89,6 +93,7 @@ class Reference:
                     "look at enable_prefix_caching, and at anything else that remembers earlier requests"
                 )
             advance()
+        self.resets = resets
         self.reached.note(NATIVE, result)
         insist_on_steps(result)
         self.facts["checked"] = checked = self.host.checked()
@@ -96,11 +101,17 @@ class Reference:
         self.facts["steps"] = {"count": self.steps, **self.signature}
 
     def other_work(self, result: PassResult) -> str:
-        """What a pass did other than native, by its answers and steps; empty where it did the same."""
+        """What a pass did other than native, by its answers, steps and what it left; empty where it did the same.
+
+        What the engine core keeps between steps is in no fingerprint: what is left there would else be seen in the next
+        pass, and blamed on whoever serves it.
+        """
         if other := answer_difference(self.answers, result.answers):
             return f"generates other {other.what}: {other.where}"
         if difference := signature_difference(self.signature, result.columns):
             return f"does other work: {difference}"
+        if self.resets and result.not_reset:
+            return f"leaves the engine other than native does: {result.not_reset}"
         return ""
 
     def check_signature(self, result: PassResult, where: str) -> None:

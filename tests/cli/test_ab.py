@@ -61,15 +61,24 @@ def ab(here, monkeypatch, capsys):
     monkeypatch.setattr(cli_run, "_show", lambda *_: None)
     monkeypatch.setattr("harness.signals.heed", lambda: None)
 
-    def call(*arguments: str, stdin: bytes = b""):
-        stream = io.BytesIO(stdin)
-        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
+    def call(*arguments: str, stdin: bytes | None = b""):
+        stream = None if stdin is None else SimpleNamespace(buffer=io.BytesIO(stdin))
+        monkeypatch.setattr(sys, "stdin", stream)
         monkeypatch.setattr(sys, "argv", ["harness", "ab", *arguments])
         with pytest.raises(SystemExit) as ended:
             main(["ab", *arguments])
         return ended.value.code, ran, capsys.readouterr().err
 
     return call
+
+
+def test_a_standard_input_that_is_closed_is_one_line(ab) -> None:
+    """`harness ab - <&-`: Python then has none."""
+    status, ran, said = ab("-", stdin=None)
+    assert (status, ran) == (2, [])
+    assert said.splitlines() == [
+        "harness: ab -: standard input is closed: pipe a diff into it, as in `gh pr diff 55749 | ...`"
+    ]
 
 
 def test_patches_functions_and_trees_are_arms_beside_native(ab, here) -> None:

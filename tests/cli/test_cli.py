@@ -189,7 +189,7 @@ def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
 def worker(steps=2, **changes):
     columns = {"step": list(range(steps)), "arm": [0] * steps}
     found = {"columns": columns, "failure": None, "mismatches": [], "watched": {"calls": {"f": [1] * steps}}}
-    return {**found, "unrestored": [], "spans": [], "other_threads": 0, "changed": [], **changes}
+    return {**found, "unrestored": [], "spans": [], "other_threads": 0, "changed": [], "not_reset": "", **changes}
 
 
 def test_faults_of_every_worker_count() -> None:
@@ -202,6 +202,7 @@ def test_faults_of_every_worker_count() -> None:
         unrestored=["cat"],
         other_threads=2,
         changed=["dtype"],
+        not_reset="rows",
     )
     merged = merge_workers([worker(spans=[[0, "of the first", 1, 2]]), second])
     assert merged["failure"] == failure
@@ -210,6 +211,7 @@ def test_faults_of_every_worker_count() -> None:
     assert merged["unrestored"] == ["cat"]
     assert merged["other_threads"] == 2
     assert merged["changed"] == ["dtype"]
+    assert merged["not_reset"] == "rows"
     assert merged["spans"] == [[0, "of the first", 1, 2]]
     with pytest.raises(errors.StepMismatchError, match=r"disagree on the number of steps: \[2, 3\]"):
         merge_workers([worker(), worker(steps=3)])

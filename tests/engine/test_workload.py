@@ -12,7 +12,7 @@ import pytest
 from harness.config.experiment import Host as HostConfig
 from harness.config.experiment import SyntheticWorkload
 from harness.hosts.needs import needed_arguments
-from harness.hosts.vllm import resolve_model
+from harness.hosts.starting import resolve_model
 from harness.instrument.checking import NATIVE_PASSES
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.running.equality import Equality
@@ -228,7 +228,8 @@ def test_texts_keep_to_a_schema_and_every_request_begins_in_the_same_step_of_eve
     )
     struck, proving = proven(whole, work, FILL_BITMASKS, tmp_path / "masks.py", text)
     assert set(struck) == {"allows_anything"}, struck
-    assert all(re.match(r'\{"name": ?"', said) for said in proving.reference.answers.texts), proving.reference.answers.texts
+    texts = proving.reference.answers.texts
+    assert all(re.match(r'\{"name": ?"', said) for said in texts), texts
     plain(whole)
     assert served(whole, work).answers == proving.reference.answers
     assert not any(said.startswith("{") for said in served(whole, requests(sampling={"detokenize": True})).texts)
@@ -303,7 +304,6 @@ def test_requests_have_adapters_of_their_own_and_a_wrong_mapping_is_struck(guess
     with_none = served(guessing, requests()).tokens
     assert all(one != other for one, other in zip(with_none, proving.reference.answers.tokens, strict=True))
     turned = [replace(each, adapter=Adapter(each.adapter.number % 4 + 1, 8)) for each in work]
-    assert all(
-        one != other for one, other in zip(served(guessing, turned).tokens, proving.reference.answers.tokens, strict=True)
-    )
+    tokens = proving.reference.answers.tokens
+    assert all(one != other for one, other in zip(served(guessing, turned).tokens, tokens, strict=True))
     assert served(guessing, work).answers == proving.reference.answers

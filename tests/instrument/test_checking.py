@@ -10,6 +10,7 @@ import torch
 
 from harness.instrument.checking import NATIVE_PASSES, Checks, of_faults
 from harness.instrument.fingerprint import Fingerprint
+from harness.instrument.leaves import Walk
 from harness.instrument.watching import Watching
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def with_native(*passes: Fingerprint, ignored: tuple[str, ...] = ()) -> Checks:
 
 def test_a_pass_that_does_as_native_is_equal() -> None:
     checks = with_native(*[served(1, 2, 3)] * NATIVE_PASSES)
-    assert checks.facts == {"leaves": 3, "not_repeated": [], "ignored": []}
+    assert checks.facts == {"leaves": 3, "not_repeated": [], "ignored": [], "cut": []}
     assert checks.take(served(1, 2, 3), ["a"] * 3, "native") is None
     assert checks.take(served(1, 2, 3), ["native"] * 3, "native") is None
 
@@ -66,6 +67,21 @@ def test_what_native_does_not_repeat_is_left_out_by_name_and_its_first_pass_does
     assert checks.facts["not_repeated"] == ["state.rest"]
     assert checks.take(served(1, 2, **{"state.rest": torch.full((2,), 77)}), ["a"] * 2, "native") is None
     assert checks.take(served(9, 2, **{"state.rest": torch.zeros(2)}), ["a"] * 2, "native") is not None
+
+
+def test_a_type_that_native_does_not_repeat_is_no_difference_and_the_rest_of_it_is_compared() -> None:
+    def pass_of(value: Any) -> Fingerprint:
+        return Fingerprint([Walk().leaves(value, "outputs")])
+
+    checks = with_native(*[pass_of(kind([5, 6])) for kind in (list, tuple, list, tuple)])
+    assert checks.facts["not_repeated"] == ["outputs.type"]
+    assert checks.take(pass_of([5, 6]), ["a"], "native") is None
+    assert checks.take(pass_of([5, 7]), ["a"], "native") is not None
+
+
+def test_what_lies_too_deep_to_be_compared_is_named() -> None:
+    deep = Fingerprint([Walk().leaves([[[1]], [[2]]], "outputs", depth=1)])
+    assert with_native(*[deep] * NATIVE_PASSES).facts["cut"] == ["outputs[*].cut"]
 
 
 def test_what_the_config_leaves_out_is_not_compared() -> None:

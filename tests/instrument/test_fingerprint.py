@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict, deque
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -49,6 +51,30 @@ fingerprints = st.builds(
         max_size=4,
     ),
 )
+
+
+@pytest.mark.parametrize(
+    ("native", "other", "field", "expected", "found"),
+    [
+        ([5, 6], [np.int64(5), np.int64(6)], "x", "int 5", "int64(5)"),
+        (np.int64(5), np.int32(5), "x", "int64(5)", "int32(5)"),
+        ([5, 6], (5, 6), "x.type", "list", "tuple"),
+        ((5, 6), deque([5, 6]), "x.type", "tuple", "deque"),
+        ([5, 6], {5, 6}, "x.type", "list", "set"),
+        ([{}], ({},), "x.type", "list", "tuple"),
+        (OrderedDict(a=1), {"a": 1}, "x.type", "OrderedDict", "dict"),
+        (np.arange(2), torch.arange(2), "x.type", "ndarray", "Tensor"),
+    ],
+)
+def test_the_same_in_another_type_is_a_difference(native, other, field, expected, found) -> None:
+    one, two = (Fingerprint([Walk().leaves(value, "x")]) for value in (native, other))
+    difference = first_difference(one, two)
+    assert difference is not None
+    assert (difference.field, difference.expected, difference.found) == (field, expected, found)
+    of_texts = first_difference_of_digests(digests(one), digests(two))
+    assert of_texts is not None
+    assert of_texts.field == field
+    assert first_difference(one, Fingerprint([Walk().leaves(native, "x")])) is None
 
 
 @cases(200)

@@ -74,18 +74,22 @@ def leaves(value: Any, **arguments: Any) -> dict[str, Any]:
         (Colour.RED, {"x": "Colour.RED"}),
         (torch.int32, {"x": "torch.int32"}),
         (torch.device("cpu"), {"x": "cpu"}),
-        (np.int64(7), {"x": 7}),
+        (np.int64(7), {"x": "int64(7)"}),
+        (np.float32(0.1), {"x": "float32(0.10000000149011612)"}),
+        (np.str_("a"), {"x": "a"}),
         (np.dtype("int8"), {"x": "int8"}),
         (dict, {"x": "dict"}),
         ([1, 2.5, "a", None], {"x": (1, 2.5, "a", None)}),
-        ((), {"x": ()}),
-        (deque([1, 2]), {"x": (1, 2)}),
+        ((), {"x": (), "x.type": "tuple"}),
+        (deque([1, 2]), {"x": (1, 2), "x.type": "deque"}),
         ([[1], [2, 3]], {"x.len": 2, "x[0]": (1,), "x[1]": (2, 3)}),
-        ({3, 1, 20}, {"x": (1, 3, 20)}),
-        (frozenset({"b", "a"}), {"x": ("a", "b")}),
-        ({(1, "a")}, {"x": ("(1, a)",)}),
+        ({3, 1, 20}, {"x": (1, 3, 20), "x.type": "set"}),
+        (frozenset({"b", "a"}), {"x": ("a", "b"), "x.type": "frozenset"}),
+        ({(1, "a")}, {"x": ("(1, a)",), "x.type": "set"}),
+        ({np.int64(1): 2}, {"x.keys": ("1",), "x[1]": 2}),
+        (([1], [2]), {"x.len": 2, "x.type": "tuple", "x[0]": (1,), "x[1]": (2,)}),
         ({"a": 1, 2: [3]}, {"x.keys": ("a", "2"), "x[a]": 1, "x[2]": (3,)}),
-        (OrderedDict(b=1), {"x.keys": ("b",), "x[b]": 1}),
+        (OrderedDict(b=1), {"x.keys": ("b",), "x.type": "OrderedDict", "x[b]": 1}),
         (Data(1, Data(2)), {
             "x.number": 1, "x.nested.number": 2, "x.nested.nested": None, "x.nested.made": (),
             "x.nested.added_later": "here", "x.made": (), "x.added_later": "here",
@@ -94,7 +98,7 @@ def leaves(value: Any, **arguments: Any) -> dict[str, Any]:
         (Struct([1, 2]), {"x.tokens": (1, 2)}),
         (SimpleNamespace(a=1), {"x.a": 1}),
         (np.array(["a", "b"]), {"x.keys": ("dtype", "shape", "values"), "x[dtype]": "<U1", "x[shape]": (2,),
-                                "x[values]": ("a", "b")}),
+                                "x[shape].type": "tuple", "x[values]": ("a", "b")}),
     ],
 )  # fmt: skip
 def test_every_kind_of_value_is_found(value: Any, expected: dict[str, Any]) -> None:
@@ -103,8 +107,10 @@ def test_every_kind_of_value_is_found(value: Any, expected: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("array", [np.arange(6).reshape(2, 3), np.arange(6)[::-1], np.array(3.5), np.arange(3) > 1])
 def test_arrays_are_tensors(array: np.ndarray) -> None:
-    found = leaves(array)["x"]
-    assert torch.equal(found, torch.from_numpy(array.copy()))
+    found = leaves(array)
+    assert list(found) == ["x", "x.type"]
+    assert found["x.type"] == "ndarray"
+    assert torch.equal(found["x"], torch.from_numpy(array.copy()))
 
 
 def test_a_read_only_array_is_copied_without_a_word(recwarn: pytest.WarningsRecorder) -> None:
@@ -132,7 +138,7 @@ def test_tensors_are_copies() -> None:
 def test_one_memory_is_copied_once_and_named_wherever_it_is_held() -> None:
     buffer = torch.zeros(4)
     found = leaves([buffer, buffer.numpy(), buffer[:2], buffer.view(2, 2), buffer])
-    assert list(found) == ["x.len", "x[0]", "x[1]", "x[2]", "x[3]", "x[4]"]
+    assert list(found) == ["x.len", "x[0]", "x[1]", "x[1].type", "x[2]", "x[3]", "x[4]"]
     assert found["x[0]"] is found["x[1]"] is found["x[4]"]
     assert found["x[2]"].shape == (2,)
     assert found["x[3]"].shape == (2, 2)
@@ -178,7 +184,7 @@ def test_requests_are_named_in_the_order_of_their_appearance() -> None:
     )
     assert found == {
         "x.keys": ("ids", "req#1", "done", "one", "other"), "x[ids]": ("req#2", "req#0"), "x[req#1]": 1,
-        "x[done]": ("req#2",), "x[one]": "req#1", "x[other]": "9-abcd",
+        "x[done]": ("req#2",), "x[done].type": "set", "x[one]": "req#1", "x[other]": "9-abcd",
     }  # fmt: skip
 
 
@@ -219,9 +225,16 @@ def test_a_generator_is_known_by_its_state() -> None:
     assert not torch.equal(before["x[0][state]"], leaves({0: generator})["x[0][state]"])
 
 
-def test_depth_ends() -> None:
-    assert leaves([[[[1]]]], depth=2) == {"x.len": 1, "x[0].len": 1}
-    assert leaves(SimpleNamespace(a=SimpleNamespace(b=SimpleNamespace(c=1)), d=2), depth=2) == {"x.d": 2}
+def test_depth_ends_and_says_where() -> None:
+    assert leaves([[[[1]]]], depth=2) == {"x.len": 1, "x[0].len": 1, "x[0][0].cut": True}
+    deep = SimpleNamespace(a=SimpleNamespace(b=SimpleNamespace(c=1)), d=2)
+    assert leaves(deep, depth=2) == {"x.d": 2, "x.a.b.cut": True}
+    assert leaves(deep, depth=3) == {"x.a.b.c": 1, "x.d": 2}
+
+
+def test_objects_by_which_others_are_known_are_not_looked_into_and_that_is_said() -> None:
+    assert leaves({Slotted()}) == {"x": ("Slotted",), "x.type": "set", "x.cut": True}
+    assert leaves({Slotted(): 1}) == {"x.keys": ("Slotted",), "x[Slotted]": 1, "x.cut": True}
 
 
 def test_the_number_of_leaves_ends_and_says_so() -> None:

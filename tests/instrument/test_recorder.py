@@ -237,7 +237,8 @@ def test_self_is_not_walked_far() -> None:
     core.serve("a", [1])
     bindings.restore()
     own = [path for path in recorder.end().steps[0] if ".self." in path]
-    assert own == ["calls.Table.append[0].self.rows", "calls.Table.append[0].self.runner.near"]
+    base = "calls.Table.append[0].self"
+    assert own == [f"{base}.rows", f"{base}.runner.near", f"{base}.runner.far.cut"]
 
 
 class V2(Runner):

@@ -72,6 +72,7 @@ def make_change(turns: bool = True, rare: bool = False, **run) -> Records:
     }  # fmt: skip
     facts["calls"] = {arm: {OPEN: 2 * STEPS, APPEND: STEPS, NEVER: 0} for arm in ("native", "list", "array", "wrong")}
     facts["checked"] = {"leaves": 18362, "not_repeated": ["context.scheduler_metadata"], "ignored": []}
+    facts["checked"]["cut"] = ["calls.f[*].self.runner.cut"]
     facts["scope_found"] = True
     frame = make_frame()
     names = {"torch.cat": OPEN, "compute_slot_mapping": APPEND}

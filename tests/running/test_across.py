@@ -46,7 +46,8 @@ def test_what_native_does_not_repeat_is_left_out_and_listed_and_state_is_never_c
     across.one("pr", changed(opaque="3", rest="19", logits="a tensor float32[2]: 0.5, 0.75"))
     assert across.struck == {}
     assert across.facts() == {
-        "leaves": 5, "not_repeated": ["context.opaque"], "ignored": ["logits"], "only_there": {}, "launches": {"pr": 1}
+        "leaves": 5, "not_repeated": ["context.opaque"], "ignored": ["logits"], "cut": [], "only_there": {},
+        "launches": {"pr": 1},
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -112,5 +113,16 @@ def test_an_overlay_that_cannot_be_made_is_told(installed, tmp_path) -> None:
 
 
 def test_a_path_that_was_set_stays_behind_the_overlay(tmp_path) -> None:
-    assert path_with(tmp_path, {"PYTHONPATH": "/elsewhere"}) == {"PYTHONPATH": f"{tmp_path.resolve()}:/elsewhere"}
-    assert path_with(tmp_path, {}) == {"PYTHONPATH": str(tmp_path.resolve())}
+    here = str(tmp_path.resolve())
+    assert path_with(tmp_path, {"PYTHONPATH": "/elsewhere"})["PYTHONPATH"] == f"{here}:/elsewhere"
+    assert path_with(tmp_path, {})["PYTHONPATH"] == here
+
+
+def test_nothing_is_compiled_into_what_is_installed(installed, tmp_path) -> None:
+    for folder in list(installed.rglob("__pycache__")):
+        shutil.rmtree(folder)
+    before = contents(installed)
+    overlay = overlaid(installed, tmp_path)
+    assert said(overlay, installed, "import pack.core.other, pack.far; print('in')") == "in"
+    assert contents(installed) == before
+    assert not list(overlay.rglob("*.pyc"))
