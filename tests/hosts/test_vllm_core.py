@@ -14,6 +14,7 @@ from harness.hosts import vllm_core
 from harness.hosts.vllm import VllmHost
 from harness.hosts.vllm_core import RESET, resettable
 from harness.instrument.pristine import OUT_OF_REACH
+from tests.cli.test_cli import worker
 from tests.fakes_core import EngineCore
 
 
@@ -128,3 +129,20 @@ def test_what_any_worker_does_not_repeat_is_told_and_why_the_core_was_not_reset(
     apart._core_apart, apart._not_reset = False, ""
     assert apart.checked()["not_reset"] == OUT_OF_REACH, "as the worker says"
     assert host(SimpleNamespace(), "in_process", {}).checked() == {}
+
+
+@pytest.mark.parametrize(("kind", "said"), [("check", "the engine core still holds blocks"), ("bare", "")])
+def test_whether_a_core_can_be_reset_is_asked_after_a_checking_pass_too(monkeypatch, kind: Any, said: str) -> None:
+    """No worker can tell of it where it is apart."""
+    core = EngineCore()
+
+    def generate(prompts: Any, params: Any, use_tqdm: bool) -> list[Any]:
+        core.scheduler.kv_cache_manager.block_pool.free_block_queue.blocks.pop()  # as an arm may
+        return []
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(SamplingParams=SimpleNamespace))
+    of_this_process = host(SimpleNamespace(engine_core=core), "in_process", worker(not_reset=OUT_OF_REACH))
+    of_this_process._llm.generate = generate
+    result = of_this_process.run_pass(kind, [0], [])
+    assert result.not_reset == (said or OUT_OF_REACH)
+    assert of_this_process._not_reset == "", "it was in its first state before"
