@@ -26,8 +26,16 @@ def own_functions(run: Mapping[str, Any]) -> dict[str, list[str]]:
         elif name in run.get("started_with", {}):
             found[name] = list(run["started_with"][name])
         elif arm.get("reference") and config.get("swap"):
-            found[name] = [config["swap"]]
+            found[name] = [_behind_the_name(run)]
     return found
+
+
+def _behind_the_name(run: Mapping[str, Any]) -> str:
+    """What `swap` has led to: a backend may have put a function of its own under the name that the config gives."""
+    switch, swap = run.get("switch", {}), str(run["config"]["swap"])
+    of_patches = {name for arm in switch.get("arms", {}).values() for name in arm.get("swapped", [])}
+    others = [name for name in switch.get("functions", []) if name not in of_patches]
+    return others[0] if swap not in switch.get("functions", []) and len(others) == 1 else swap
 
 
 def calls_of(run: Mapping[str, Any], arm: str) -> dict[str, int] | None:

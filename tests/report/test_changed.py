@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from harness.analysis.names import scope_in_words, short_names
-from harness.analysis.own import own_functions
+from harness.analysis.own import never_called, own_functions
 from harness.analysis.summarise import summarise
 from harness.records.folder import Records, read_run
 from harness.report import write_reports
@@ -283,6 +283,20 @@ def test_at_launch_grain_an_arms_functions_are_those_that_its_files_change() -> 
     run["config"]["protocol"]["grain"] = "launch"
     run["started_with"] = {"array": [OPEN, APPEND]}
     assert own_functions(run)["array"] == [OPEN, APPEND]
+
+
+def test_a_function_that_a_backend_puts_under_the_swapped_name_counts_as_swapped() -> None:
+    run = make_change().run
+    of_patch = run["switch"]["arms"]["array"]["swapped"]
+    run["config"]["swap"] = "vllm.utils.torch_utils.async_tensor_h2d"
+    run["config"]["arms"] = [{"name": "native"}, {"name": "array", "reference": "mine.py:async_tensor_h2d"}]
+    living = "vllm.v1.worker.cpu.shm.async_tensor_h2d"  # as vLLM's CPU worker does when it is imported
+    run["switch"] |= {"functions": [living, *of_patch], "arms": {"patch": {"swapped": of_patch}}}
+    run["calls"] = {"array": {living: 240}}
+    assert own_functions(run) == {"array": [living]}
+    assert never_called(run, "array") == []
+    run["switch"] = {}
+    assert own_functions(run) == {"array": ["vllm.utils.torch_utils.async_tensor_h2d"]}
 
 
 def test_a_patch_from_standard_input_is_repeated_by_the_config_in_the_runs_folder() -> None:
