@@ -15,7 +15,7 @@ from harness.errors import ConfigError, in_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Function", "Item", "Outline", "at_import", "first_line", "is_function", "outline", "shape"]
+__all__ = ["Function", "Item", "Outline", "at_import", "first_line", "is_function", "outline", "running", "shape"]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Shape: TypeAlias = Any
@@ -136,6 +136,18 @@ def at_import(node: ast.AST) -> Iterator[ast.expr]:
         yield node
     for child in inside:
         yield from at_import(child)
+
+
+def running(node: ast.AST, *, into_classes: bool = True) -> Iterator[ast.stmt]:
+    """A statement and the statements in it that run when it does: not the bodies of functions."""
+    if isinstance(node, ast.stmt):
+        yield node
+    if is_function(node) or (isinstance(node, ast.ClassDef) and not into_classes):
+        return
+    inside = node.orelse if isinstance(node, ast.If) and _never_runs(node.test) else ast.iter_child_nodes(node)
+    for child in inside:
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from running(child, into_classes=into_classes)
 
 
 def _is_inert(node: Any) -> bool:
