@@ -44,7 +44,8 @@ class Built:
         changes: every difference, with its grain as it came out here.
         added: the names that were put into living modules and classes.
         names: by living function its full name, for people.
-        makers: classes whose `__init__` the change has: none of their objects lives now, and none may outlive a step.
+        makers: classes whose `__init__` the change has, or that read a changed value in it: none of their objects lives
+            now, and none may outlive a step.
     """
 
     name: str
@@ -201,6 +202,7 @@ def _make(parts: Sequence[Part], found: Found, built: Built) -> None:
                 _make_function(part, found, built)
             else:
                 _make_values(part, built)
+                built.makers |= found.readers.get(id(part), set()) if part.change.grain == "step" else set()
         except BaseException as error:
             if signals.came():
                 raise

@@ -139,7 +139,10 @@ def _imports(other: ModuleType, module: str, key: str, held: str) -> bool:
     Small numbers and short texts are one object wherever they are written, so identity alone says nothing.
     """
     try:
-        tree = ast.parse(inspect.getsource(other))
+        text = inspect.getsource(other)
+        if key not in text and "*" not in text:  # to parse every module that holds a small number takes half a minute
+            return False
+        tree = ast.parse(text)
     except (OSError, TypeError, SyntaxError):
         return held == key
     last = module.rpartition(".")[2]

@@ -32,7 +32,8 @@ def insist_on_steps(result: PassResult) -> None:
     """
     if outlive := result.watched.get("outlive"):
         told = ", ".join(f"{count} of {name}" for name, count in outlive.items())
-        raise GrainError(f"objects that a changed __init__ makes live over a step ({told}): they would stay as made")
+        what = "objects that a changed __init__ or value makes"
+        raise GrainError(f"{what} live over a step ({told}): they would stay as made")
     if not_run := result.watched.get("not_run"):
         raise GrainError("; ".join(f"{name} {why}" for name, why in not_run.items()))
     if threads := result.watched.get("on_other_threads"):

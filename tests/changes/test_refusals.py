@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ def why(guest: Guest, old: str, new: str, use: Any = None, **others: str) -> lis
     return [f"{each.name}: {each.why}" for each in built.refused]
 
 
+LIMIT = "LIMIT = {}\nclass A:\n def __init__(self): self.g()\n def g(self): self.x = LIMIT\n"
 INIT = "class A:\n def __init__(self): self.x = {}\n"
 CASES = {
     "living objects": (
@@ -37,6 +39,12 @@ CASES = {
         INIT.format(2) + "class B(A): pass\n",
         lambda core: [core.B(), core.A()],
         "A.__init__: makes objects, and 2 of A live, made by the old one",
+    ),
+    "a value that made living objects": (
+        LIMIT.format(1),
+        LIMIT.format(2),
+        lambda core: core.A(),
+        "LIMIT: is read where objects are made, and 1 of A lives",
     ),
     "lru_cache in another name": (
         "from functools import lru_cache as memo\n@memo\ndef f(): return 1\n",
@@ -150,6 +158,56 @@ def test_others_that_hold_a_value_by_name(guest: Guest) -> None:
         guest, "X = 1\n", "X = 2\n", a="from guest.core import X\n", b="X = 1\n", c="from .core import X as y\n"
     )
     assert found == ["X: guest.a.X and 1 more holds the old value by name as well"]
+
+
+OTHERS = {
+    "a default": (
+        "from guest import core\ndef use(x=core.LIMIT): return x\n",
+        "LIMIT: its value was used at import already (guest.other line 2)",
+    ),
+    "a call": ("from .core import f as g\nT = g()\n", "f: was called at import already (guest.other line 2)"),
+    "a call of what calls it": (
+        "import guest.core\ndef h(): return guest.core.make()\nT = h()\n",
+        "f: was called at import already (guest.other line 3)",
+    ),
+    "the package": ("from guest import f\nT = f()\n", "f: was called at import already (guest.other line 2)"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_other_modules_that_used_it_at_import(guest: Guest, case: str) -> None:
+    other, said = OTHERS[case]
+    old = "LIMIT = {0}\ndef f(): return {0}\ndef make(): return f()\n"
+    new = old.format(2).replace("2", "1", 1) if said.startswith("f") else old.format(1).replace("1", "2", 1)
+    if case == "the package":
+        guest.install(core=old.format(1))
+        sys.modules["guest"].f = sys.modules["guest.core"].f  # type: ignore[attr-defined]
+    assert why(guest, old.format(1), new, other=other) == [said]
+
+
+def test_other_modules_of_the_change_that_use_it_at_import(guest: Guest) -> None:
+    guest.install(core="LIMIT = 1\ndef f(): return 1\n", other="def g(): return 1\n")
+    used = "is used by what the change makes at import"
+    texts = {
+        "other": "from guest import core\nT = core.LIMIT\ndef g(): return T\n",
+        "fresh": "if True:\n from .core import LIMIT\n",
+    }
+    for name, text in texts.items():
+        built = guest.build(core="LIMIT = 2\ndef f(): return 1\n", **{name: text})
+        assert [each.why for each in built.refused] == [f"its value {used} (guest.{name} line 2)"]
+    late = "def g():\n from guest.core import LIMIT\n return LIMIT\n"
+    assert not guest.build(core="LIMIT = 2\ndef f(): return 1\n", other=late).refused
+
+
+def test_objects_of_other_modules_that_a_value_made(guest: Guest) -> None:
+    other = "from guest import core\nclass S:\n def __init__(self): self.x = core.LIMIT\n"
+    guest.install(core="LIMIT = 1\n", other=other)
+    kept = sys.modules["guest.other"].S()
+    (refused,) = guest.build(core="LIMIT = 2\n").refused
+    assert refused.why == "is read where objects are made, and 1 of S lives"
+    del kept
+    # None lives now, and none may outlive a step.
+    assert guest.build(core="LIMIT = 2\n").makers == {sys.modules["guest.other"].S}
 
 
 def test_a_function_that_somebody_has_patched(guest: Guest) -> None:
