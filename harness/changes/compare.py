@@ -15,7 +15,7 @@ from harness.changes.outline import Item, Outline, is_function, outline
 from harness.changes.reach import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from harness.changes.reach import Use
 
@@ -49,6 +49,11 @@ class Change:
     def full_name(self) -> str:
         """The name with its module's."""
         return f"{self.module}.{self.name}" if self.name else self.module
+
+    def is_named(self, only: Sequence[str]) -> bool:
+        """Whether one of these stands for it: its name, or that of a class or module that it is in, or parts of one."""
+        full = self.full_name.partition("@")[0].partition("#")[0]
+        return any(f".{name}." in f".{full}." for name in only)
 
     @property
     def makes_objects(self) -> bool:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from harness.changes.codes import compiled
 from harness.changes.compare import Change, Difference, differences
 from harness.changes.live import mangled
+from harness.changes.reach import Reach
+from harness.changes.sources import text_of
 from harness.errors import ConfigError, in_line
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def parts_of(files: Sequence[SourceFile], root: Path) -> list[Part]:
             parts.append(_module(file, "changed", "launch", why))
         else:
             installed = root / file.relative
-            old, new = _text(installed), _text(file.changed)
+            old, new = text_of(installed), text_of(file.changed)
             found = differences(file.module, old, new)
             code = compiled(new, file.changed)
             parts += [Part(each, vars(module), installed, file.changed, code) for each in found]
@@ -94,7 +96,7 @@ def without_the_rest(parts: Sequence[Part], only: Sequence[str]) -> None:
 
     Args:
         parts: all parts of the change.
-        only: qualified names, with or without the module's; a class's name takes all that is in it.
+        only: names; a class's or module's takes all that is in it.
 
     Raises:
         ConfigError: a name is not in the change.
@@ -102,11 +104,11 @@ def without_the_rest(parts: Sequence[Part], only: Sequence[str]) -> None:
     if not only:
         return
     for name in only:
-        if not any(_is_named(part.change, [name]) for part in parts):
+        if not any(part.change.is_named([name]) for part in parts):
             known = [part.change.full_name for part in parts]
             near = difflib.get_close_matches(name, [*known, *(part.change.name for part in parts)], 3, 0.5) or known[:3]
             raise ConfigError(f"--only {in_line(name)}: the change has no such name; it has {in_line(', '.join(near))}")
-    chosen = [part for part in parts if _is_named(part.change, only)]
+    chosen = [part for part in parts if part.change.is_named(only)]
     rest = [part for part in parts if part not in chosen]
     fresh = chosen
     while fresh:  # what is added for these, and for those
@@ -118,11 +120,6 @@ def without_the_rest(parts: Sequence[Part], only: Sequence[str]) -> None:
             continue  # it is imported only where something that was chosen asks for it
         part.leave("left out by --only")
         part.namespace = None
-
-
-def _is_named(change: Change, only: Sequence[str]) -> bool:
-    names = (change.name.partition("@")[0], change.full_name.partition("@")[0])
-    return any(f"{name}.".startswith(f"{wanted}.") for name in names if name for wanted in only)
 
 
 def _last(part: Part) -> str:
@@ -152,10 +149,3 @@ def _is_file(found: str | None, expected: Path) -> bool:
         return found is not None and Path(found).samefile(expected)
     except OSError:
         return False
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as Python: {in_line(error)}") from error
