@@ -7,6 +7,7 @@ objects made. `Built.remove` takes the additions away again.
 from __future__ import annotations
 
 import ast
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CellType, FunctionType
@@ -19,7 +20,7 @@ from harness.changes.checks import Found, bound, check
 from harness.changes.codes import Code, code_in, compiled, defaults_of, same_defaults
 from harness.changes.live import LiveRefusal
 from harness.changes.outline import is_function
-from harness.changes.parts import Part, parts_of, without_the_rest
+from harness.changes.parts import ASIDE, Part, parts_of, without_the_rest
 from harness.errors import told
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ class Built:
     def refused(self) -> list[Change]:
         """What cannot be switched in this engine: the reason is in each."""
         return [change for change in self.changes if change.grain == "launch"]
+
+    @property
+    def imported(self) -> list[str]:
+        """Modules that were set aside, since nobody had imported them, and have been imported meanwhile."""
+        return [each.module for each in self.changes if each.why == ASIDE and each.module in sys.modules]
 
     def remove(self) -> None:
         """Take away all that was added. To be called when no function has the arm's code any more."""

@@ -15,7 +15,18 @@ from harness.errors import ConfigError, in_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Function", "Item", "Outline", "at_import", "first_line", "is_function", "outline", "running", "shape"]
+__all__ = [
+    "Function",
+    "Item",
+    "Outline",
+    "at_import",
+    "first_line",
+    "is_function",
+    "never_runs",
+    "outline",
+    "running",
+    "shape",
+]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Shape: TypeAlias = Any
@@ -128,7 +139,7 @@ def at_import(node: ast.AST) -> Iterator[ast.expr]:
         ]
     elif isinstance(node, ast.AnnAssign):
         inside = [node.value] if node.value is not None else []
-    elif isinstance(node, ast.If) and _never_runs(node.test):
+    elif isinstance(node, ast.If) and never_runs(node.test):
         inside = node.orelse
     else:
         inside = ast.iter_child_nodes(node)
@@ -144,10 +155,16 @@ def running(node: ast.AST, *, into_classes: bool = True) -> Iterator[ast.stmt]:
         yield node
     if is_function(node) or (isinstance(node, ast.ClassDef) and not into_classes):
         return
-    inside = node.orelse if isinstance(node, ast.If) and _never_runs(node.test) else ast.iter_child_nodes(node)
+    inside = node.orelse if isinstance(node, ast.If) and never_runs(node.test) else ast.iter_child_nodes(node)
     for child in inside:
         if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
             yield from running(child, into_classes=into_classes)
+
+
+def never_runs(test: ast.expr) -> bool:
+    """Whether a block is for type checkers alone, or for `__main__`."""
+    said = ast.unparse(test)
+    return (said.endswith("TYPE_CHECKING") and not said.startswith("not ")) or said == "__name__ == '__main__'"
 
 
 def _is_inert(node: Any) -> bool:
@@ -155,11 +172,6 @@ def _is_inert(node: Any) -> bool:
     if isinstance(node, ast.AnnAssign):
         return node.value is None
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-
-
-def _never_runs(test: ast.expr) -> bool:
-    said = ast.unparse(test)
-    return (said.endswith("TYPE_CHECKING") and not said.startswith("not ")) or said == "__name__ == '__main__'"
 
 
 def _take(into: Outline, body: Sequence[ast.stmt], prefix: str, owner: ast.ClassDef | None) -> None:
@@ -176,7 +188,7 @@ def _take(into: Outline, body: Sequence[ast.stmt], prefix: str, owner: ast.Class
             _take_import(into, node, prefix)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             _take_assignment(into, node, prefix, owner)
-        elif isinstance(node, ast.If) and _never_runs(node.test):
+        elif isinstance(node, ast.If) and never_runs(node.test):
             _take(into, node.orelse, prefix, owner)
         elif not _is_inert(node):
             into.add(Item(prefix + _beginning(node), "statement", node, shape(node, hollow=True), inside))

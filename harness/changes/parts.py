@@ -7,7 +7,7 @@ import difflib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.changes.codes import compiled
 from harness.changes.compare import Change, Difference, differences
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from harness.changes.sources import SourceFile
 
-__all__ = ["Part", "parts_of", "without_the_rest"]
+__all__ = ["ASIDE", "Part", "parts_of", "without_the_rest"]
+
+ASIDE: Final = "not imported by this engine"
+"""Why nothing is done in a changed module."""
 
 
 @dataclass
@@ -77,7 +80,7 @@ def parts_of(files: Sequence[SourceFile], root: Path) -> list[Part]:
         elif file.new:
             parts.append(_module(file, "new", "added", "imported when the change asks for it"))
         elif (module := sys.modules.get(file.module)) is None:
-            parts.append(_module(file, "changed", "nothing", "not imported by this engine"))
+            parts.append(_module(file, "changed", "nothing", ASIDE))
         elif not _is_file(getattr(module, "__file__", None), root / file.relative):
             where = in_line(getattr(module, "__file__", None) or "no file")
             why = f"the living module is from {where}, not from what is installed"
@@ -88,7 +91,24 @@ def parts_of(files: Sequence[SourceFile], root: Path) -> list[Part]:
             found = differences(file.module, old, new)
             code = compiled(new, file.changed)
             parts += [Part(each, vars(module), installed, file.changed, code) for each in found]
+    _refuse_asked(parts, files)
     return parts
+
+
+def _refuse_asked(parts: Sequence[Part], files: Sequence[SourceFile]) -> None:
+    """Refuse modules that are not imported yet, but will be by another file of the change: as they are installed."""
+    aside = [part for part in parts if part.change.why == ASIDE]
+    for file in files if aside else ():
+        if file.changed is None or not (file.new or file.module in sys.modules):
+            continue
+        try:
+            tree = ast.parse(text_of(file.changed))
+        except (SyntaxError, ValueError):  # said where it is imported
+            continue
+        asked = Reach(file.module, tree, is_package=file.changed.name == "__init__.py").asked()
+        for part in aside:
+            if part.change.module in asked:
+                part.refuse(f"is not imported yet, and {file.module} imports it")
 
 
 def without_the_rest(parts: Sequence[Part], only: Sequence[str]) -> None:

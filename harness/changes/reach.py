@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.changes.grains import MAKERS
-from harness.changes.outline import at_import, is_function, running
+from harness.changes.outline import at_import, is_function, never_runs, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -72,6 +72,17 @@ class Reach:
                 if isinstance(inner, ast.ImportFrom):
                     source = self._source(inner)
                     yield from ((f"{source}.{alias.name}", inner.lineno) for alias in inner.names)
+
+    def asked(self) -> set[str]:
+        """The modules that the text imports, at whatever time, and names of theirs, which may be modules too."""
+        found = set()
+        for node in _executed(self._tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                source = self._source(node)
+                found |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
+        return found
 
     def of_makers(self) -> dict[str, set[str]]:
         """By class what is read where its objects are made."""
@@ -197,6 +208,13 @@ def _named(node: ast.stmt) -> Iterator[tuple[str, int, bool]]:
     for inner in running(node):
         decorators: list[ast.expr] = getattr(inner, "decorator_list", [])
         yield from ((name, each.lineno, True) for each in decorators if (name := _dotted(each)))
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all in it, but what is there for type checkers alone."""
+    yield node
+    for child in node.orelse if isinstance(node, ast.If) and never_runs(node.test) else ast.iter_child_nodes(node):
+        yield from _executed(child)
 
 
 def _dotted(node: ast.expr) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,24 @@ def test_others_that_hold_a_value_by_name(guest: Guest) -> None:
         guest, "X = 1\n", "X = 2\n", a="from guest.core import X\n", b="X = 1\n", c="from .core import X as y\n"
     )
     assert found == ["X: guest.a.X and 1 more holds the old value by name as well"]
+
+
+def test_a_module_that_the_change_imports_later(guest: Guest) -> None:
+    guest.install(core="def f():\n from guest.idle import g\n return g()\n")
+    guest.write(guest.root, {"idle.py": "def g(): return 1\n"})
+    texts = {
+        "core": "def f():\n from guest.idle import g\n return 10 + g()\n",
+        "fresh": "from . import idle\n",
+    }
+    for name, text in texts.items():
+        (refused,) = guest.build(**{name: text}, idle="def g(): return 2\n").refused
+        assert (refused.module, refused.why) == ("guest.idle", f"is not imported yet, and guest.{name} imports it")
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n from guest.idle import g\ndef f(): return 2\n"
+    built = guest.build(core=typed, idle="def g(): return 2\n")
+    assert not built.refused
+    assert built.imported == []
+    importlib.import_module("guest.idle")
+    assert built.imported == ["guest.idle"]
 
 
 OTHERS = {
