@@ -103,6 +103,10 @@ def _check_new(part: Part, parts: Sequence[Part]) -> None:
         return
     if "@" in part.change.name and part.key in vars(live.class_in(part.change.module, owner.split("."))):
         raise LiveRefusal("a new accessor of a property that is there: the property would change for both arms")
+    if part.change.kind == "function" and (
+        by := live.storing(live.class_in(part.change.module, owner.split(".")), part.key)
+    ):
+        raise LiveRefusal(f"{by} sets an attribute of this name, which native's objects have")
     also = [
         live.class_in(other.change.module, other.found.new.owner.split("."))
         for other in parts

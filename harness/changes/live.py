@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dis
 import functools
 import inspect
 import sys
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
+
+from harness.changes.code import plain_function
+from harness.changes.codes import nested
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -24,6 +28,7 @@ __all__ = [
     "inherited",
     "mangled",
     "must_be_installed",
+    "storing",
     "with_subclasses",
 ]
 
@@ -120,6 +125,21 @@ def inherited(owner: type, name: str, but: Collection[type] = ()) -> str:
         for above in each.__mro__[each.__mro__.index(owner) + 1 :]:
             if name in vars(above) and above not in but:
                 return f"{above.__qualname__}.{name}"
+    return ""
+
+
+def storing(owner: type, key: str) -> str:
+    """A function of a class, of one above or below it, that sets an attribute of this name; empty where none does."""
+    for each in {*owner.__mro__, *(kind for below in with_subclasses(owner) for kind in below.__mro__)}:
+        for name, held in list(vars(each).items()):
+            function = plain_function(held)
+            if function is not None and any(
+                one.opname == "STORE_ATTR" and one.argval == key
+                for code in nested(function.__code__)
+                if key in code.co_names
+                for one in dis.get_instructions(code)
+            ):
+                return f"{each.__qualname__}.{name}"
     return ""
 
 

@@ -107,6 +107,24 @@ CASES = {
         None,
         "A.x@setter: a new accessor of a property that is there: the property would change for both arms",
     ),
+    "hides a built-in": (
+        "def h(x): return len(x)\n",
+        "def len(x): return 42\ndef h(x): return len(x) + 1\n",
+        None,
+        "len: hides Python's own len, for the other arm too",
+    ),
+    "property over an attribute": (
+        "class A:\n def g(self): self.x = 1\n",
+        "class A:\n def g(self): self._x = 1\n @property\n def x(self): return self._x\n",
+        None,
+        "A.x: A.g sets an attribute of this name, which native's objects have",
+    ),
+    "property over an attribute of a subclass": (
+        "class A: pass\nclass B(A):\n def g(self): self.x = 1\n",
+        "class A:\n @property\n def x(self): return 2\nclass B(A):\n def g(self): self.x = 1\n",
+        None,
+        "A.x: B.g sets an attribute of this name, which native's objects have",
+    ),
     "escaped closures": (
         "def make():\n def inner(): return 1\n return inner\n",
         "def make():\n def inner(): return 2\n return inner\n",
