@@ -131,8 +131,6 @@ def _check_function(part: Part, found: Found) -> None:
     if old is None or new is None or part.code is None:
         raise LiveRefusal("has no code")
     each = live.find(part.change.module, part.change.name)
-    if each.function.__code__.co_firstlineno != first_line(old.node) and "#" in part.change.name:
-        raise LiveRefusal("is defined more than once in its module, and the living one is another")
     live.must_be_installed(each.function, part.installed, first_line(old.node))
     code = code_in(part.code, each.function.__code__.co_qualname, first_line(new.node))
     if code is None:

@@ -111,6 +111,7 @@ def differences(module: str, old: str, new: str) -> list[Difference]:
     was_used, is_used = (list(Reach(module, text.tree).at_import()) for text in (before, after))
     found = [_used_at_import(each, was_used, "was {} at import already") for each in found]
     found = [_used_at_import(each, is_used, "is {} by what the change makes at import") for each in found]
+    found = [_rebound(_defined_twice(each, before, after), before, after) for each in found]
     return [_read_state(each, before, after) for each in found]
 
 
@@ -167,6 +168,34 @@ def _used_at_import(found: Difference, uses: Iterable[Use], how: str) -> Differe
         if use.name in names and use.is_call == is_call and use.node not in own:
             told = how.format("called") if is_call else f"its value {how.format('used')}"
             return found.now("launch", f"{told} (line {use.line})")
+    return found
+
+
+def _rebound(found: Difference, before: Outline, after: Outline) -> Difference:
+    """Refuse a value that functions set while the engine runs: it would be set back before every step."""
+    change = found.change
+    if change.how == "changed" and change.grain == "step" and change.kind in ("constant", "import"):
+        set_later = {
+            name
+            for text in (before, after)
+            for node in ast.walk(text.tree)
+            if isinstance(node, ast.Global)
+            for name in node.names
+        }
+        if set_later & set(change.name.split(", ")):
+            return found.now("launch", "functions of its module set it: it would be set back before every step")
+    return found
+
+
+def _defined_twice(found: Difference, before: Outline, after: Outline) -> Difference:
+    """Refuse a name that one of the texts defines more than once: which definition lives depends on how it ran."""
+    name = found.change.name.partition("#")[0]
+    if found.change.kind == "statement" or name == "__all__":
+        return found
+    parts = name.split(".")
+    around = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    if any(f"{each}#2" in text.items for each in around for text in (before, after)):
+        return found.now("launch", "is defined more than once in its module")
     return found
 
 

@@ -181,7 +181,9 @@ def _take(into: Outline, body: Sequence[ast.stmt], prefix: str, owner: ast.Class
             if not any(_last_name(decorator) == "overload" for decorator in node.decorator_list):
                 into.add(Item(prefix + _name_of(node), "function", node, shape(node), inside))
         elif isinstance(node, ast.ClassDef):
-            into.add(Item(prefix + node.name, "class", node, _head(node), inside))
+            # What is in a class that is defined again is not taken apart.
+            what = shape(node) if prefix + node.name in into.items else _head(node)
+            into.add(Item(prefix + node.name, "class", node, what, inside))
             if prefix + node.name + "#2" not in into.items:
                 _take(into, node.body, f"{prefix}{node.name}.", node)
         elif isinstance(node, ast.Import | ast.ImportFrom):
