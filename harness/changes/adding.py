@@ -6,6 +6,7 @@ Arms of one engine share what they add in the same words. Where the words differ
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import importlib.util
 import sys
@@ -75,6 +76,8 @@ class Additions:
         if key not in own:
             if isinstance(holder, type):
                 self._must_hide_nothing(holder, key)
+            elif vars(builtins).get(key, value) is not value:
+                raise LiveRefusal(f"hides Python's own {key}, for the other arm too")
             _set(holder, key, value)
             shared = _IN_PLACE[id(holder), key] = _Shared(mark, 0)
         elif shared is None:

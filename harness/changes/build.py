@@ -7,6 +7,7 @@ objects made. `Built.remove` takes the additions away again.
 from __future__ import annotations
 
 import ast
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CellType, FunctionType
@@ -19,7 +20,7 @@ from harness.changes.checks import Found, bound, check
 from harness.changes.codes import Code, code_in, compiled, defaults_of, same_defaults
 from harness.changes.live import LiveRefusal
 from harness.changes.outline import is_function
-from harness.changes.parts import Part, parts_of, without_the_rest
+from harness.changes.parts import ASIDE, Part, parts_of, without_the_rest
 from harness.errors import told
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Built:
         changes: every difference, with its grain as it came out here.
         added: the names that were put into living modules and classes.
         names: by living function its full name, for people.
-        makers: classes whose `__init__` the change has: none of their objects lives now, and none may outlive a step.
+        makers: classes whose `__init__` the change has, or that read a changed value in it: none of their objects lives
+            now, and none may outlive a step.
     """
 
     name: str
@@ -66,6 +68,11 @@ class Built:
     def refused(self) -> list[Change]:
         """What cannot be switched in this engine: the reason is in each."""
         return [change for change in self.changes if change.grain == "launch"]
+
+    @property
+    def imported(self) -> list[str]:
+        """Modules that were set aside, since nobody had imported them, and have been imported meanwhile."""
+        return [each.module for each in self.changes if each.why == ASIDE and each.module in sys.modules]
 
     def remove(self) -> None:
         """Take away all that was added. To be called when no function has the arm's code any more."""
@@ -201,6 +208,7 @@ def _make(parts: Sequence[Part], found: Found, built: Built) -> None:
                 _make_function(part, found, built)
             else:
                 _make_values(part, built)
+                built.makers |= found.readers.get(id(part), set()) if part.change.grain == "step" else set()
         except BaseException as error:
             if signals.came():
                 raise

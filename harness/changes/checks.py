@@ -6,7 +6,7 @@ import builtins
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from harness.changes import adding, live
+from harness.changes import adding, elsewhere, live
 from harness.changes.census import Census
 from harness.changes.codes import code_in, global_names
 from harness.changes.live import LiveRefusal
@@ -23,10 +23,15 @@ __all__ = ["Found", "bound", "check"]
 
 @dataclass
 class Found:
-    """The living functions of a change, and the new code of each, by the part's identity."""
+    """The living functions of a change, and the new code of each, by the part's identity.
+
+    Attributes:
+        readers: by the identity of a changed value's part, the classes that make their objects with it.
+    """
 
     functions: dict[int, live.Live] = field(default_factory=dict)
     codes: dict[int, CodeType] = field(default_factory=dict)
+    readers: dict[int, set[type]] = field(default_factory=dict)
 
 
 def check(parts: Sequence[Part]) -> Found:
@@ -60,10 +65,12 @@ def check(parts: Sequence[Part]) -> Found:
                     census.cached.add((each.owner, each.cached))
         except LiveRefusal as refusal:
             part.refuse(str(refusal))
-    census.classes |= set(owners.values())
+    found.readers = elsewhere.made_of(parts)
+    census.classes |= {*owners.values(), *(kind for kinds in found.readers.values() for kind in kinds)}
     census.take()
     for part in parts:
         _check_living(part, found.functions.get(id(part)), owners.get(id(part)), census)
+        _check_readers(part, found.readers.get(id(part), set()), census)
     for part in parts:
         _check_names(part, parts, found)
     return found
@@ -96,6 +103,10 @@ def _check_new(part: Part, parts: Sequence[Part]) -> None:
         return
     if "@" in part.change.name and part.key in vars(live.class_in(part.change.module, owner.split("."))):
         raise LiveRefusal("a new accessor of a property that is there: the property would change for both arms")
+    if part.change.kind == "function" and (
+        by := live.storing(live.class_in(part.change.module, owner.split(".")), part.key)
+    ):
+        raise LiveRefusal(f"{by} sets an attribute of this name, which native's objects have")
     also = [
         live.class_in(other.change.module, other.found.new.owner.split("."))
         for other in parts
@@ -120,8 +131,6 @@ def _check_function(part: Part, found: Found) -> None:
     if old is None or new is None or part.code is None:
         raise LiveRefusal("has no code")
     each = live.find(part.change.module, part.change.name)
-    if each.function.__code__.co_firstlineno != first_line(old.node) and "#" in part.change.name:
-        raise LiveRefusal("is defined more than once in its module, and the living one is another")
     live.must_be_installed(each.function, part.installed, first_line(old.node))
     code = code_in(part.code, each.function.__code__.co_qualname, first_line(new.node))
     if code is None:
@@ -147,6 +156,12 @@ def _check_living(part: Part, each: live.Live | None, owner: type | None, census
             part.refuse(f"has made functions that live on ({inner}): they keep the old code")
         elif kept:
             part.refuse(f"is a cached_property, and {kept} {_objects(kept)} its old result")
+
+
+def _check_readers(part: Part, readers: set[type], census: Census) -> None:
+    for kind in sorted(readers, key=lambda each: each.__qualname__):
+        if (count := census.objects[kind]) and part.change.grain == "step":
+            part.refuse(f"is read where objects are made, and {count} of {kind.__qualname__} {_live(count)}")
 
 
 def _live(count: int) -> str:

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from harness.changes.grains import MAKERS, Grain, grain_of, grain_of_gone
-from harness.changes.outline import Item, Outline, at_import, is_function, outline
+from harness.changes.outline import Item, Outline, is_function, outline
+from harness.changes.reach import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from harness.changes.reach import Use
 
 __all__ = ["MAKERS", "Change", "Difference", "Grain", "How", "compare", "differences"]
 
@@ -46,6 +49,11 @@ class Change:
     def full_name(self) -> str:
         """The name with its module's."""
         return f"{self.module}.{self.name}" if self.name else self.module
+
+    def is_named(self, only: Sequence[str]) -> bool:
+        """Whether one of these stands for it: its name, or that of a class or module that it is in, or parts of one."""
+        full = self.full_name.partition("@")[0].partition("#")[0]
+        return any(f".{name}." in f".{full}." for name in only)
 
     @property
     def makes_objects(self) -> bool:
@@ -100,8 +108,11 @@ def differences(module: str, old: str, new: str) -> list[Difference]:
         if item.kind != "statement" and name not in after.items and not _comes_with_class(item, after):
             found.append(Difference(Change(module, name, item.kind, "gone", *grain_of_gone(item)), item, None))
     found += _in_order(module, before, after)
-    ran = _AtImport.of(before)
-    return [_read_state(ran.check(each), before, after) for each in found]
+    was_used, is_used = (list(Reach(module, text.tree).at_import()) for text in (before, after))
+    found = [_used_at_import(each, was_used, "was {} at import already") for each in found]
+    found = [_used_at_import(each, is_used, "is {} by what the change makes at import") for each in found]
+    found = [_rebound(_defined_twice(each, before, after), before, after) for each in found]
+    return [_read_state(each, before, after) for each in found]
 
 
 def _comes_with_class(item: Item, other: Outline) -> bool:
@@ -145,38 +156,47 @@ def _in_order(module: str, before: Outline, after: Outline) -> Iterator[Differen
             yield Difference(Change(module, name, "class head", "changed", "launch", why), before.items[name], item)
 
 
-@dataclass(frozen=True)
-class _AtImport:
-    """What the old module did when it was imported: the names that it read and called, with their statement."""
-
-    read: tuple[tuple[ast.stmt, str, int], ...]
-    called: tuple[tuple[ast.stmt, str, int], ...]
-
-    @classmethod
-    def of(cls, text: Outline) -> _AtImport:
-        read, called = [], []
-        for node in text.tree.body:
-            for expression in at_import(node):
-                if isinstance(expression, ast.Name) and isinstance(expression.ctx, ast.Load):
-                    read.append((node, expression.id, expression.lineno))
-                elif isinstance(expression, ast.Call):
-                    called.append((node, ast.unparse(expression.func), expression.lineno))
-            for inner in (node, *ast.walk(node)) if isinstance(node, ast.ClassDef) else (node,):
-                decorators: list[ast.expr] = getattr(inner, "decorator_list", [])
-                called += [(node, ast.unparse(decorator), decorator.lineno) for decorator in decorators]
-        return cls(tuple(read), tuple(called))
-
-    def check(self, found: Difference) -> Difference:
-        """Refuse a value or a function of which other things were made when the module was imported."""
-        change = found.change
-        if change.how != "changed" or change.grain != "step" or found.old is None:
-            return found
-        is_call = change.kind == "function"
-        for node, name, line in self.called if is_call else self.read:
-            if node is not found.old.node and name in change.name.split(", "):
-                told = "was called" if is_call else "its value was used"
-                return found.now("launch", f"{told} at import already (line {line})")
+def _used_at_import(found: Difference, uses: Iterable[Use], how: str) -> Difference:
+    """Refuse a value or a function of which other things are made when the old or the new text is imported."""
+    change = found.change
+    if change.how != "changed" or change.grain != "step":
         return found
+    is_call = change.kind == "function"
+    names = {f"{change.module}.{name}" for name in change.name.partition("@")[0].split(", ")}
+    own = [item.node for item in (found.old, found.new) if item is not None]
+    for use in uses:
+        if use.name in names and use.is_call == is_call and use.node not in own:
+            told = how.format("called") if is_call else f"its value {how.format('used')}"
+            return found.now("launch", f"{told} (line {use.line})")
+    return found
+
+
+def _rebound(found: Difference, before: Outline, after: Outline) -> Difference:
+    """Refuse a value that functions set while the engine runs: it would be set back before every step."""
+    change = found.change
+    if change.how == "changed" and change.grain == "step" and change.kind in ("constant", "import"):
+        set_later = {
+            name
+            for text in (before, after)
+            for node in ast.walk(text.tree)
+            if isinstance(node, ast.Global)
+            for name in node.names
+        }
+        if set_later & set(change.name.split(", ")):
+            return found.now("launch", "functions of its module set it: it would be set back before every step")
+    return found
+
+
+def _defined_twice(found: Difference, before: Outline, after: Outline) -> Difference:
+    """Refuse a name that one of the texts defines more than once: which definition lives depends on how it ran."""
+    name = found.change.name.partition("#")[0]
+    if found.change.kind == "statement" or name == "__all__":
+        return found
+    parts = name.split(".")
+    around = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    if any(f"{each}#2" in text.items for each in around for text in (before, after)):
+        return found.now("launch", "is defined more than once in its module")
+    return found
 
 
 def _read_state(found: Difference, before: Outline, after: Outline) -> Difference:

@@ -96,6 +96,11 @@ def grain_of_gone(item: Item) -> tuple[Grain, str]:
     """The grain of an item that the new text does not have, and why."""
     if item.kind == "dataclass field":
         return "launch", "a field of a dataclass went away: its __init__ is generated"
+    if item.is_member:
+        return "launch", "a member of an Enum went away: members are fixed when the class is made"
+    name = item.name.partition("@")[0].rpartition(".")[2]
+    if item.owner and name.startswith("__") and name.endswith("__"):
+        return "launch", "a special name went away: Python finds it on the type, so this arm would still have it"
     return "nothing", "stays for the other arm"
 
 

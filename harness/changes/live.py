@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dis
 import functools
 import inspect
 import sys
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
+
+from harness.changes.code import plain_function
+from harness.changes.codes import nested
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -25,6 +29,7 @@ __all__ = [
     "innermost",
     "mangled",
     "must_be_installed",
+    "storing",
     "with_subclasses",
 ]
 
@@ -126,6 +131,21 @@ def inherited(owner: type, name: str, but: Collection[type] = ()) -> str:
     return ""
 
 
+def storing(owner: type, key: str) -> str:
+    """A function of a class, of one above or below it, that sets an attribute of this name; empty where none does."""
+    for each in {*owner.__mro__, *(kind for below in with_subclasses(owner) for kind in below.__mro__)}:
+        for name, held in list(vars(each).items()):
+            function = plain_function(held)
+            if function is not None and any(
+                one.opname == "STORE_ATTR" and one.argval == key
+                for code in nested(function.__code__)
+                if key in code.co_names
+                for one in dis.get_instructions(code)
+            ):
+                return f"{each.__qualname__}.{name}"
+    return ""
+
+
 def holders(module: str, key: str, value: Any, package: str) -> Iterator[str]:
     """Other modules of the package that hold a module's value by name, since they imported it: `name.key`."""
     for name, other in list(sys.modules.items()):
@@ -142,7 +162,10 @@ def _imports(other: ModuleType, module: str, key: str, held: str) -> bool:
     Small numbers and short texts are one object wherever they are written, so identity alone says nothing.
     """
     try:
-        tree = ast.parse(inspect.getsource(other))
+        text = inspect.getsource(other)
+        if key not in text and "*" not in text:  # to parse every module that holds a small number takes half a minute
+            return False
+        tree = ast.parse(text)
     except (OSError, TypeError, SyntaxError):
         return held == key
     last = module.rpartition(".")[2]

@@ -15,7 +15,18 @@ from harness.errors import ConfigError, in_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Function", "Item", "Outline", "at_import", "first_line", "is_function", "outline", "shape"]
+__all__ = [
+    "Function",
+    "Item",
+    "Outline",
+    "at_import",
+    "first_line",
+    "is_function",
+    "never_runs",
+    "outline",
+    "running",
+    "shape",
+]
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 Shape: TypeAlias = Any
@@ -128,7 +139,7 @@ def at_import(node: ast.AST) -> Iterator[ast.expr]:
         ]
     elif isinstance(node, ast.AnnAssign):
         inside = [node.value] if node.value is not None else []
-    elif isinstance(node, ast.If) and _never_runs(node.test):
+    elif isinstance(node, ast.If) and never_runs(node.test):
         inside = node.orelse
     else:
         inside = ast.iter_child_nodes(node)
@@ -138,16 +149,29 @@ def at_import(node: ast.AST) -> Iterator[ast.expr]:
         yield from at_import(child)
 
 
+def running(node: ast.AST, *, into_classes: bool = True) -> Iterator[ast.stmt]:
+    """A statement and the statements in it that run when it does: not the bodies of functions."""
+    if isinstance(node, ast.stmt):
+        yield node
+    if is_function(node) or (isinstance(node, ast.ClassDef) and not into_classes):
+        return
+    inside = node.orelse if isinstance(node, ast.If) and never_runs(node.test) else ast.iter_child_nodes(node)
+    for child in inside:
+        if isinstance(child, ast.stmt | ast.ExceptHandler | ast.match_case):
+            yield from running(child, into_classes=into_classes)
+
+
+def never_runs(test: ast.expr) -> bool:
+    """Whether a block is for type checkers alone, or for `__main__`."""
+    said = ast.unparse(test)
+    return (said.endswith("TYPE_CHECKING") and not said.startswith("not ")) or said == "__name__ == '__main__'"
+
+
 def _is_inert(node: Any) -> bool:
     """Whether a statement does nothing: `pass`, a docstring, a bare annotation."""
     if isinstance(node, ast.AnnAssign):
         return node.value is None
     return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
-
-
-def _never_runs(test: ast.expr) -> bool:
-    said = ast.unparse(test)
-    return (said.endswith("TYPE_CHECKING") and not said.startswith("not ")) or said == "__name__ == '__main__'"
 
 
 def _take(into: Outline, body: Sequence[ast.stmt], prefix: str, owner: ast.ClassDef | None) -> None:
@@ -157,14 +181,16 @@ def _take(into: Outline, body: Sequence[ast.stmt], prefix: str, owner: ast.Class
             if not any(_last_name(decorator) == "overload" for decorator in node.decorator_list):
                 into.add(Item(prefix + _name_of(node), "function", node, shape(node), inside))
         elif isinstance(node, ast.ClassDef):
-            into.add(Item(prefix + node.name, "class", node, _head(node), inside))
+            # What is in a class that is defined again is not taken apart.
+            what = shape(node) if prefix + node.name in into.items else _head(node)
+            into.add(Item(prefix + node.name, "class", node, what, inside))
             if prefix + node.name + "#2" not in into.items:
                 _take(into, node.body, f"{prefix}{node.name}.", node)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             _take_import(into, node, prefix)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             _take_assignment(into, node, prefix, owner)
-        elif isinstance(node, ast.If) and _never_runs(node.test):
+        elif isinstance(node, ast.If) and never_runs(node.test):
             _take(into, node.orelse, prefix, owner)
         elif not _is_inert(node):
             into.add(Item(prefix + _beginning(node), "statement", node, shape(node, hollow=True), inside))

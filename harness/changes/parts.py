@@ -7,11 +7,13 @@ import difflib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.changes.codes import compiled
 from harness.changes.compare import Change, Difference, differences
 from harness.changes.live import mangled
+from harness.changes.reach import Reach
+from harness.changes.sources import text_of
 from harness.errors import ConfigError, in_line
 
 if TYPE_CHECKING:
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
     from harness.changes.sources import SourceFile
 
-__all__ = ["Part", "parts_of", "without_the_rest"]
+__all__ = ["ASIDE", "Part", "parts_of", "without_the_rest"]
+
+ASIDE: Final = "not imported by this engine"
+"""Why nothing is done in a changed module."""
 
 
 @dataclass
@@ -75,18 +80,35 @@ def parts_of(files: Sequence[SourceFile], root: Path) -> list[Part]:
         elif file.new:
             parts.append(_module(file, "new", "added", "imported when the change asks for it"))
         elif (module := sys.modules.get(file.module)) is None:
-            parts.append(_module(file, "changed", "nothing", "not imported by this engine"))
+            parts.append(_module(file, "changed", "nothing", ASIDE))
         elif not _is_file(getattr(module, "__file__", None), root / file.relative):
             where = in_line(getattr(module, "__file__", None) or "no file")
             why = f"the living module is from {where}, not from what is installed"
             parts.append(_module(file, "changed", "launch", why))
         else:
             installed = root / file.relative
-            old, new = _text(installed), _text(file.changed)
+            old, new = text_of(installed), text_of(file.changed)
             found = differences(file.module, old, new)
             code = compiled(new, file.changed)
             parts += [Part(each, vars(module), installed, file.changed, code) for each in found]
+    _refuse_asked(parts, files)
     return parts
+
+
+def _refuse_asked(parts: Sequence[Part], files: Sequence[SourceFile]) -> None:
+    """Refuse modules that are not imported yet, but will be by another file of the change: as they are installed."""
+    aside = [part for part in parts if part.change.why == ASIDE]
+    for file in files if aside else ():
+        if file.changed is None or not (file.new or file.module in sys.modules):
+            continue
+        try:
+            tree = ast.parse(text_of(file.changed))
+        except (SyntaxError, ValueError):  # said where it is imported
+            continue
+        asked = Reach(file.module, tree, is_package=file.changed.name == "__init__.py").asked()
+        for part in aside:
+            if part.change.module in asked:
+                part.refuse(f"is not imported yet, and {file.module} imports it")
 
 
 def without_the_rest(parts: Sequence[Part], only: Sequence[str]) -> None:
@@ -94,7 +116,7 @@ def without_the_rest(parts: Sequence[Part], only: Sequence[str]) -> None:
 
     Args:
         parts: all parts of the change.
-        only: qualified names, with or without the module's; a class's name takes all that is in it.
+        only: names; a class's or module's takes all that is in it.
 
     Raises:
         ConfigError: a name is not in the change.
@@ -102,11 +124,11 @@ def without_the_rest(parts: Sequence[Part], only: Sequence[str]) -> None:
     if not only:
         return
     for name in only:
-        if not any(_is_named(part.change, [name]) for part in parts):
+        if not any(part.change.is_named([name]) for part in parts):
             known = [part.change.full_name for part in parts]
             near = difflib.get_close_matches(name, [*known, *(part.change.name for part in parts)], 3, 0.5) or known[:3]
             raise ConfigError(f"--only {in_line(name)}: the change has no such name; it has {in_line(', '.join(near))}")
-    chosen = [part for part in parts if _is_named(part.change, only)]
+    chosen = [part for part in parts if part.change.is_named(only)]
     rest = [part for part in parts if part not in chosen]
     fresh = chosen
     while fresh:  # what is added for these, and for those
@@ -118,11 +140,6 @@ def without_the_rest(parts: Sequence[Part], only: Sequence[str]) -> None:
             continue  # it is imported only where something that was chosen asks for it
         part.leave("left out by --only")
         part.namespace = None
-
-
-def _is_named(change: Change, only: Sequence[str]) -> bool:
-    names = (change.name.partition("@")[0], change.full_name.partition("@")[0])
-    return any(f"{name}.".startswith(f"{wanted}.") for name in names if name for wanted in only)
 
 
 def _last(part: Part) -> str:
@@ -152,10 +169,3 @@ def _is_file(found: str | None, expected: Path) -> bool:
         return found is not None and Path(found).samefile(expected)
     except OSError:
         return False
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as Python: {in_line(error)}") from error

@@ -21,7 +21,7 @@ from harness.errors import ConfigError, in_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["SourceFile", "Sources", "files_in", "from_patch", "from_tree", "module_name"]
+__all__ = ["SourceFile", "Sources", "files_in", "from_patch", "from_tree", "module_name", "text_of"]
 
 BUILT: Final = frozenset(
     (".cu", ".cuh", ".cpp", ".cc", ".cxx", ".c", ".h", ".hpp", ".hip", ".inl", ".rs", ".cmake", ".pyx")
@@ -169,6 +169,18 @@ def files_in(folder: Path, root: Path, package: str = "vllm") -> list[SourceFile
 def module_name(relative: str) -> str:
     """The module of a Python file, by its path below the folder that holds its package."""
     return relative.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def text_of(path: Path) -> str:
+    """A Python file's text.
+
+    Raises:
+        ConfigError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as Python: {in_line(error)}") from error
 
 
 def _is_ours(path: str, package: str) -> bool:

@@ -99,7 +99,8 @@ class CheckedSteps:
         """What was seen of the functions that arms change, in so many steps; the calls are forgotten."""
         seen = self._watching.take(steps)
         not_run = why_not_run(self._loop.runner, self._changed, seen["calls"], seen["phases"])
-        return {**seen, "not_run": not_run, "outlive": dict(self._outlive), "cache_hits": self._placer.hits()}
+        late = {"outlive": dict(self._outlive), "imported": self._placer.imported}
+        return {**seen, "not_run": not_run, **late, "cache_hits": self._placer.hits()}
 
     def mismatches(
         self,

@@ -128,6 +128,11 @@ class Placer:
         """Classes whose `__init__` an arm changes: none of their objects may outlive a step."""
         return {each for built in self.built.values() for each in built.makers}
 
+    @property
+    def imported(self) -> list[str]:
+        """Changed modules that have been imported since they were set aside: as they are installed."""
+        return sorted({name for built in self.built.values() for name in built.imported})
+
     def empty_caches(self) -> None:
         """Forget what arms have cached, so that every pass begins alike."""
         for cached in self._caches.values():

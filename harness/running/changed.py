@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.changes.compare import compare
-from harness.changes.sources import from_patch, from_tree
+from harness.changes.sources import from_patch, from_tree, text_of
 from harness.config.modules import find_module
 from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED
@@ -137,8 +137,8 @@ def _prepared(arm: Arm, path: Path, root: Path, into: Path) -> Prepared:
 
 
 def _compared(file: SourceFile, root: Path) -> Iterator[Change]:
-    old = "" if file.new else (root / file.relative).read_text(encoding="utf-8")
-    new = "" if file.changed is None else file.changed.read_text(encoding="utf-8")
+    old = "" if file.new else text_of(root / file.relative)
+    new = "" if file.changed is None else text_of(file.changed)
     yield from compare(file.module, old, new)
 
 
@@ -149,15 +149,11 @@ def _chosen(changes: Sequence[Change], only: Sequence[str], path: Path) -> Itera
         ConfigError: a name stands for none of them.
     """
     for name in only:
-        if not any(_stands_for(name, change) for change in changes):
+        if not any(change.is_named([name]) for change in changes):
             known = [change.name or change.full_name for change in changes]
             near = difflib.get_close_matches(name.rpartition(".")[2], [each.rpartition(".")[2] for each in known], NEAR)
             told = [each for each in known if each.rpartition(".")[2] in near] or known
             raise ConfigError(
                 f"only: {in_line(path)} changes no {in_line(name, 100)}; it changes {in_line(', '.join(told), 200)}"
             )
-    yield from (change for change in changes if not only or any(_stands_for(name, change) for name in only))
-
-
-def _stands_for(name: str, change: Change) -> bool:
-    return f".{name}." in f".{change.full_name}."
+    yield from (change for change in changes if not only or change.is_named(only))

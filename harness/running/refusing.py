@@ -27,12 +27,15 @@ def insist_on_steps(result: PassResult) -> None:
     """Refuse what cannot be switched between steps, as a pass of native shows it.
 
     Raises:
-        GrainError: objects of the former step live on, another thread runs what is switched, or vLLM has compiled
-            or captured it.
+        GrainError: objects of the former step live on, a changed module is imported only now, another thread runs what
+            is switched, or vLLM has compiled or captured it.
     """
     if outlive := result.watched.get("outlive"):
         told = ", ".join(f"{count} of {name}" for name, count in outlive.items())
-        raise GrainError(f"objects that a changed __init__ makes live over a step ({told}): they would stay as made")
+        what = "objects that a changed __init__ or value makes"
+        raise GrainError(f"{what} live over a step ({told}): they would stay as made")
+    if imported := result.watched.get("imported"):
+        raise GrainError(f"{', '.join(imported)}: imported only while the engine serves, as it is installed")
     if not_run := result.watched.get("not_run"):
         raise GrainError("; ".join(f"{name} {why}" for name, why in not_run.items()))
     if threads := result.watched.get("on_other_threads"):

@@ -276,10 +276,116 @@ LAUNCH = {
         "d",
         "was called at import already (line 2)",
     ),
+    "used by what is new": (
+        "A = 5",
+        "A = 6\nB = A * 2",
+        "A",
+        "its value is used by what the change makes at import (line 2)",
+    ),
+    "used by another value": (
+        "A = 5\nB = 1",
+        "A = 6\nB = A * 2",
+        "A",
+        "its value is used by what the change makes at import (line 2)",
+    ),
+    "used by a default": (
+        "A = 5\ndef f(x=1): pass",
+        "A = 6\ndef f(x=A): pass",
+        "A",
+        "its value is used by what the change makes at import (line 2)",
+    ),
+    "called by what is new": (
+        "def g(): return 1",
+        "def g(): return 2\nT = g()",
+        "g",
+        "is called by what the change makes at import (line 2)",
+    ),
+    "called by what was called": (
+        "def f(): return 1\ndef g(): return [f() for _ in 'a']\nT = g()",
+        "def f(): return 2\ndef g(): return [f() for _ in 'a']\nT = g()",
+        "f",
+        "was called at import already (line 3)",
+    ),
+    "read by what was called": (
+        "X = 1\nclass B:\n def __init__(self): self.g()\n def g(self): return X\nclass A(B): pass\nT = A()",
+        "X = 2\nclass B:\n def __init__(self): self.g()\n def g(self): return X\nclass A(B): pass\nT = A()",
+        "X",
+        "its value was used at import already (line 6)",
+    ),
+    "inside what was called": (
+        "def f(): return 1\ndef g():\n def inner(): return f()\n return inner()\nT = g()",
+        "def f(): return 2\ndef g():\n def inner(): return f()\n return inner()\nT = g()",
+        "f",
+        "was called at import already (line 5)",
+    ),
+    "set by functions": (
+        "_n = 0\ndef f():\n global _n\n _n += 1",
+        "_n = 9\ndef f():\n global _n\n _n += 1",
+        "_n",
+        "functions of its module set it: it would be set back before every step",
+    ),
+    "first of two values": ("A = 1\nA = 2", "A = 5\nA = 2", "A", "is defined more than once in its module"),
+    "second definition gone": (
+        "def f(): return 1\ndef f(): return 2",
+        "def f(): return 1",
+        "f#2",
+        "is defined more than once in its module",
+    ),
+    "second definition new": (
+        "def f(): return 1",
+        "def f(): return 1\ndef f(): return 2",
+        "f#2",
+        "is defined more than once in its module",
+    ),
+    "one of two branches": (
+        "if a:\n def f(): return 1\nelse:\n def f(): return 2",
+        "if a:\n def f(): return 3\nelse:\n def f(): return 2",
+        "f",
+        "is defined more than once in its module",
+    ),
+    "first of two classes": (
+        "class A:\n def f(self): return 1\nclass A: pass",
+        "class A:\n def f(self): return 2\nclass A: pass",
+        "A.f",
+        "is defined more than once in its module",
+    ),
+    "second of two classes": (
+        "class A: pass\nclass A:\n def f(self): return 1",
+        "class A: pass\nclass A:\n def f(self): return 2",
+        "A#2",
+        "is defined more than once in its module",
+    ),
+    "gone special": (
+        "class A:\n def __bool__(self): return False",
+        "class A: pass",
+        "A.__bool__",
+        "a special name went away: Python finds it on the type, so this arm would still have it",
+    ),
+    "gone member": (
+        "class A(Enum):\n X = 1\n Y = 2",
+        "class A(Enum):\n X = 1",
+        "A.Y",
+        "a member of an Enum went away: members are fixed when the class is made",
+    ),
     "kind": ("X = 1", "def X(): pass", "X", "was a constant, is a function now"),
     "import kind": ("import X", "class X: pass", "X", "was an import, is a class now"),
     "import in class": ("class A: pass", "class A:\n import x", "A.x", "an import inside a class"),
 }
+
+
+UNUSED = {
+    "in a wrapper": "def d(g):\n def w(): return f() + X\n return w\n@d\ndef h(): return 1",
+    "in a function that nobody calls": "def g(): return f() + X",
+    "another of that name": "def g(X):\n f = len\n return f(X)\nT = g([])",
+    "held": "T = [f]",
+}
+
+
+@pytest.mark.parametrize("case", UNUSED)
+def test_what_is_read_only_when_a_step_runs_stays_switched(case: str) -> None:
+    rest = UNUSED[case]
+    found = changes(f"X = 1\ndef f(): return 1\n{rest}", f"X = 2\ndef f(): return 2\n{rest}")
+    assert {name: grain for name, _, _, grain, _ in found} == {"X": "step", "f": "step"}
 
 
 @pytest.mark.parametrize("case", LAUNCH)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ def why(guest: Guest, old: str, new: str, use: Any = None, **others: str) -> lis
     return [f"{each.name}: {each.why}" for each in built.refused]
 
 
+LIMIT = "LIMIT = {}\nclass A:\n def __init__(self): self.g()\n def g(self): self.x = LIMIT\n"
 INIT = "class A:\n def __init__(self): self.x = {}\n"
 CASES = {
     "living objects": (
@@ -37,6 +40,12 @@ CASES = {
         INIT.format(2) + "class B(A): pass\n",
         lambda core: [core.B(), core.A()],
         "A.__init__: makes objects, and 2 of A live, made by the old one",
+    ),
+    "a value that made living objects": (
+        LIMIT.format(1),
+        LIMIT.format(2),
+        lambda core: core.A(),
+        "LIMIT: is read where objects are made, and 1 of A lives",
     ),
     "lru_cache in another name": (
         "from functools import lru_cache as memo\n@memo\ndef f(): return 1\n",
@@ -66,7 +75,7 @@ CASES = {
         "def f(): return 1\nif True:\n def f(): return 9\n",
         "def f(): return 2\nif True:\n def f(): return 9\n",
         None,
-        "f: the living one is from core.py:3, the installed one stands at core.py:1: somebody has patched it",
+        "f: is defined more than once in its module",
     ),
     "missing name": (
         "def f(): return 1\n",
@@ -97,6 +106,24 @@ CASES = {
         "class A:\n @property\n def x(self): return 1\n @x.setter\n def x(self, v): pass\n",
         None,
         "A.x@setter: a new accessor of a property that is there: the property would change for both arms",
+    ),
+    "hides a built-in": (
+        "def h(x): return len(x)\n",
+        "def len(x): return 42\ndef h(x): return len(x) + 1\n",
+        None,
+        "len: hides Python's own len, for the other arm too",
+    ),
+    "property over an attribute": (
+        "class A:\n def g(self): self.x = 1\n",
+        "class A:\n def g(self): self._x = 1\n @property\n def x(self): return self._x\n",
+        None,
+        "A.x: A.g sets an attribute of this name, which native's objects have",
+    ),
+    "property over an attribute of a subclass": (
+        "class A: pass\nclass B(A):\n def g(self): self.x = 1\n",
+        "class A:\n @property\n def x(self): return 2\nclass B(A):\n def g(self): self.x = 1\n",
+        None,
+        "A.x: B.g sets an attribute of this name, which native's objects have",
     ),
     "escaped closures": (
         "def make():\n def inner(): return 1\n return inner\n",
@@ -150,6 +177,74 @@ def test_others_that_hold_a_value_by_name(guest: Guest) -> None:
         guest, "X = 1\n", "X = 2\n", a="from guest.core import X\n", b="X = 1\n", c="from .core import X as y\n"
     )
     assert found == ["X: guest.a.X and 1 more holds the old value by name as well"]
+
+
+def test_a_module_that_the_change_imports_later(guest: Guest) -> None:
+    guest.install(core="def f():\n from guest.idle import g\n return g()\n")
+    guest.write(guest.root, {"idle.py": "def g(): return 1\n"})
+    texts = {
+        "core": "def f():\n from guest.idle import g\n return 10 + g()\n",
+        "fresh": "from . import idle\n",
+    }
+    for name, text in texts.items():
+        (refused,) = guest.build(**{name: text}, idle="def g(): return 2\n").refused
+        assert (refused.module, refused.why) == ("guest.idle", f"is not imported yet, and guest.{name} imports it")
+    typed = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n from guest.idle import g\ndef f(): return 2\n"
+    built = guest.build(core=typed, idle="def g(): return 2\n")
+    assert not built.refused
+    assert built.imported == []
+    importlib.import_module("guest.idle")
+    assert built.imported == ["guest.idle"]
+
+
+OTHERS = {
+    "a default": (
+        "from guest import core\ndef use(x=core.LIMIT): return x\n",
+        "LIMIT: its value was used at import already (guest.other line 2)",
+    ),
+    "a call": ("from .core import f as g\nT = g()\n", "f: was called at import already (guest.other line 2)"),
+    "a call of what calls it": (
+        "import guest.core\ndef h(): return guest.core.make()\nT = h()\n",
+        "f: was called at import already (guest.other line 3)",
+    ),
+    "the package": ("from guest import f\nT = f()\n", "f: was called at import already (guest.other line 2)"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_other_modules_that_used_it_at_import(guest: Guest, case: str) -> None:
+    other, said = OTHERS[case]
+    old = "LIMIT = {0}\ndef f(): return {0}\ndef make(): return f()\n"
+    new = old.format(2).replace("2", "1", 1) if said.startswith("f") else old.format(1).replace("1", "2", 1)
+    if case == "the package":
+        guest.install(core=old.format(1))
+        sys.modules["guest"].f = sys.modules["guest.core"].f  # type: ignore[attr-defined]
+    assert why(guest, old.format(1), new, other=other) == [said]
+
+
+def test_other_modules_of_the_change_that_use_it_at_import(guest: Guest) -> None:
+    guest.install(core="LIMIT = 1\ndef f(): return 1\n", other="def g(): return 1\n")
+    used = "is used by what the change makes at import"
+    texts = {
+        "other": "from guest import core\nT = core.LIMIT\ndef g(): return T\n",
+        "fresh": "if True:\n from .core import LIMIT\n",
+    }
+    for name, text in texts.items():
+        built = guest.build(core="LIMIT = 2\ndef f(): return 1\n", **{name: text})
+        assert [each.why for each in built.refused] == [f"its value {used} (guest.{name} line 2)"]
+    late = "def g():\n from guest.core import LIMIT\n return LIMIT\n"
+    assert not guest.build(core="LIMIT = 2\ndef f(): return 1\n", other=late).refused
+
+
+def test_objects_of_other_modules_that_a_value_made(guest: Guest) -> None:
+    other = "from guest import core\nclass S:\n def __init__(self): self.x = core.LIMIT\n"
+    guest.install(core="LIMIT = 1\n", other=other)
+    kept = sys.modules["guest.other"].S()
+    (refused,) = guest.build(core="LIMIT = 2\n").refused
+    assert refused.why == "is read where objects are made, and 1 of S lives"
+    del kept
+    # None lives now, and none may outlive a step.
+    assert guest.build(core="LIMIT = 2\n").makers == {sys.modules["guest.other"].S}
 
 
 def test_a_function_that_somebody_has_patched(guest: Guest) -> None:

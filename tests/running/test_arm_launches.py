@@ -270,6 +270,15 @@ def test_step_grain_is_refused_with_names_and_reasons_where_it_cannot_be_had(tmp
     assert "state: vllm.output.Output.count: a field of a dataclass" in told
 
 
+def test_a_patch_that_leaves_a_file_that_is_not_utf_8_is_refused_in_one_line(tmp_path, root) -> None:
+    (tmp_path / "config.yaml").write_text(CONFIG)
+    (tmp_path / "state.patch").write_bytes(NEW_FILE.replace("START = 0", "START = '\xe9'").encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"vllm/counting\.py cannot be read as Python: 'utf-8' codec .*$") as error:
+        prepare(load(tmp_path / "config.yaml"), tmp_path / "changes", root)
+    assert error.value.exit_status == 2
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("overrides", "why"),
     [

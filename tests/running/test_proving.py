@@ -254,6 +254,13 @@ def test_an_arm_that_raises_out_of_the_engine_is_struck_and_native_is_as_before(
     assert not host.instrument.under_way
 
 
+def test_a_changed_module_that_is_imported_only_while_the_engine_serves(prove, monkeypatch) -> None:
+    monkeypatch.setattr("harness.instrument.placing.Placer.imported", ["vllm.late"])
+    _, outcome = prove(totals, swap=f"{__name__}.Engine.total")
+    assert (outcome.status, outcome.exit_status) == ("failed", 2)
+    assert outcome.refused == "vllm.late: imported only while the engine serves, as it is installed"
+
+
 class Starting(FakeHost):
     """A host that counts its starts; each has an engine of its own."""
 
