@@ -115,7 +115,11 @@ def _texts(parts: Sequence[Part], sought: Sequence[_Sought]) -> Iterator[tuple[R
         file = getattr(module, "__file__", None) or ""
         if name.partition(".")[0] == package and file.endswith(".py"):
             yield from _reach(name, Path(file), word, False)
-    new = {part.path: part.change for part in parts if part.namespace is not None or part.change.how == "new"}
+    # What --only leaves out has no namespace, nor has a new module.
+    taken = [
+        part for part in parts if part.namespace is not None or (part.change.kind, part.change.how) == ("module", "new")
+    ]
+    new = {part.path: part.change for part in taken}
     for path, change in new.items():
         yield from _reach(change.module, path, word, True)
 

@@ -6,7 +6,6 @@ import ast
 import contextlib
 import dis
 import functools
-import inspect
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,11 +161,11 @@ def _imports(other: ModuleType, module: str, key: str, held: str) -> bool:
     Small numbers and short texts are one object wherever they are written, so identity alone says nothing.
     """
     try:
-        text = inspect.getsource(other)
-        if key not in text and "*" not in text:  # to parse every module that holds a small number takes half a minute
+        text = Path(getattr(other, "__file__", None) or "").read_text(encoding="utf-8")
+        if key not in text and held != key:
             return False
         tree = ast.parse(text)
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, ValueError, SyntaxError):
         return held == key
     last = module.rpartition(".")[2]
     for node in ast.walk(tree):

@@ -232,6 +232,8 @@ def test_other_modules_of_the_change_that_use_it_at_import(guest: Guest) -> None
     for name, text in texts.items():
         built = guest.build(core="LIMIT = 2\ndef f(): return 1\n", **{name: text})
         assert [each.why for each in built.refused] == [f"its value {used} (guest.{name} line 2)"]
+    left = guest.build(core="LIMIT = 2\ndef f(): return 1\n", other=f"{texts['other']}new = 1\n", only=("LIMIT",))
+    assert not left.refused
     late = "def g():\n from guest.core import LIMIT\n return LIMIT\n"
     assert not guest.build(core="LIMIT = 2\ndef f(): return 1\n", other=late).refused
 
