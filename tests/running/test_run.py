@@ -478,7 +478,7 @@ def test_how_a_run_went_is_kept_fact_by_fact(make) -> None:
     function = "tests.fakes.BlockTable.compute_slot_mapping"
     assert facts["calls"] == {name: {function: STEPS} for name in ("native", "list", "cat_frombuffers", "A/A")}
     assert facts["switch"].items() >= {"functions": [function], "trampolines": [function], "turns": False}.items()
-    checked = {"not_repeated": [], "ignored": [], "not_reset": OUT_OF_REACH}
+    checked = {"not_repeated": [], "cut": [], "ignored": [], "not_reset": OUT_OF_REACH}
     assert facts["checked"] == {"leaves": facts["checked"]["leaves"], **checked}
     assert facts["checked"]["leaves"] > 10 * STEPS
     assert run.observer.stages[:4] == [

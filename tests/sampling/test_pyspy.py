@@ -203,9 +203,10 @@ def test_a_run_records_each_arm_after_everything_else(make_run_of_list) -> None:
 @attaches
 def test_a_whole_recording_keeps_every_stack(make_run_of_list) -> None:
     run = make_run_of_list(FakeHost(clock=time.perf_counter_ns, runner=Busy()), "protocol.groups=3",
-                           "flamegraph={seconds: 0.3, whole: true}")  # fmt: skip
+                           "flamegraph={seconds: 2, whole: true}")  # fmt: skip
     run.flamegraphs = True
     run.execute()
+    assert "flamegraphs_missing" not in run.facts, run.facts["flamegraphs_missing"]
     stacks = parse((run.folder.path / "flamegraphs/list.folded").read_text())
     assert "MainThread" in {stack[0].name for stack in stacks}
     assert sum(cut(stacks, "_prepare_inputs").values()) == run.facts["flamegraphs"]["list"]["scope_samples"]
