@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import special
 
-from harness.analysis.intervals import Interval, joint_confidence
+from harness.analysis.intervals import joint_confidence, mean_interval
 from harness.analysis.statistics import FEWEST
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.analysis.intervals import Interval
     from harness.records.tables import Columns
 
 __all__ = ["Ceiling", "find_ceilings"]
@@ -89,10 +89,6 @@ def _ceiling(
         return Ceiling(name, len(both), reason="was not measured" if not both else "too few groups")
     of_base = np.stack([base[group] for group in both])
     saved = of_base - np.stack([own[group] for group in both])
-    half = special.stdtrit(len(both) - 1, (1 + confidence) / 2) * saved.std(axis=0, ddof=1) / np.sqrt(len(both))
-    scope, step = (
-        Interval(float(middle), float(middle - width), float(middle + width))
-        for middle, width in zip(saved.mean(axis=0), half, strict=True)
-    )
+    scope, step = (mean_interval(of_metric, confidence) for of_metric in saved.T)
     scope_of, step_of = (float(part) for part in saved.mean(axis=0) / of_base.mean(axis=0))
     return Ceiling(name, len(both), scope, step, scope_of, step_of)

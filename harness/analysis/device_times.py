@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from scipy import special
-
 from harness.analysis.grouping import Groups
-from harness.analysis.intervals import Interval
+from harness.analysis.intervals import mean_interval
 from harness.instrument.counters import SYNCHRONISATIONS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.seams import NATIVE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from harness.analysis.intervals import Interval
     from harness.records.tables import Columns
 
 __all__ = ["DeviceTimes", "device_times", "waiting_notes"]
@@ -52,7 +48,7 @@ def device_times(table: Columns, confidence: float = CONFIDENCE) -> dict[str, De
         of_arm = table["arm"] == arm
         passes = Groups(table["pass"][of_arm])
         means = (passes.sums(table[name][of_arm]) / passes.sizes / 1e3 for name in DEVICE_COLUMNS)
-        gap, scope, step = (_mean(each, confidence) for each in means)
+        gap, scope, step = (mean_interval(each, confidence) for each in means)
         found[str(arm)] = DeviceTimes(gap, scope, step, len(passes.sizes))
     return found
 
@@ -71,12 +67,3 @@ def waiting_notes(counters: dict[str, dict[str, float]]) -> list[str]:
         for arm, count in waits.items()
         if count > unavoidable
     ]
-
-
-def _mean(values: NDArray[np.float64], confidence: float) -> Interval:
-    """The mean with its interval; without limits where there is only one value."""
-    estimate = float(values.mean())
-    if len(values) < 2:
-        return Interval(estimate, float("-inf"), float("inf"))
-    half = float(special.stdtrit(len(values) - 1, (1 + confidence) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
-    return Interval(estimate, estimate - half, estimate + half)

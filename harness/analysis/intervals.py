@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from scipy import special  # and not stats, whose import takes a second and does the same
 
-__all__ = ["Interval", "Verdict", "detectable", "joint_confidence", "verdict"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Interval", "Verdict", "detectable", "joint_confidence", "mean_interval", "verdict"]
 
 Verdict: TypeAlias = Literal["faster", "slower", "equivalent", "not resolved", "withheld"]
 
@@ -35,6 +38,15 @@ class Interval:
 def joint_confidence(confidence: float, intervals: int) -> float:
     """The confidence that each of several intervals needs, so that all of them hold together (Bonferroni)."""
     return 1 - (1 - confidence) / max(intervals, 1)
+
+
+def mean_interval(values: NDArray[np.float64], confidence: float) -> Interval:
+    """The mean with its interval by Student's t; without limits where there is only one value."""
+    estimate = float(values.mean())
+    if len(values) < 2:
+        return Interval(estimate, float("-inf"), float("inf"))
+    half = float(special.stdtrit(len(values) - 1, (1 + confidence) / 2) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Interval(estimate, estimate - half, estimate + half)
 
 
 def detectable(half_width: float, confidence: float, groups: int, power: float = 0.9) -> float:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.summarise import summarise
-from harness.seams import AA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,18 @@ if TYPE_CHECKING:
     from harness.records.folder import Records
     from harness.records.sweep import SweepRecords
 
-__all__ = ["SWEEP_SCHEMA", "Crossover", "Place", "PointSummary", "SweepSummary", "crossovers_along", "summarise_sweep"]
+__all__ = [
+    "METRICS",
+    "SWEEP_SCHEMA",
+    "Crossover",
+    "Place",
+    "PointSummary",
+    "SweepSummary",
+    "crossovers_along",
+    "is_wide",
+    "summarise_sweep",
+    "values_told",
+]
 
 SWEEP_SCHEMA: Final = 1
 METRICS: Final = (SCOPE, STEP)
@@ -42,6 +52,11 @@ class PointSummary:
     def difference(self, arm: str, metric: str) -> Comparison | None:
         """An arm's difference to the baseline here; None where there is none."""
         return None if self.summary is None else self.summary.difference(arm, metric)
+
+    def percent(self, arm: str, metric: str) -> Interval | None:
+        """The same in per cent of the baseline."""
+        found, base_us = self.difference(arm, metric), self.baseline_us(metric)
+        return found.per_step_us.scaled(100 / base_us) if found is not None and base_us else None
 
     def baseline_us(self, metric: str) -> float | None:
         """What the baseline takes here, in us a step."""
@@ -157,7 +172,7 @@ def summarise_sweep(records: SweepRecords) -> SweepSummary:
         found = records.points.get(entry["number"])
         summary = None if found is None else summarise(_at_joint_confidence(found, len(planned)))
         points.append(PointSummary(entry["number"], dict(entry["values"]), summary))
-        told = ", ".join(f"{key}={value}" for key, value in entry["values"].items())
+        told = values_told(entry["values"])
         if found is None:
             notes.append(f"{told}: {records.unreadable.get(entry['number'], 'was not run')}")
         elif summary is not None and not summary.comparisons:
@@ -198,10 +213,9 @@ def _crossovers(whole: SweepSummary) -> Iterator[Crossover]:
 def _places(line: Sequence[PointSummary], axis: str, arm: str, metric: str) -> Iterator[Place]:
     """An arm's differences along an axis of numbers, in per cent of the baseline."""
     for point in line:
-        found, base_us, value = point.difference(arm, metric), point.baseline_us(metric), point.values[axis]
-        if found is None or not base_us or isinstance(value, bool | str) or arm == AA:
+        percent, value = point.percent(arm, metric), point.values[axis]
+        if percent is None or isinstance(value, bool | str):
             continue
-        percent = found.per_step_us.scaled(100 / base_us)
         if math.isfinite(percent.low) and math.isfinite(percent.high):
             yield Place(float(value), percent)
 

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["Terminal", "drawing", "engine_output_to", "written"]
+__all__ = ["SHAPES", "Terminal", "drawing", "engine_output_to", "written"]
 
 
+SHAPES: Final = {"markdown": "report.md", "html": "report.html", "json": "summary.json"}
+"""By --format, which of a report's files is printed."""
 UNKNOWN: Final = "some tens of seconds"
 """How long an engine takes to start, where none like it has been started before."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-SHAPES = {"markdown": "report.md", "html": "report.html", "json": "summary.json"}
-
 
 @click.command("report")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
@@ -74,7 +72,7 @@ def _report(folder: Path, shape: str, full: bool) -> int:
     records = read_run(folder)  # refused before anything heavy is imported
 
     from harness.analysis.summarise import summarise
-    from harness.cli.output import drawing, written
+    from harness.cli.output import SHAPES, drawing, written
     from harness.report.console import make_console
     from harness.report.screen import print_screen, where_the_report_is
     from harness.report.terminal import print_summary

@@ -59,7 +59,7 @@ def show_sweep(folder: Path) -> None:
 def report_sweep(folder: Path, shape: str) -> int:
     """Render a sweep again from its records, and print it; the exit status."""
     from harness.analysis.sweep import summarise_sweep
-    from harness.cli.output import drawing, written
+    from harness.cli.output import SHAPES, drawing, written
     from harness.records.sweep import read_sweep
     from harness.report.console import make_console
     from harness.report.screen import where_the_report_is
@@ -74,7 +74,7 @@ def report_sweep(folder: Path, shape: str) -> int:
     if shape == "csv":
         click.echo(sweep_frame_csv(sweep), nl=False)
     elif shape != "terminal":
-        click.echo(texts[{"markdown": "report.md", "html": "report.html", "json": "summary.json"}[shape]], nl=False)
+        click.echo(texts[SHAPES[shape]], nl=False)
     elif kept:
         click.echo(where_the_report_is(folder))
     return 0 if kept else 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from rich.text import Text
 
+from harness.analysis.sweep import METRICS
 from harness.records.folder import RunFolder
 from harness.report.command import without_out
 from harness.report.markdown import markdown_table
@@ -97,7 +98,7 @@ def sweep_frame_csv(sweep: SweepSummary) -> str:
         }
         for point in sweep.points
         for found in (point.summary.comparisons if point.summary is not None else ())
-        if point.baseline_us(found.metric) is not None and found.metric in ("scope", "step")
+        if point.baseline_us(found.metric) is not None and found.metric in METRICS
     ]  # fmt: skip
     columns = [*sweep.axes, "arm", "metric", "baseline_us", "us", "low_us", "high_us", "verdict"]
     return pd.DataFrame(rows, columns=columns).to_csv(index=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.sweep import is_wide, values_told
+from harness.analysis.sweep import METRICS, is_wide, values_told
 from harness.report.plots import LINE, Plot, arm_style, as_svg, make_figure, zero_line
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def draw_sweep(sweep: SweepSummary) -> list[Plot]:
     fixed = list(dict.fromkeys(tuple(point.values[key] for key in others) for point in sweep.points))
     wanted = [
         (metric, values)
-        for metric in (SCOPE, STEP)
+        for metric in METRICS
         for values in fixed
         if any(point.baseline_us(metric) is not None for point in sweep.points)
     ][:MOST_PANELS]
@@ -63,9 +63,8 @@ def _panel(
         style = arm_style(sweep.first, arm)
         along, middle, below, above = [], [], [], []
         for place, point in zip(places, line, strict=True):
-            found, base_us = point.difference(arm, metric), point.baseline_us(metric)
-            if found is not None and base_us:
-                percent = found.per_step_us.scaled(100 / base_us)
+            percent = point.percent(arm, metric)
+            if percent is not None:
                 along.append(place)
                 middle.append(percent.estimate)
                 below.append(percent.estimate - percent.low)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.sweep import values_told
+from harness.analysis.sweep import METRICS, values_told
 from harness.digits import significant
 from harness.report.table import (
     Column,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["crossover_lines", "sentence", "sweep_tables"]
 
-METRICS: Final = (SCOPE, STEP)
 UNKNOWN: Final = "not measured"
 PARENTHESES: Final = "In parentheses: no difference is resolved."
 
@@ -74,16 +73,15 @@ def _figure(value_us: float | None) -> str:
 
 
 def _cell(point: PointSummary, arm: str, metric: str, compact: bool) -> str:
-    found, base_us = point.difference(arm, metric), point.baseline_us(metric)
-    if found is None or not base_us:
+    found, percent = point.difference(arm, metric), point.percent(arm, metric)
+    if found is None or percent is None:
         if arm == AA:
             return ""
         return UNKNOWN if point.summary is None else unmeasured(point.summary.arms[arm])
     if compact:
         told = format_half_width(found.per_step_us)
         return f"({told})" if found.verdict == "not resolved" else f"{told} {found.verdict}"
-    percent = format_estimate(found.per_step_us.scaled(100 / base_us)).strip("()")
-    return f"{format_interval(found.per_step_us)} ({percent} %) {found.verdict}"
+    return f"{format_interval(found.per_step_us)} ({format_estimate(percent).strip('()')} %) {found.verdict}"
 
 
 def _shares(sweep: SweepSummary) -> Table:

@@ -14,6 +14,7 @@ import numpy as np
 
 from harness import signals
 from harness.analysis.statistics import FEWEST
+from harness.analysis.step_time import step_ns
 from harness.errors import told_with_place
 from harness.running.planning import Budget
 
@@ -66,7 +67,8 @@ class Ceilings:
                 steps = len(found["step"])
                 columns: dict[str, list[Any]] = {
                     "arm": [name] * steps, "group": [group] * steps, "step": found["step"],
-                    "scope_ns": found["scope.total_ns"], "step_ns": _step_ns(found),
+                    "scope_ns": found["scope.total_ns"],
+                    "step_ns": step_ns({key: np.asarray(column) for key, column in found.items()}).tolist(),
                 }  # fmt: skip
                 for column, values in columns.items():
                     table.setdefault(column, []).extend(values)
@@ -88,10 +90,3 @@ class Ceilings:
             if not self.host.recover():
                 raise
             return None
-
-
-def _step_ns(columns: dict[str, list[Any]]) -> list[int]:
-    """The whole turn where that was timed, else what the model runner does in it."""
-    if "turn_ns" in columns:
-        return columns["turn_ns"]
-    return [sum(parts) for parts in zip(columns["execute_ns"], columns["sample_ns"], strict=True)]
