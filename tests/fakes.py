@@ -17,6 +17,7 @@ import torch
 from harness.hosts.base import HostInfo, PassResult
 from harness.instrument.calibration import Calibration
 from harness.instrument.checking import NATIVE_PASSES
+from harness.instrument.finding import find_functions, those_there
 from harness.instrument.instrument import Instrument
 
 if TYPE_CHECKING:
@@ -215,6 +216,12 @@ class FakeHost:
     def focus(self, scope: str, probes: Sequence[str]) -> None:
         assert self.instrument is not None
         self.instrument.focus(scope, probes)
+
+    def there(self, names: Sequence[str]) -> list[str]:
+        return those_there(names)
+
+    def find(self, pattern: str) -> list[str]:
+        return find_functions(pattern)
 
     def checked(self) -> dict[str, Any]:
         assert self.instrument is not None

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from harness.config.arms import MOST_ARMS, Arm, arm_of, why_unfit, with_native
 from harness.config.host import Host, place_of
+from harness.config.profile import Profile, native_alone
 from harness.config.protocol import Equality, Flamegraph, Protocol, Until
 from harness.config.references import dotted, is_function_name
 from harness.config.strict import Strict
@@ -64,6 +65,7 @@ class Experiment(Strict):
         equality: what of the step's fingerprint is not compared.
         protocol: how it is measured.
         flamegraph: how py-spy samples.
+        profile: instead of arms: tell where a turn's time goes, by phase; None where arms are compared.
         sweep: by key the values that it goes through, a run at each (`config.sweep`); two keys at most.
     """
 
@@ -80,6 +82,7 @@ class Experiment(Strict):
     equality: Equality = Equality()
     protocol: Protocol = Protocol()
     flamegraph: Flamegraph = Flamegraph()
+    profile: Profile | None = None
     sweep: Annotated[dict[SweepKey, SweepValues], Field(max_length=2)] = Field(default_factory=dict)
 
     @property
@@ -93,6 +96,8 @@ class Experiment(Strict):
         if not isinstance(value, dict):
             return value
         value = dict(value)
+        if value.get("profile") is not None:
+            value = native_alone(value)
         if isinstance(value.get("workload"), dict):
             value["workload"] = {"kind": "synthetic", **value["workload"]}
         place, seam = place_of(value), value.get("seam", "")
@@ -139,6 +144,8 @@ class Experiment(Strict):
         for names_of, label in ((names, "arms"), (self.probes, "probes"), (scopes, "scope")):
             if twice := sorted({name for name in names_of if names_of.count(name) > 1}):
                 raise ValueError(f"{label}: {', '.join(twice)} is named twice")
+        if self.profile is not None and self.host.kind != "vllm":
+            raise ValueError("profile: phases are known of kind: vllm: leave profile out, or name a scope and probes")
         if AUTO in scopes and len(scopes) > 1:
             raise ValueError(f"scope: {AUTO} stands alone: leave it or the others out")
         self._check_probes(place.target if place is not None else "")

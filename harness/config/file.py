@@ -113,7 +113,7 @@ def load(
         why = f"{in_line(repr(kind), 60)} starts no engine: name a config of an ablation"
         raise ConfigError(origin.at(["kind"], why))
     experiment = _validate(Experiment, raw, origin)
-    loaded = Loaded(experiment, path, notes, origin, len(experiment.arms) - len(raw["arms"]))
+    loaded = Loaded(experiment, path, notes, origin, len(experiment.arms) - len(raw.get("arms", experiment.arms)))
     for key, why in _files(loaded):
         if why:
             raise ConfigError(loaded.place(f"{key}: {in_line(why, 600)}"))

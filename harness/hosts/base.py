@@ -102,6 +102,17 @@ class Host(Protocol):
         """Time this scope and these probes from the next pass on."""
         ...
 
+    def there(self, names: Sequence[str]) -> list[str]:
+        """Of these full names those that lead to a function in the (first) model runner's process."""
+        ...
+
+    def find(self, pattern: str) -> list[str]:
+        """The functions that a name or a wildcard names there (`instrument.finding.find_functions`).
+
+        Raises ConfigError where it names none.
+        """
+        ...
+
     def checked(self) -> dict[str, Any]:
         """How much checking passes compare, and what they leave out."""
         ...

@@ -147,6 +147,14 @@ class VllmHost:
         """Time this scope and these probes from the next pass on."""
         self._rpc("harness_focus", scope, list(probes))
 
+    def there(self, names: Sequence[str]) -> list[str]:
+        """Of these full names those that lead to a function in the first worker's process."""
+        return list(self._rpc("harness_there", list(names))[0])
+
+    def find(self, pattern: str) -> list[str]:
+        """The functions that a pattern names, in the first worker's process."""
+        return list(self._rpc("harness_find", pattern)[0])
+
     def checked(self) -> dict[str, Any]:
         """How much checking passes compare: the first worker's leaves, without what any worker does not repeat."""
         answers: list[dict[str, Any]] = self._rpc("harness_checked")

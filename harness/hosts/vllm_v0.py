@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from harness.config.experiment import Host as HostConfig
     from harness.instrument.calibration import Calibration
-    from harness.instrument.instrument import Instrument
+    from harness.instrument.finding import find_functions, those_there
+from harness.instrument.instrument import Instrument
     from harness.instrument.instrumentation import Instrumentation
     from harness.instrument.pass_kinds import PassKind
     from harness.workload.requests import Request
@@ -208,6 +209,14 @@ class VllmV0Host:
         """Time this scope and these probes from the next pass on."""
         assert self._instrument is not None  # noqa: S101 (install comes first)
         self._instrument.focus(scope, probes)
+
+    def there(self, names: Sequence[str]) -> list[str]:
+        """Of these full names those that lead to a function here."""
+        return those_there(names)
+
+    def find(self, pattern: str) -> list[str]:
+        """The functions that a pattern names."""
+        return find_functions(pattern)
 
     def checked(self) -> dict[str, Any]:
         """How much checking passes compare."""

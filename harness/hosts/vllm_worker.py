@@ -17,6 +17,7 @@ from harness import signals
 from harness.errors import HarnessError
 from harness.hosts.adapters import load_adapters
 from harness.hosts.starting import engine_dtype
+from harness.instrument.finding import find_functions, those_there
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
 from harness.instrument.loops import loop_of
@@ -92,6 +93,16 @@ class WorkerExtension:
     def harness_focus(self, scope: str, probes: Sequence[str]) -> None:
         """Time these from the next pass on."""
         self._harness.focus(scope, probes)
+
+    @_answer
+    def harness_there(self, names: Sequence[str]) -> list[str]:
+        """Of these full names those that lead to a function here."""
+        return those_there(names)
+
+    @_answer
+    def harness_find(self, pattern: str) -> list[str]:
+        """The functions that a pattern names."""
+        return find_functions(pattern)
 
     @_answer
     def harness_checked(self) -> dict[str, Any]:

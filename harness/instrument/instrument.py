@@ -103,6 +103,7 @@ class Instrument:
         self._shared = snapshot()
         self._not_reset = ""
         self._collects = True
+        self._opening: tuple[Callable[[], None], Callable[[], None]] = (_nothing, _nothing)
         self._timer = StepTimer(
             self._loop, self._ledger, self._switch, self._pulse, self._spans, self._checked, self._device,
             clock, cpu_clock,
@@ -173,6 +174,8 @@ class Instrument:
         for site in self._placer.sites:
             for owner, method, watched in site.watches():
                 bind(owner, method, watched(getattr(owner, method)))
+        if any(probing):  # before the loop's own methods are bound, which may be probed as well
+            self._opening = self._probes.bind()
         through = self._counter.counted if kind == "count" else _unchanged
         ending = self._device.ending if kind == "device" else _unchanged
         (owner, method), last = self._loop.execute, self._loop.sample
@@ -193,13 +196,13 @@ class Instrument:
             self._spans.open()
         self._shared = snapshot()
         self._limit.begin()
-        self._switch.put(schedule[0], False)  # requests arrive under the first step's arm
+        self._switch.put(schedule[0], probing[0])  # requests arrive under the first step's arm
 
     def _around(self) -> dict[FunctionType, Around]:
         """What is around functions in this pass."""
         kind, timed = self._timer.kind, any(self._timer.probing)
         found = self._checked.around() if kind == "check" else {}
-        open_scope, close_scope = self._probes.bind() if timed else (_nothing, _nothing)
+        open_scope, close_scope = self._opening
         if timed:
             found |= self._probes.around
         for function in self._scope_functions:

@@ -13,6 +13,7 @@ from harness.digits import duration, significant
 from harness.errors import ArmError, ProfilerError, StepMismatchError
 from harness.instrument.arms import source_digest
 from harness.records.agreement import answer_difference
+from harness.running.anatomy import phases_here
 from harness.running.ceilings import Ceilings
 from harness.running.equality import Equality
 from harness.running.extras import Extras, profiled
@@ -198,7 +199,9 @@ class Stages:
         if self.host.engine_args.get("enable_prefix_caching"):
             self.facts["workload"]["cached_tokens"] = self._proving.reference.cached_tokens
         self._pass_s = self._proving.reference.pass_s
-        if self.launched is None:
+        if experiment.profile is not None:
+            pass  # vLLM as it is has no change that could be missed
+        elif self.launched is None:
             named = experiment.swapped or "the changed functions"
             insist_on_calls(self._proving.reached, named, seam=bool(experiment.seam))
         else:
@@ -212,12 +215,22 @@ class Stages:
         Where nothing of it was called, as of an `__init__` alone, it is the whole turn.
         """
         experiment = self.loaded.experiment
+        if experiment.profile is not None:
+            turn = self.facts["switch"]["turn"]
+            scope, probes, self.facts["anatomy"] = phases_here(
+                self.host, experiment.profile, turn, self.facts["host"]["details"]["generation"]
+            )
+            self._time(scope, probes)
+            return
         scope = self._proving.reached.scope(experiment.scope) or self.facts["switch"]["turn"] or "execute_model"
         if scope == experiment.scope:
             return
-        probes = experiment.probes or self._proving.reached.called()
+        self._time(scope, experiment.probes or self._proving.reached.called())
+
+    def _time(self, scope: str, probes: list[str]) -> None:
+        """Time these from the next pass on, and note them as the config's."""
         self.host.focus(scope, probes)
-        focused = experiment.model_copy(update={"scope": scope, "probes": probes})
+        focused = self.loaded.experiment.model_copy(update={"scope": scope, "probes": probes})
         self.loaded = self.loaded._replace(experiment=focused)
         self.facts |= {"config": focused.model_dump(mode="json"), "scope_found": True}
 

@@ -1,0 +1,106 @@
+"""The phases of a request's way through vLLM, from its arrival to its text, by the functions that they are.
+
+Names of all generations of runners stand side by side; those that a release of vLLM does not have are passed over, and
+a profile says which there are. vLLM's V2 runner has no scopes of its own for them.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["ARRIVAL", "OUTPUT", "PHASES_OF_A_TURN", "SECTIONS", "TURN", "Phase", "phases_of", "whole"]
+
+ARRIVAL: Final = "arrival"
+TURN: Final = "turn"
+OUTPUT: Final = "output"
+SECTIONS: Final = (ARRIVAL, TURN, OUTPUT)
+"""What happens to a request when it comes; what the engine core does in a turn; what becomes of the turn's tokens."""
+
+
+class Phase(NamedTuple):
+    """A part of a section.
+
+    Attributes:
+        label: what tables call it. Several functions of one label are added up.
+        section: one of `SECTIONS`.
+        name: of the function, in full.
+        generation: of the runner that has it; empty where every one has.
+    """
+
+    label: str
+    section: str
+    name: str
+    generation: str = ""
+
+
+_CORE: Final = "vllm.v1.core.sched.scheduler.Scheduler"
+_V1: Final = "vllm.v1.worker.gpu_model_runner.GPUModelRunner"
+_V2: Final = "vllm.v1.worker.gpu.model_runner.GPUModelRunner"
+_SAMPLER: Final = "vllm.v1.sample.sampler.Sampler"
+
+PHASES_OF_A_TURN: Final = (
+    Phase("rest of arrival", ARRIVAL, "vllm.v1.engine.llm_engine.LLMEngine.add_request"),
+    Phase("input processing", ARRIVAL, "vllm.v1.engine.input_processor.InputProcessor.process_inputs"),
+    Phase("output state", ARRIVAL, "vllm.v1.engine.output_processor.OutputProcessor.add_request"),
+    Phase("request made", ARRIVAL, "vllm.v1.engine.core.EngineCore.preprocess_add_request"),
+    Phase("request queued", ARRIVAL, "vllm.v1.engine.core.EngineCore.add_request"),
+    Phase("rest of the turn", TURN, "vllm.v1.engine.core.EngineCore.step"),
+    Phase("rest of the turn", TURN, "vllm.v1.engine.core.EngineCore.step_with_batch_queue"),
+    Phase("schedule", TURN, f"{_CORE}.schedule"),
+    Phase("rest of execute", TURN, f"{_V1}.execute_model", "v1"),
+    Phase("update states", TURN, f"{_V1}._update_states", "v1"),
+    Phase("prepare inputs", TURN, f"{_V1}._prepare_inputs", "v1"),
+    Phase("attention metadata", TURN, f"{_V1}._build_attention_metadata", "v1"),
+    Phase("model inputs", TURN, f"{_V1}._preprocess", "v1"),
+    Phase("rest of execute", TURN, f"{_V2}.execute_model", "v2"),
+    Phase("update states", TURN, f"{_V2}.finish_requests", "v2"),
+    Phase("update states", TURN, f"{_V2}.free_states", "v2"),
+    Phase("update states", TURN, f"{_V2}.add_requests", "v2"),
+    Phase("update states", TURN, f"{_V2}.update_requests", "v2"),
+    Phase("prepare inputs", TURN, f"{_V2}.prepare_inputs", "v2"),
+    Phase("attention metadata", TURN, f"{_V2}.prepare_attn", "v2"),
+    Phase("forward", TURN, f"{_V1}._model_forward", "v1"),
+    Phase("forward", TURN, "vllm.v1.worker.gpu.cudagraph_utils.ModelCudaGraphManager.run_fullgraph", "v2"),
+    Phase("logits", TURN, "vllm.model_executor.layers.logits_processor.LogitsProcessor.forward"),
+    Phase("grammar", TURN, f"{_CORE}.get_grammar_bitmask"),
+    Phase("grammar", TURN, "vllm.v1.structured_output.utils.apply_grammar_bitmask"),
+    Phase("sampling metadata", TURN, "vllm.v1.worker.gpu_input_batch.InputBatch._make_sampling_metadata", "v1"),
+    Phase("logits processors", TURN, f"{_SAMPLER}.apply_logits_processors"),
+    Phase("sampling", TURN, f"{_V1}._sample", "v1"),
+    Phase("sampling", TURN, f"{_V2}.sample", "v2"),
+    Phase("drafts", TURN, f"{_V1}.propose_draft_token_ids", "v1"),
+    Phase("bookkeeping", TURN, f"{_V1}._bookkeeping_sync", "v1"),
+    Phase("bookkeeping", TURN, f"{_V2}.postprocess_sampled", "v2"),
+    Phase("rest of sample", TURN, f"{_V1}.sample_tokens", "v1"),
+    Phase("rest of sample", TURN, f"{_V2}.sample_tokens", "v2"),
+    Phase("update from output", TURN, f"{_CORE}.update_from_output"),
+    Phase("rest of output", OUTPUT, "vllm.v1.engine.output_processor.OutputProcessor.process_outputs"),
+    Phase("detokenising", OUTPUT, "vllm.v1.engine.detokenizer.BaseIncrementalDetokenizer.update"),
+    Phase("logprobs", OUTPUT, "vllm.v1.engine.logprobs.LogprobsProcessor.update_from_output"),
+)
+"""In the order of a turn; where one is called by another, its time is taken out of the other's."""
+_WHOLE: Final = {
+    ARRIVAL: "vllm.v1.engine.llm_engine.LLMEngine.add_request",
+    OUTPUT: "vllm.v1.engine.output_processor.OutputProcessor.process_outputs",
+}
+
+
+def whole(turn: str, generation: str) -> tuple[str, ...]:
+    """The functions that hold all the others: of each section the outermost.
+
+    Args:
+        turn: the function of the engine core that is a turn; empty where the core is in another process than its
+            workers. Then only what the model runner does is seen.
+        generation: of the runner.
+    """
+    runner = {"v1": _V1, "v2": _V2}[generation]
+    if not turn:
+        return (f"{runner}.execute_model", f"{runner}.sample_tokens")
+    return (_WHOLE[ARRIVAL], turn, _WHOLE[OUTPUT])
+
+
+def phases_of(turn: str, generation: str) -> list[Phase]:
+    """The phases that a runner of this generation may have; without a turn, those of its worker's process."""
+    return [
+        phase for phase in PHASES_OF_A_TURN if phase.generation in ("", generation) and (turn or phase.section == TURN)
+    ]
