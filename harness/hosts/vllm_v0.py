@@ -17,6 +17,7 @@ from harness.errors import ConfigError, HostError, told
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.stack_chunk import call_in_large_chunk
 from harness.hosts.starting import DTYPE_SINCE, Environment, check_arguments, dtype_default, engine_dtype
+from harness.instrument.finding import find_functions, those_there
 from harness.instrument.ptrace import admit_tracers, dismiss_tracers
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 
     from harness.config.experiment import Host as HostConfig
     from harness.instrument.calibration import Calibration
-    from harness.instrument.finding import find_functions, those_there
-from harness.instrument.instrument import Instrument
+    from harness.instrument.instrument import Instrument
     from harness.instrument.instrumentation import Instrumentation
     from harness.instrument.pass_kinds import PassKind
     from harness.workload.requests import Request
