@@ -61,6 +61,7 @@ def _report(folder: Path, shape: str, full: bool) -> int:
     from harness.cli.micro import report_micro
     from harness.paths import exists
     from harness.records.folder import read_facts, read_run
+    from harness.records.profile_schema import is_profile
     from harness.records.sweep import is_sweep
 
     if exists(folder / "micro.json"):
@@ -69,6 +70,10 @@ def _report(folder: Path, shape: str, full: bool) -> int:
         from harness.cli.sweep import report_sweep
 
         return report_sweep(folder, shape)
+    if is_profile(read_facts(folder)):
+        from harness.cli.anatomy import report_profile
+
+        return report_profile(folder, shape, full)
     records = read_run(folder)  # refused before anything heavy is imported
 
     from harness.analysis.summarise import summarise

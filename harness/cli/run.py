@@ -180,10 +180,12 @@ def _shown(folder: Path, outcome: Outcome, logged: str, full: bool) -> int:
 def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     """Print the table, then draw."""
     from harness.analysis.summarise import summarise
+    from harness.cli.anatomy import show_profile
     from harness.cli.output import drawing
     from harness.cli.sweep import show_sweep
     from harness.errors import told_shortly
     from harness.records.folder import read_facts, read_run
+    from harness.records.profile_schema import is_profile
     from harness.records.sweep import is_sweep
     from harness.report.console import make_console
     from harness.report.screen import print_screen, where_the_report_is
@@ -194,6 +196,9 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
         if told:
             click.echo(f"harness: {told}{logged}", err=True)
         show_sweep(folder)
+        return
+    if is_profile(read_facts(folder)):
+        show_profile(folder, full, told and f"harness: {told}{logged}")
         return
     summary = summarise(read_run(folder))
     (print_summary if full else print_screen)(summary, make_console(), told=told)

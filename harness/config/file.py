@@ -75,16 +75,21 @@ class Loaded(typing.NamedTuple):
 class Replaced(typing.NamedTuple):
     """What the command line puts in the place of a config's own arms: values by key, and the option of each key.
 
-    The config's seam, swap, arms, baseline, probes and scope are dropped, whether or not others are put there.
+    The config's seam, swap, arms, baseline, probes and scope are dropped, whether or not others are put there, and so
+    is what `dropped` names. `sections` are there afterwards, with or without keys.
     """
 
     values: Mapping[str, Any]
     labels: Mapping[str, str]
+    dropped: Sequence[str] = ()
+    sections: Sequence[str] = ()
 
     def put_in(self, raw: dict[str, Any], origin: Origin) -> None:
         """Replace them in what a file holds."""
-        for key in ("seam", "swap", "arms", "baseline", "probes", "scope"):
+        for key in ("seam", "swap", "arms", "baseline", "probes", "scope", *self.dropped):
             raw.pop(key, None)
+        for section in self.sections:
+            raw[section] = raw.get(section) or {}
         for key, value in self.values.items():
             put(raw, key, value, self.labels.get(key, "ab"))
         origin.options.update(self.labels)

@@ -47,6 +47,7 @@ PHASES_OF_A_TURN: Final = (
     Phase("rest of the turn", TURN, "vllm.v1.engine.core.EngineCore.step"),
     Phase("rest of the turn", TURN, "vllm.v1.engine.core.EngineCore.step_with_batch_queue"),
     Phase("schedule", TURN, f"{_CORE}.schedule"),
+    Phase("new blocks", TURN, "vllm.v1.core.block_pool.BlockPool.get_new_blocks"),
     Phase("rest of execute", TURN, f"{_V1}.execute_model", "v1"),
     Phase("update states", TURN, f"{_V1}._update_states", "v1"),
     Phase("prepare inputs", TURN, f"{_V1}._prepare_inputs", "v1"),

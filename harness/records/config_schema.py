@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from harness.records.profile_schema import ProfileEntry
 from harness.records.recorded import (
     DOTTED,
     LARGEST,
@@ -91,6 +92,7 @@ class ConfigEntry(Recorded):
     engine: Section = Field(default_factory=dict)
     workload: Section = Field(default_factory=dict)
     equality: EqualityEntry | None = None
+    profile: ProfileEntry | None = None
     sweep: Annotated[dict[str, Axis], Field(max_length=2)] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.records.config_schema import ConfigEntry, PointEntry
+from harness.records.profile_schema import AnatomyFacts
 from harness.records.recorded import (
     MANY,
     NAME,
@@ -265,6 +266,7 @@ class RunFile(Recorded):
     checked: CheckedFacts = Field(default_factory=CheckedFacts)
     on_other_threads: dict[str, Calls] = Field(default_factory=dict)
     scope_found: bool = False
+    anatomy: AnatomyFacts | None = None
     started_with: dict[str, Annotated[list[str], Field(max_length=MANY)]] = Field(default_factory=dict)
     passes_done: Count = 0
     passes_planned: Count = 0

@@ -1,0 +1,75 @@
+"""A profile's values by phase, and its steps by kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from harness.analysis.names import short_names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from harness.analysis.measured import Values
+
+__all__ = ["ARRIVAL", "OUTPUT", "Part", "kinds_of", "parts_of"]
+
+ARRIVAL: Final = "arrival"
+OUTPUT: Final = "output"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A phase's values: its own corrected time, its calls and what its probes cost, each [groups, steps]."""
+
+    label: str
+    section: str
+    names: tuple[str, ...]
+    depth: int
+    own_ns: NDArray[np.float64]
+    calls: NDArray[np.float64]
+    cost_ns: NDArray[np.float64]
+
+    def at(self, steps: NDArray[np.int64]) -> Part:
+        """At these steps alone."""
+        values = (values[:, steps] for values in (self.own_ns, self.calls, self.cost_ns))
+        return Part(self.label, self.section, self.names, self.depth, *values)
+
+    def per(self, requests: float) -> Part:
+        """Of a whole pass, over its requests: one value a group."""
+        each = (values.sum(axis=1, keepdims=True) / requests for values in (self.own_ns, self.calls, self.cost_ns))
+        return Part(self.label, self.section, self.names, self.depth, *each)
+
+
+def parts_of(run: Mapping[str, Any], native: Values, call_ns: float) -> list[Part]:
+    """The phases, functions of one label added up; those that were never called are left out."""
+    grouped: dict[tuple[str, str, int], list[str]] = {}
+    phases = run["anatomy"]["phases"]
+    short = short_names(phases)
+    for name in run["config"]["probes"]:
+        about = phases.get(name, {})
+        label = about.get("label", name)
+        label = short[name] if label == name or about.get("within") else label
+        section = about.get("section") or "turn"
+        grouped.setdefault((label, section, int(about.get("depth", 0))), []).append(name)
+    found = []
+    for (label, section, depth), names in grouped.items():
+        calls = np.sum([native[f"{name}.calls"] for name in names], axis=0)
+        if not calls.any():
+            continue
+        nested = np.sum([native[f"{name}.nested_calls"] for name in names], axis=0)
+        own = np.sum([native[name] for name in names], axis=0)
+        # What a call costs lies inside of it and in its caller's time: of both a phase has a part.
+        found.append(Part(label, section, tuple(names), depth, own, calls, (calls + nested) / 2 * call_ns))
+    return found
+
+
+def kinds_of(steps: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
+    """The steps of each kind."""
+    requests, prefills = np.asarray(steps["num_reqs"]), np.asarray(steps["num_prefills"])
+    kinds = np.where(prefills == 0, "decode", np.where(prefills == requests, "prefill", "mixed"))
+    return {str(kind): np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds.tolist())}

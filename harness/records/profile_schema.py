@@ -1,0 +1,45 @@
+"""What run.json says of a profile: what was asked for, and the phases that this vLLM has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints
+
+from harness.records.recorded import DOTTED, MANY, Count, Recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["AnatomyFacts", "ProfileEntry", "is_profile"]
+
+Label = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+FullName = Annotated[str, StringConstraints(pattern=rf"^{DOTTED}$", max_length=300)]
+
+
+class ProfileEntry(Recorded):
+    """The section of the config."""
+
+    into: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
+    steps: Annotated[str, StringConstraints(pattern=r"^(\d{0,9}:\d{0,9})?$")] = ""
+
+
+class PhaseFacts(Recorded):
+    """A phase, or a function inside of one."""
+
+    label: Label
+    section: Literal["", "arrival", "turn", "output"]
+    within: str = ""
+    depth: Count = 0
+
+
+class AnatomyFacts(Recorded):
+    """The phases by the full names of their functions."""
+
+    phases: Annotated[dict[FullName, PhaseFacts], Field(max_length=MANY)]
+
+
+def is_profile(facts: Mapping[str, Any]) -> bool:
+    """Whether run.json is of a profile."""
+    config = facts.get("config")
+    return isinstance(config, dict) and config.get("profile") is not None

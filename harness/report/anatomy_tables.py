@@ -1,0 +1,240 @@
+"""A profile as tables and sentences: phases by kind of turn, what recurs, what shows, what is left behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from harness.analysis.anatomy import MARKED, OF_THE_MODEL
+from harness.analysis.phase_parts import ARRIVAL, OUTPUT
+from harness.report.anatomy_figures import figure, half_width
+from harness.report.table import DAGGER, Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.analysis.anatomy import Anatomy, Kind, PhaseTime
+
+__all__ = [
+    "columns_that_fit", "kind_table", "kind_title", "lines_tables", "memory_table", "overview", "populations_table",
+    "sentence",
+    "suggestions", "told", "whole_sentence",
+]  # fmt: skip
+
+SUGGESTED: Final = 3
+LOOKED: Final = (
+    f"{DAGGER} looking cost more than {100 * MARKED:.0f} % of what was seen; it is subtracted, if it is known"
+)
+
+
+def kind_title(kind: Kind, anatomy: Anatomy) -> str:
+    """`decode: 63 of 64 turns, 64 requests, 64 tokens`."""
+    if kind.kind == ARRIVAL:
+        return f"arrival: {kind.count:,} requests, each on its own"
+    requests, tokens = (_range(*ends) for ends in (kind.requests, kind.tokens))
+    return f"{kind.kind}: {kind.count} of {anatomy.steps} turns, {requests} requests and {tokens} tokens in each"
+
+
+def whole_sentence(kind: Kind) -> str:
+    """How long it takes, whether the phases add up to it, and what was left out."""
+    what = "a request" if kind.kind == ARRIVAL else "a turn with its output"
+    parts = [f"{what} takes {half_width(kind.whole_us)} us"]
+    if kind.bare_us is not None and kind.told is not None:
+        percent = kind.told.scaled(100)
+        parts.append(
+            f"the phases of the engine core's turn add up to {percent.estimate:.1f} % "
+            f"(±{(percent.high - percent.low) / 2:.1f}) of what it takes without probes ({half_width(kind.bare_us)} us)"
+        )
+    if kind.disturbed:
+        parts.append(
+            f"{100 * kind.disturbed:.2g} % of them are left out of means, since something took the core away: "
+            f"{100 * kind.disturbed_time:.2g} % of all time"
+        )
+    return "; ".join(parts)
+
+
+def kind_table(kind: Kind, anatomy: Anatomy, most: int | None = None) -> Table:
+    """A row a phase, in order of time; the last row is all of it.
+
+    Args:
+        kind: of turn.
+        anatomy: has what shows of each phase.
+        most: so many rows at most; the others are added up in one.
+    """
+    rows = kind.phases if most is None else kind.phases[:most]
+    others = kind.phases[len(rows) :]
+    per = "a request" if kind.kind == ARRIVAL else "a turn"
+    names = [f"{'  ' * phase.depth}{phase.label}" for phase in rows]
+    us = [half_width(phase.us) + DAGGER * phase.marked for phase in rows]
+    share = [f"{100 * phase.share:.1f}" for phase in rows]
+    columns = {
+        "calls": [f"{phase.calls:.3g}" for phase in rows],
+        "p50": [figure(phase.p50_us) for phase in rows],
+        "p99": [figure(phase.p99_us) for phase in rows],
+        "longest": [figure(phase.longest_us) for phase in rows],
+    }
+    more = []
+    if others:
+        more.append((f"{len(others)} more", sum(phase.us.estimate for phase in others)))
+    if abs(kind.rest_us) >= 0.001 * kind.whole_us.estimate:
+        more.append(("in no phase", kind.rest_us))
+    for name, rest_us in more:
+        names.append(name)
+        us.append(figure(rest_us))
+        share.append(f"{100 * rest_us / kind.whole_us.estimate:.1f}")
+    names.append("all of it")
+    us.append(half_width(kind.whole_us))
+    share.append("100")
+    blank = [""] * (len(names) - len(rows))
+    cells = [Column("us", per, us), Column("share", "%", share)]
+    if anatomy.shown and kind.kind != ARRIVAL:
+        shown = [
+            half_width(anatomy.shown[phase.label].scaled(100)) if phase.label in anatomy.shown else "" for phase in rows
+        ]
+        cells.append(Column("shows", "% of it", shown + blank))
+    subtitles = {"calls": per, "p50": "us", "p99": "us", "longest": "us"}
+    cells += [Column(title, subtitles[title], values + blank) for title, values in columns.items()]
+    notes = [LOOKED] if any(phase.marked for phase in rows) else []
+    return Table("us", names, cells, notes, 1, corner="phase")
+
+
+def overview(anatomy: Anatomy, most: int) -> Table | None:
+    """All kinds of turns side by side, phases in order of the first one's time."""
+    kinds = [kind for kind in anatomy.kinds if kind.kind != ARRIVAL]
+    if not kinds:
+        return None
+    order: dict[str, None] = {}
+    for kind in kinds:
+        order |= dict.fromkeys(_key(phase) for phase in kind.phases)
+    rows = list(order)[:most]
+    cells = []
+    for kind in kinds:
+        by = {_key(phase): phase for phase in kind.phases}
+        rest = kind.whole_us.estimate - sum(by[row].us.estimate for row in rows if row in by)
+        us = [half_width(by[row].us) + DAGGER * by[row].marked if row in by else "" for row in rows]
+        share = [f"{100 * by[row].share:.1f}" if row in by else "" for row in rows]
+        cells.append(Column(kind.kind, "us a turn", [*us, figure(rest), half_width(kind.whole_us)]))
+        cells.append(Column("", "%", [*share, f"{100 * rest / kind.whole_us.estimate:.1f}", "100"]))
+    marked = any(phase.marked for kind in kinds for phase in kind.phases if _key(phase) in rows)
+    names = [
+        *rows,
+        f"{len(order) - len(rows)} more, and in none" if len(order) > len(rows) else "in no phase",
+        "all of it",
+    ]
+    return Table("us", names, cells, [LOOKED] if marked else [], 2, corner="phase")
+
+
+def populations_table(anatomy: Anatomy) -> Table | None:
+    """What recurs: phases that take longer, or less long, in turns with something in common."""
+    if not anatomy.populations:
+        return None
+    rows = [f"{found.label}, in {found.kind} turns {found.common}" for found in anatomy.populations]
+    return Table(
+        "us", rows,
+        [
+            Column("turns", "", [str(found.turns) for found in anatomy.populations]),
+            Column("in these", "us", [figure(found.us) for found in anatomy.populations]),
+            Column("in others", "us", [figure(found.others_us) for found in anatomy.populations]),
+            Column("difference", "us", [half_width(found.difference_us) for found in anatomy.populations], True),
+        ],
+        ["Turns with a garbage collection are counted over all groups, others in a pass"], 0, corner="phase",
+    )  # fmt: skip
+
+
+def memory_table(anatomy: Anatomy) -> Table | None:
+    """What each phase leaves behind."""
+    if not anatomy.left:
+        return None
+    titles = {"tracked": "objects", "blocks": "memory blocks"}
+    counted = list(dict.fromkeys(what for left in anatomy.left.values() for what in left))
+    columns = [
+        Column(titles.get(what, what), "a turn, net", [f"{left.get(what, 0.0):.3g}" for left in anatomy.left.values()])
+        for what in counted
+    ]
+    return Table(
+        "", list(anatomy.left), columns,
+        ["Net: what a phase frees of its own is not in it. Objects are those that the garbage collector follows"], 0,
+        corner="phase",
+    )  # fmt: skip
+
+
+def lines_tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
+    """A table a function that was looked at line by line: lines that ran, in their order."""
+    found = []
+    for name in dict.fromkeys(str(line["name"]) for line in anatomy.lines):
+        lines = [line for line in anatomy.lines if line["name"] == name]
+        total = sum(line["ns"] for line in lines) or 1
+        columns = [
+            Column("hits", "a pass", [f"{line['hits']:,}" for line in lines]),
+            Column("us", "a pass", [figure(line["ns"] / 1e3) for line in lines]),
+            Column("share", "%", [f"{100 * line['ns'] / total:.1f}" for line in lines]),
+        ]
+        rows = [f"{line['line']}: {line['text']}" for line in lines]
+        notes = ["The tracer's own cost is in every line: compare lines with each other, not with the phases"]
+        found.append((f"{name}, line by line", Table("us", rows, columns, notes, 0, corner="line")))
+    return found
+
+
+def sentence(anatomy: Anatomy) -> str:
+    """What takes most of the commonest kind of turn."""
+    kind = next((kind for kind in anatomy.kinds if kind.kind != ARRIVAL), None)
+    if kind is None or not kind.phases:
+        return "Nothing was measured"
+    first = kind.phases[:3]
+    parts = ", ".join(f"{phase.label} {100 * phase.share:.0f} %" for phase in first)
+    return f"A {kind.kind} turn takes {half_width(kind.whole_us)} us: {parts}"
+
+
+def suggestions(anatomy: Anatomy) -> list[tuple[PhaseTime, str, float]]:
+    """The phases of the host with the most to win, the line that tries a change there, and us a turn that would show.
+
+    What computes the model is none of the host's code, and the rest of a function is not one place.
+    """
+    kind = next((kind for kind in anatomy.kinds if kind.kind != ARRIVAL), None)
+    if kind is None:
+        return []
+    config = anatomy.run["config_file"]
+    found = []
+    for phase in kind.phases:
+        if phase.label in OF_THE_MODEL or phase.label.startswith("rest of") or phase.depth:
+            continue
+        shown = anatomy.shown.get(phase.label)
+        won = phase.us.estimate * (min(max(shown.estimate, 0.0), 1.0) if shown is not None else 1.0)
+        name = phase.names[0]
+        line = f"python -m harness ab --swap {name}=mine.py:{name.rpartition('.')[2]} --config {config}"
+        found.append((phase, line, won))
+    return sorted(found, key=lambda each: -each[2])[:SUGGESTED]
+
+
+def told(anatomy: Anatomy) -> list[str]:
+    """What stands below the tables: what looking costs, and how to read them."""
+    lines = []
+    if anatomy.looking is not None:
+        low, high = 100 * anatomy.looking.low, 100 * anatomy.looking.high
+        lines.append(
+            f"Probes made the engine core's turn {100 * anatomy.looking.estimate:+.2f} % longer "
+            f"[{low:.2f}, {high:.2f}]; what they cost is subtracted from each phase"
+        )
+    lines.append(
+        "A phase's time is its own, without other phases that it calls; ± is a 95 % interval over groups, in this "
+        "process"
+    )
+    return lines
+
+
+def _key(phase: PhaseTime) -> str:
+    return f"{'  ' * phase.depth}{phase.label}" if phase.section != OUTPUT else phase.label
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def columns_that_fit(columns: Sequence[Column], width: int, first: int) -> list[Column]:
+    """The columns that fit beside row titles of a width, from the left."""
+    kept: list[Column] = []
+    for column in columns:
+        needed = sum(2 + max(map(len, (each.title, each.subtitle, *each.cells))) for each in [*kept, column])
+        if first + needed > width:
+            break
+        kept.append(column)
+    return kept
