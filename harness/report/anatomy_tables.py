@@ -21,9 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 SUGGESTED: Final = 3
-LOOKED: Final = (
-    f"{DAGGER} looking cost more than {100 * MARKED:.0f} % of what was seen; it is subtracted, if it is known"
-)
+LOOKED: Final = f"{DAGGER} looking cost more than {100 * MARKED:.0f} % of what was seen; which is subtracted"
 
 
 def kind_title(kind: Kind, anatomy: Anatomy) -> str:
