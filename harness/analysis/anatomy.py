@@ -142,27 +142,32 @@ class Anatomy:
 def dissect(records: Records) -> Anatomy:
     """Work out a profile; an unfinished group is left out and noted."""
     run, notes = records.run, run_notes(records)
-    values, _, rows, cost, _ = launch_values(records, notes)
+    for number, launch in enumerate(records.launches, start=1):
+        notes += [f"launch {number}: {note}" for note in run_notes(launch)]
+    values, launches, rows, cost, _ = launch_values(records, notes)
+    first_launch = records.launches[0] if records.launches else records
+    run = run if "anatomy" in run or not records.launches else {**run, "anatomy": first_launch.run.get("anatomy")}
     each = [found for name, found in values.items() if name in (NATIVE, AA)]
-    if not each or "anatomy" not in run:  # it ended before
+    if not each or run.get("anatomy") is None:  # it ended before
         return Anatomy(run, [], 0, 0, None, [], {}, {}, [], [*notes, "nothing was measured"])
     native = {metric: np.concatenate([found[metric] for found in each]) for metric in each[0]}
+    tiled = None if launches is None else np.tile(launches, len(each))
     parts = parts_of(run, native, cost.call_ns)
     first, last = _window(run["config"]["profile"].get("steps") or "")
     kinds = {kind: steps[(steps >= first) & (steps < last)] for kind, steps in kinds_of(run["steps"]).items()}
     kinds = {kind: steps for kind, steps in kinds.items() if len(steps)}
     if not kinds:
         notes.append(f"no turn of a pass lies in {run['config']['profile']['steps']}: it has {run['steps']['count']}")
-    found = [_kind(run, kind, steps, native, parts) for kind, steps in kinds.items()]
+    found = [_kind(run, kind, steps, native, parts, tiled) for kind, steps in kinds.items()]
     found.sort(key=lambda kind: -kind.whole_us.estimate * kind.count)
-    arrival = _arrival(native, parts)
+    arrival = _arrival(parts, tiled)
     groups, steps = native[SCOPE].shape
     return Anatomy(
-        run, [*found, *([arrival] if arrival is not None else [])], groups // len(each), steps, _looking(native),
-        find_phase_populations(run, kinds, parts, native, _collected(rows[0]), CONFIDENCE),
-        shown_of_phases(getattr(records, "exposed", {}), _labels(run), CONFIDENCE),
-        left_behind(getattr(records, "memory", {}), run["steps"]["count"], _labels(run)),
-        _lines(records), notes,
+        run, [*found, *([arrival] if arrival is not None else [])], groups // len(each), steps, _looking(native, tiled),
+        find_phase_populations(run, kinds, parts, native, _collected(rows), CONFIDENCE),
+        shown_of_phases(getattr(first_launch, "exposed", {}), _labels(run), CONFIDENCE),
+        left_behind(getattr(first_launch, "memory", {}), run["steps"]["count"], _labels(run)),
+        _lines(first_launch), notes,
     )  # fmt: skip
 
 
@@ -173,11 +178,15 @@ def _window(steps: str) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class _Turns:
-    """The turns of one kind, [groups, steps of the kind]: whole, and whether nothing disturbed them."""
+    """The turns of one kind, [groups, steps of the kind]: whole, and whether nothing disturbed them.
 
-    steps: NDArray[np.int64]
+    `launches` is the launch of each group; None where there was one. Then intervals are over groups, else over
+    launches.
+    """
+
     whole_ns: NDArray[np.float64]
     sound: NDArray[np.bool_]
+    launches: NDArray[np.int64] | None
 
     def mean_us(self, values: NDArray[np.float64]) -> Interval:
         """A mean over sound turns: each step's over groups, and that over steps; the interval over groups.
@@ -185,26 +194,36 @@ class _Turns:
         A disturbed turn has the mean of its step's sound ones in its place, so that each step counts alike.
         """
         at_step = np.where(self.sound, values, 0.0).sum(axis=0) / self.sound.sum(axis=0)
-        return mean_interval(np.where(self.sound, values, at_step).mean(axis=1), CONFIDENCE).scaled(1e-3)
+        of_groups = np.where(self.sound, values, at_step).mean(axis=1)
+        if self.launches is not None:
+            of_groups = np.array([of_groups[self.launches == launch].mean() for launch in np.unique(self.launches)])
+        return mean_interval(of_groups, CONFIDENCE).scaled(1e-3)
 
 
-def _kind(run: Mapping[str, Any], kind: str, steps: NDArray[np.int64], native: Values, parts: Sequence[Part]) -> Kind:
+def _kind(
+    run: Mapping[str, Any],
+    kind: str,
+    steps: NDArray[np.int64],
+    native: Values,
+    parts: Sequence[Part],
+    launches: NDArray[np.int64] | None,
+) -> Kind:
     inside = [part for part in parts if part.section != ARRIVAL]
     arrived = np.sum(
         [part.own_ns for part in parts if part.section == ARRIVAL] or [np.zeros_like(native[SCOPE])], axis=0
     )
     whole = (native[SCOPE] - arrived)[:, steps]
-    turns = _Turns(steps, whole, undisturbed(whole))
+    turns = _Turns(whole, undisturbed(whole), launches)
     whole_us = turns.mean_us(whole)
     phases = [_time(part.at(steps), turns, whole_us.estimate) for part in inside if part.calls[:, steps].any()]
     bare = native[STEP][:, steps] if STEP in native else None
     of_core = np.sum([part.own_ns[:, steps] for part in inside if part.section != OUTPUT], axis=0)
     requests, tokens = (np.asarray(run["steps"][key])[steps] for key in ("num_reqs", "num_tokens"))
-    bare_turns = None if bare is None else _Turns(steps, bare, undisturbed(bare))
+    bare_turns = None if bare is None else _Turns(bare, undisturbed(bare), launches)
     return Kind(
         kind, len(steps), (int(requests.min()), int(requests.max())), (int(tokens.min()), int(tokens.max())), whole_us,
         None if bare_turns is None else bare_turns.mean_us(bare_turns.whole_ns),
-        None if bare is None or len(bare) < FEWEST else _told(of_core, bare),
+        None if bare is None or len(bare) < FEWEST else _told(of_core, bare, launches),
         sorted(phases, key=lambda phase: -phase.us.estimate),
         whole_us.estimate - sum(phase.us.estimate for phase in phases),
         1 - float(turns.sound.mean()), 1 - float(whole[turns.sound].sum() / whole.sum()),
@@ -221,7 +240,7 @@ def _time(part: Part, turns: _Turns, whole_us: float) -> PhaseTime:
     )  # fmt: skip
 
 
-def _arrival(native: Values, parts: Sequence[Part]) -> Kind | None:
+def _arrival(parts: Sequence[Part], launches: NDArray[np.int64] | None) -> Kind | None:
     """What happens to a request when it comes: sums over a pass, over the requests."""
     of_arrival = [part for part in parts if part.section == ARRIVAL]
     requests = max((float(part.calls.sum(axis=1).mean()) for part in of_arrival), default=0.0)
@@ -229,7 +248,7 @@ def _arrival(native: Values, parts: Sequence[Part]) -> Kind | None:
         return None
     each = [part.per(requests) for part in of_arrival]
     whole = np.sum([part.own_ns for part in each], axis=0)
-    turns = _Turns(np.zeros(1, dtype=np.int64), whole, undisturbed(whole))
+    turns = _Turns(whole, undisturbed(whole), launches)
     whole_us = turns.mean_us(whole)
     phases = sorted((_time(part, turns, whole_us.estimate) for part in each), key=lambda phase: -phase.us.estimate)
     lost = 1 - float(turns.sound.mean()), 1 - float(whole[turns.sound].sum() / whole.sum())
@@ -250,32 +269,36 @@ def undisturbed(whole: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(whole <= usual + FAR * np.maximum(spread, np.median(spread)))
 
 
-def _told(of_core: NDArray[np.float64], bare: NDArray[np.float64]) -> Interval:
+def _told(of_core: NDArray[np.float64], bare: NDArray[np.float64], launches: NDArray[np.int64] | None) -> Interval:
     """The phases of the core's turn, added up, over the bare turn: by the usual differences of both in each step."""
     usual = float(typical_sum(bare))
-    difference = paired_difference(of_core, bare, CONFIDENCE).scaled(1 / usual)
+    difference = paired_difference(of_core, bare, CONFIDENCE, launches).scaled(1 / usual)
     return Interval(1 + difference.estimate, 1 + difference.low, 1 + difference.high)
 
 
-def _looking(native: Values) -> Interval | None:
+def _looking(native: Values, launches: NDArray[np.int64] | None) -> Interval | None:
     """What probes cost a turn, as a share of the bare one: the robust paired difference."""
     if STEP not in native or len(native[STEP]) < FEWEST:
         return None
     bare = native[STEP]
-    return paired_difference(native["probed_step_ns"], bare, CONFIDENCE).scaled(1 / float(bare.sum(axis=1).mean()))
+    return paired_difference(native["probed_step_ns"], bare, CONFIDENCE, launches).scaled(
+        1 / float(bare.sum(axis=1).mean())
+    )
 
 
-def _collected(rows: Columns | None) -> NDArray[np.bool_] | None:
+def _collected(rows: Sequence[Columns | None]) -> NDArray[np.bool_] | None:
     """Whether a garbage collection came in each probed turn, [groups, steps] in the order of the values."""
-    if rows is None or "gc_collections" not in rows:
-        return None
-    order = np.lexsort((rows["step"], rows["group"]))
-    groups = len(np.unique(rows["group"]))
-    each = []
-    for name in (NATIVE, AA):
-        of_arm = order[(rows["arm"][order] == name) & rows["probed"][order].astype(bool)]
-        each += [rows["gc_collections"][of_arm].reshape(groups, -1) > 0] if len(of_arm) else []
-    return np.concatenate(each) if each else None
+    each: list[list[NDArray[np.bool_]]] = [[], []]
+    for of_launch in rows:
+        if of_launch is None or "gc_collections" not in of_launch:
+            continue
+        order = np.lexsort((of_launch["step"], of_launch["group"]))
+        groups = len(np.unique(of_launch["group"]))
+        for found, name in zip(each, (NATIVE, AA), strict=True):
+            of_arm = order[(of_launch["arm"][order] == name) & of_launch["probed"][order].astype(bool)]
+            if len(of_arm):
+                found.append(of_launch["gc_collections"][of_arm].reshape(groups, -1) > 0)
+    return np.concatenate([*each[0], *each[1]]) if each[0] else None
 
 
 def _labels(run: Mapping[str, Any]) -> dict[str, str]:

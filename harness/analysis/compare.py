@@ -8,7 +8,7 @@ compared.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -73,7 +73,10 @@ class Row:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What a comparison shows. `refusals` say why there are no verdicts, or what these leave open."""
+    """What a comparison shows. `refusals` say why there are no verdicts, or what these leave open.
+
+    `labels` are what tables call a metric: of profiles, the phase of each function.
+    """
 
     names: list[str]
     launches: list[int]
@@ -82,6 +85,7 @@ class RunComparison:
     rows: list[Row]
     confidence_each: float
     margin: float
+    labels: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -128,7 +132,20 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
         if interval is not None and not (summaries[0].withheld or summaries[index].withheld):
             judged = verdict(interval, protocol["margin"] * float(figures[0][arm][SCOPE].mean()))
         rows.append(Row(names[index], arm, metric, float(first.mean()), float(other.mean()), interval, judged))
-    return RunComparison(names, launches, differences, refusals, rows, confidence, protocol["margin"])
+    return RunComparison(
+        names, launches, differences, refusals, rows, confidence, protocol["margin"], _labels(all_records[0])
+    )
+
+
+def _labels(records: Records) -> dict[str, str]:
+    """Of a profile, the phase that each function is, with the function where several are one phase."""
+    first = records.launches[0] if records.launches else records
+    phases = (first.run.get("anatomy") or {}).get("phases", {})
+    labels = [about["label"] for about in phases.values()]
+    return {
+        name: about["label"] if labels.count(about["label"]) == 1 else f"{about['label']}: {name.rpartition('.')[2]}"
+        for name, about in phases.items()
+    }
 
 
 def _launches(records: Records) -> int:

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from harness.config.numbers import Count
 from harness.config.strict import Strict
 from harness.errors import in_line
+from harness.instrument.scopes import AUTO
 from harness.seams import NATIVE
 
 __all__ = ["Profile", "native_alone"]
@@ -76,8 +77,8 @@ def native_alone(value: dict[str, Any]) -> dict[str, Any]:
         ValueError: the config compares something.
     """
     for key in ("seam", "swap", "probes", "scope", "sweep"):
-        if value.get(key):
+        if value.get(key) and (key, value[key]) != ("scope", AUTO):
             raise ValueError(f"{key}: a profile measures vLLM as it is, by its phases: leave {key} or profile out")
     if value.get("arms", [NATIVE]) != [NATIVE] or value.get("baseline", NATIVE) != NATIVE:
         raise ValueError("arms: a profile measures vLLM as it is: leave arms or profile out")
-    return {**value, "arms": [NATIVE], "baseline": NATIVE, "seam": "", "scope": "auto"}
+    return {**value, "arms": [NATIVE], "baseline": NATIVE, "seam": "", "scope": AUTO}
