@@ -79,6 +79,6 @@ def native_alone(value: dict[str, Any]) -> dict[str, Any]:
     for key in ("seam", "swap", "probes", "scope", "sweep"):
         if value.get(key) and (key, value[key]) != ("scope", AUTO):
             raise ValueError(f"{key}: a profile measures vLLM as it is, by its phases: leave {key} or profile out")
-    if value.get("arms", [NATIVE]) != [NATIVE] or value.get("baseline", NATIVE) != NATIVE:
+    if value.get("arms", [NATIVE]) not in ([NATIVE], [{"name": NATIVE}]) or value.get("baseline", NATIVE) != NATIVE:
         raise ValueError("arms: a profile measures vLLM as it is: leave arms or profile out")
     return {**value, "arms": [NATIVE], "baseline": NATIVE, "seam": "", "scope": AUTO}

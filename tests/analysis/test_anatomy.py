@@ -1,0 +1,154 @@
+"""Where a turn's time goes, on a profile with known times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from harness.analysis.anatomy import dissect, undisturbed
+from harness.analysis.phase_exposure import shown_of_phases
+from harness.analysis.phase_memory import left_behind
+from tests.analysis.profiles import (
+    FORWARD,
+    GROUPS,
+    NEW_BLOCKS,
+    OPENING,
+    OPENING_US,
+    OWN_US,
+    PHASES,
+    REQUESTS,
+    SCHEDULE,
+    STEPS,
+    core_us,
+    make_profile,
+    own_us,
+)
+
+
+@pytest.fixture(scope="module")
+def anatomy():
+    return dissect(make_profile())
+
+
+def of_kind(anatomy, kind):
+    return next(found for found in anatomy.kinds if found.kind == kind)
+
+
+def phase(anatomy, kind, label):
+    return next(found for found in of_kind(anatomy, kind).phases if found.label == label)
+
+
+def test_kinds_of_turns_are_told_apart_and_the_arrival_is_none_of_them(anatomy) -> None:
+    assert [(kind.kind, kind.count) for kind in anatomy.kinds] == [
+        ("decode", STEPS - 1),
+        ("prefill", 1),
+        ("arrival", REQUESTS),
+    ]
+    assert (anatomy.groups, anatomy.steps) == (GROUPS, STEPS)
+
+
+def test_each_phase_takes_what_its_function_took_without_the_probes_cost(anatomy) -> None:
+    for name, (label, section) in PHASES.items():
+        if section == "arrival":
+            continue
+        expected = np.mean([own_us(name, step) for step in range(1, STEPS)])
+        found = phase(anatomy, "decode", label)
+        assert found.us.estimate == pytest.approx(expected, rel=2e-3)
+        assert found.us.low <= found.us.estimate <= found.us.high
+    assert phase(anatomy, "arrival", "rest of arrival").us.estimate == pytest.approx(30, rel=2e-3)
+
+
+def test_phases_and_rest_add_up_to_the_whole(anatomy) -> None:
+    for kind in anatomy.kinds:
+        added = sum(found.us.estimate for found in kind.phases) + kind.rest_us
+        assert added == pytest.approx(kind.whole_us.estimate, abs=1e-6)
+        assert sum(found.share for found in kind.phases) == pytest.approx(1, abs=2e-3)
+
+
+def test_the_phases_of_the_core_add_up_to_the_bare_turn(anatomy) -> None:
+    decode = of_kind(anatomy, "decode")
+    assert decode.told.estimate == pytest.approx(1, abs=1e-3)
+    assert decode.bare_us.estimate == pytest.approx(np.mean([core_us(step) for step in range(1, STEPS)]), rel=2e-3)
+    slower = make_profile()
+    slower.frame.loc[~slower.frame["probed"].astype(bool), "turn_ns"] *= 1.25
+    assert of_kind(dissect(slower), "decode").told.estimate == pytest.approx(0.8, abs=1e-3)
+
+
+def test_a_disturbed_turn_is_left_out_of_all_phases_alike_and_counted(anatomy) -> None:
+    decode = of_kind(anatomy, "decode")
+    assert decode.disturbed == pytest.approx(1 / (2 * GROUPS * (STEPS - 1)))
+    assert 0.15 < decode.disturbed_time < 0.3  # a hundred turns of 484
+    forward = phase(anatomy, "decode", "forward")
+    assert forward.longest_us > 90 * OWN_US[FORWARD] > forward.p99_us
+
+
+def test_what_is_in_every_group_is_no_disturbance() -> None:
+    whole = np.full((6, 10), 100.0)
+    whole[:, 3] = 5000.0
+    assert undisturbed(whole).all()
+    whole[2, 4] = 5000.0
+    assert (~undisturbed(whole)).sum() == 1
+
+
+def test_a_phase_that_takes_longer_where_blocks_are_opened_is_found(anatomy) -> None:
+    (found,) = [each for each in anatomy.populations if each.label == "schedule"]
+    assert (found.kind, found.common, found.turns) == ("decode", "that open a block", len(OPENING))
+    assert found.difference_us.estimate == pytest.approx(OPENING_US, rel=0.01)
+    assert {each.label for each in anatomy.populations} == {"schedule", "new blocks"}
+
+
+def test_a_phase_of_which_looking_costs_most_is_marked(anatomy) -> None:
+    assert phase(anatomy, "decode", "logprobs").marked
+    assert not phase(anatomy, "decode", "forward").marked
+
+
+def test_a_window_of_steps_tells_of_these_alone() -> None:
+    anatomy = dissect(make_profile(steps="1:9"))
+    assert [(kind.kind, kind.count) for kind in anatomy.kinds][:1] == [("decode", 8)]
+    beyond = dissect(make_profile(steps="100:200"))
+    assert [kind.kind for kind in beyond.kinds] == ["arrival"]
+    assert any("100:200" in note for note in beyond.notes)
+
+
+def test_functions_inside_of_an_opened_phase_stand_under_it() -> None:
+    records = make_profile(into=["schedule"])
+    records.run["anatomy"]["phases"][NEW_BLOCKS] |= {"within": SCHEDULE, "depth": 1}
+    found = phase(dissect(records), "decode", "BlockPool.get_new_blocks")
+    assert found.depth == 1
+
+
+def test_a_profile_that_measured_nothing_says_so() -> None:
+    records = make_profile()
+    empty = dissect(replace(records, columns={name: column[:0] for name, column in records.columns.items()}))
+    assert not empty.kinds
+    assert "nothing was measured" in empty.notes
+
+
+def test_the_share_that_shows_is_the_time_that_a_pass_took_longer_over_what_was_planted() -> None:
+    names, shares = ["", SCHEDULE, FORWARD], {SCHEDULE: 1.0, FORWARD: 0.25}
+    table = {
+        "group": [group for group in range(5) for _ in names],
+        "name": names * 5,
+        "pass_ns": [1e9 + 1000 * group + 2e7 * shares.get(name, 0) for group in range(5) for name in names],
+        "planted_ns": [2e7 * (name in shares) for _ in range(5) for name in names],
+    }
+    labels = {name: label for name, (label, _) in PHASES.items()}
+    found = shown_of_phases(table, labels, 0.95)
+    assert {label: share.estimate for label, share in found.items()} == {
+        "schedule": pytest.approx(1.0),
+        "forward": pytest.approx(0.25),
+    }
+    assert shown_of_phases({key: column[:6] for key, column in table.items()}, labels, 0.95) == {}  # two groups
+
+
+def test_what_is_left_behind_is_a_mean_over_turns_and_functions_of_one_label_are_added_up() -> None:
+    table = {
+        "step": [0, 1, 0, 1, 0, 1],
+        "counted": ["tracked"] * 6,
+        "name": ["a.first", "a.first", "a.second", "a.second", "a.silent", "a.silent"],
+        "calls": [1, 1, 1, 1, 0, 0],
+        "objects": [3.0, 5.0, -1.0, 1.0, 7.0, 7.0],
+    }
+    assert left_behind(table, 2, {"a.first": "phase", "a.second": "phase"}) == {"phase": {"tracked": 4.0}}
