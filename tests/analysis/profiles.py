@@ -52,7 +52,10 @@ def core_us(step: int) -> float:
 
 
 def make_profile(bare: float = 1.0, **profile: Any) -> Records:
-    """Records of a profile whose phases take what `own_us` says, and whose probes cost what the calibration says."""
+    """Records of a profile whose phases take what `own_us` says, and whose probes cost what the calibration says.
+
+    Turns without probes take `bare` times as long as they should.
+    """
     rows = []
     for group in range(GROUPS):
         for step in range(STEPS):
@@ -64,7 +67,7 @@ def make_profile(bare: float = 1.0, **profile: Any) -> Records:
                 }  # fmt: skip
                 jitter = 1 + ((group + step) % 3) / 1000
                 rows.append(
-                    {**base, "probed": False, "turn_ns": core_us(step) * 1000 * (1 + (2 * group + step) % 5 / 2000)}
+                    {**base, "probed": False, "turn_ns": core_us(step) * 1000 * (bare + (2 * group + step) % 5 / 2000)}
                 )
                 probed = {**base, "probed": True, "turn_ns": core_us(step) * 1000 * jitter * factor}
                 total = 0.0
