@@ -93,7 +93,7 @@ def _is_historic(loaded: Loaded) -> bool:
 def _examine(config: Path, loaded: Loaded | None) -> Iterator[Finding]:
     """All findings; `loaded` is None for a config of micro-benchmarks."""
     from harness.doctor.config import examine_config, examine_historic
-    from harness.doctor.engine import examine_engine, examine_generations
+    from harness.doctor.engine import examine_engine, examine_generations, examine_phases
     from harness.doctor.finding import Finding
     from harness.doctor.machine import examine_machine
 
@@ -106,6 +106,7 @@ def _examine(config: Path, loaded: Loaded | None) -> Iterator[Finding]:
     whole = not any(finding.level == "fault" for finding in engine)
     if whole:
         yield from examine_generations()
+        yield from examine_phases()
     if loaded is None:
         yield Finding("ok", "config", f"{config} is of kind micro, which starts no engine and has nothing to try")
     elif whole:

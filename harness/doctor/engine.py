@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Final
 from harness.doctor.finding import Finding
 from harness.doctor.targets import function_at, scope_in
 from harness.errors import HarnessError
+from harness.instrument.anatomy import phases_of
+from harness.instrument.finding import those_there
 from harness.records import machine
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["RUNNERS", "examine_engine", "examine_generations", "has_triton", "python"]
+__all__ = ["RUNNERS", "examine_engine", "examine_generations", "examine_phases", "has_triton", "python"]
 
 RUNNERS: Final = {
     ("cpu", "v1"): "vllm.v1.worker.cpu_model_runner:CPUModelRunner",
@@ -68,6 +70,19 @@ def examine_generations() -> Iterator[Finding]:
                 )
             else:
                 yield Finding("ok", subject, found)
+
+
+def examine_phases() -> Iterator[Finding]:
+    """Of each generation of model runners the phases of a turn that this vLLM has, by which profiles tell its time."""
+    for generation in ("v1", "v2"):
+        phases = phases_of("turn", generation)
+        there = those_there([phase.name for phase in phases])
+        lacking = [phase.name for phase in phases if phase.name not in there]
+        found = f"{generation} runner: {len(there)} of {len(phases)} functions are there"
+        if lacking:
+            yield Finding("ok" if there else "warning", "phases", f"{found}; not {', '.join(lacking)}")
+        else:
+            yield Finding("ok", "phases", found)
 
 
 def has_triton() -> bool:
