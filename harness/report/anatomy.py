@@ -21,6 +21,7 @@ from harness.report.anatomy_tables import (
     memory_table,
     overview,
     populations_table,
+    sampled_table,
     sentence,
     suggestions,
     told,
@@ -154,6 +155,8 @@ def _tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
     ]
     if (recurs := populations_table(anatomy)) is not None:
         found.append(("What recurs: phases that take another time in turns with something in common", recurs))
+    if (sampled := sampled_table(anatomy)) is not None:
+        found.append(("The same shares by another instrument, py-spy", sampled))
     if (left := memory_table(anatomy)) is not None:
         found.append(("What each phase leaves behind", left))
     return [*found, *lines_tables(anatomy)]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.anatomy import MARKED, OF_THE_MODEL
 from harness.analysis.phase_parts import ARRIVAL, OUTPUT
+from harness.analysis.phase_times import MARKED, OF_THE_MODEL
 from harness.report.anatomy_figures import figure, half_width
 from harness.report.table import DAGGER, Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.analysis.anatomy import Anatomy, Kind, PhaseTime
+    from harness.analysis.anatomy import Anatomy
+    from harness.analysis.phase_times import Kind, PhaseTime
 
 __all__ = [
     "columns_that_fit", "kind_table", "kind_title", "lines_tables", "memory_table", "overview", "populations_table",
-    "sentence",
+    "sampled_table", "sentence",
     "suggestions", "told", "whole_sentence",
 ]  # fmt: skip
 
@@ -136,6 +137,24 @@ def populations_table(anatomy: Anatomy) -> Table | None:
         ],
         ["Turns with a garbage collection are counted over all groups, others in a pass"], 0, corner="phase",
     )  # fmt: skip
+
+
+def sampled_table(anatomy: Anatomy) -> Table | None:
+    """Each phase's share by the probes and by py-spy's samples."""
+    if not anatomy.sampled:
+        return None
+    columns = [
+        Column("by probes", "% of all turns", [f"{100 * found.by_probes:.1f}" for found in anatomy.sampled]),
+        Column(
+            "by samples", "% of them, 95 %",
+            [f"{100 * found.by_samples.estimate:.1f} [{100 * found.by_samples.low:.1f}, "
+             f"{100 * found.by_samples.high:.1f}]" for found in anatomy.sampled],
+        ),
+        Column("samples", "", [f"{found.samples:,}" for found in anatomy.sampled]),
+        Column("agree", "", ["yes" if found.agrees else "no" for found in anatomy.sampled]),
+    ]  # fmt: skip
+    notes = ["py-spy sees no C functions: their time is their caller's, as here. It stops the engine for each sample"]
+    return Table("", [found.label for found in anatomy.sampled], columns, notes, 0, corner="phase")
 
 
 def memory_table(anatomy: Anatomy) -> Table | None:

@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness.analysis.anatomy import dissect, undisturbed
+from harness.analysis.anatomy import dissect
 from harness.analysis.phase_exposure import shown_of_phases
 from harness.analysis.phase_memory import left_behind
+from harness.analysis.phase_samples import sampled_phases
+from harness.analysis.phase_times import undisturbed
+from harness.sampling.stacks import Frame
 from tests.analysis.profiles import (
     FORWARD,
     GROUPS,
@@ -21,6 +24,7 @@ from tests.analysis.profiles import (
     REQUESTS,
     SCHEDULE,
     STEPS,
+    TURN,
     core_us,
     make_profile,
     own_us,
@@ -150,3 +154,28 @@ def test_what_is_left_behind_is_a_mean_over_turns_and_functions_of_one_label_are
         "objects": [3.0, 5.0, -1.0, 1.0, 7.0, 7.0],
     }
     assert left_behind(table, 2, {"a.first": "phase", "a.second": "phase"}) == {"phase": {"tracked": 4.0}}
+
+
+def test_a_sample_belongs_to_the_innermost_phase_on_its_stack() -> None:
+    turn = Frame("EngineCore.step", "vllm/v1/engine/core.py", 460)
+    schedule = Frame("Scheduler.schedule", "vllm/v1/core/sched/scheduler.py", 400)
+    inside = Frame("allocate_slots", "vllm/v1/core/kv_cache_manager.py", 10)
+    stacks = {(turn,): 20, (turn, schedule): 50, (turn, schedule, inside): 30, (Frame("elsewhere", "x.py"),): 1000}
+    labels = {TURN: "rest of the turn", SCHEDULE: "schedule"}
+    rest, schedule_found = sorted(
+        sampled_phases(stacks, labels, {"rest of the turn": 0.22, "schedule": 0.5}, 0.95), key=lambda each: each.samples
+    )
+    assert (rest.samples, rest.by_samples.estimate, rest.agrees) == (20, pytest.approx(0.2), True)
+    assert (schedule_found.samples, schedule_found.agrees) == (80, False)
+    # Clopper and Pearson's limits for 20 of 100, as published tables have them.
+    assert (rest.by_samples.low, rest.by_samples.high) == (
+        pytest.approx(0.1267, abs=1e-4),
+        pytest.approx(0.2918, abs=1e-4),
+    )
+
+
+def test_a_profile_with_stacks_has_the_shares_by_samples() -> None:
+    path, owner, method = SCHEDULE.rpartition(".")[0].rpartition(".")[0].replace(".", "/"), "Scheduler", "schedule"
+    folded = f"MainThread;{owner}.{method} ({path}.py:10) 7\n"
+    anatomy = dissect(replace(make_profile(), folded={"native": folded}))
+    assert {found.label: found.samples for found in anatomy.sampled if found.samples} == {"schedule": 7}
