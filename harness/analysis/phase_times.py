@@ -127,6 +127,16 @@ def kind_of(
     parts: Sequence[Part],
     launches: NDArray[np.int64] | None,
 ) -> Kind:
+    """The phases of one kind of turn.
+
+    Args:
+        run: run.json.
+        kind: its name.
+        steps: the turns of a pass that are of this kind.
+        native: all values, [groups, steps].
+        parts: the phases.
+        launches: the launch of each group; None where there was one.
+    """
     inside = [part for part in parts if part.section != ARRIVAL]
     arrived = np.sum(
         [part.own_ns for part in parts if part.section == ARRIVAL] or [np.zeros_like(native[SCOPE])], axis=0

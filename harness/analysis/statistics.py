@@ -215,10 +215,10 @@ def welch(values: NDArray[np.float64], baseline: NDArray[np.float64], confidence
     estimate = float(values.mean() - baseline.mean())
     if not (np.ptp(values) or np.ptp(baseline)):
         return Interval(estimate, estimate, estimate)
-    from scipy import stats
-
-    limits = stats.ttest_ind(values, baseline, equal_var=False).confidence_interval(confidence)
-    return Interval(estimate, float(limits.low), float(limits.high))
+    squares = np.array([side.var(ddof=1) / len(side) for side in (values, baseline)])
+    freedom = squares.sum() ** 2 / (squares**2 / (len(values) - 1, len(baseline) - 1)).sum()
+    half = float(special.stdtrit(freedom, (1 + confidence) / 2) * np.sqrt(squares.sum()))
+    return Interval(estimate, estimate - half, estimate + half)
 
 
 def slope(
