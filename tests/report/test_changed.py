@@ -346,3 +346,13 @@ def test_the_reason_for_launch_grain_is_the_texts_or_else_the_engines_own(summar
     assert changed(summary).lines[0] == (
         "Arms change from launch to launch: not to be switched: BlockPool.open (its decorators changed)."
     )
+
+
+def test_a_scope_beside_the_turn_is_no_part_of_it() -> None:
+    records = make_change()
+    records.run["config"]["scope"] = "vllm.v1.engine.output_processor.OutputProcessor.process_outputs"
+    text = render_markdown(summarise(records))
+    assert "ms in the engine core, beside it" in text
+    assert "output processing lies beside the turn" in text
+    assert "of which" not in text.partition("a step:")[2].partition("\n")[0]
+    assert "beside the turn" not in render_markdown(summarise(make_change()))
