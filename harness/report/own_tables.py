@@ -88,8 +88,8 @@ def build_own_table(summary: Summary, arms: Iterable[str]) -> Table | None:
     ]
     if summary.turns and (beside := beside_turns(summary.run["config"]["scope"])):
         footnotes.append(
-            f"{listed(beside, len(beside))} lies beside the turn: what it saves shows in no turn, and its per cent of the "
-            "turn only says how much that is"
+            f"{listed(beside, len(beside))} lies beside the turn: what it saves shows in no turn, and its per cent of "
+            "the turn only says how much that is"
         )
     return Table("us", rows, columns, footnotes, 0, corner="of")
 
