@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["PHASES", "SEVERAL", "full_names", "listed", "scope_in_words", "scope_parts", "scope_title", "short_names"]
+__all__ = [
+    "PHASES",
+    "SEVERAL",
+    "beside_turns",
+    "full_names",
+    "listed",
+    "scope_in_words",
+    "scope_parts",
+    "scope_title",
+    "short_names",
+]
 
 PARTS: Final = 2
 """A class and its method, or a module and its function."""
@@ -45,6 +55,21 @@ PHASES: Final = {
     "vllm.v1.engine.core.EngineCore.add_request": "add_request of the core",
 }
 """The phases of a turn of the engine core (`instrument.phases`), by the names that sentences have for them."""
+
+
+BESIDE_TURNS: Final = frozenset(
+    {
+        "vllm.v1.engine.output_processor.OutputProcessor.process_outputs",
+        "vllm.v1.engine.llm_engine.LLMEngine.add_request",
+        "vllm.v1.engine.core.EngineCore.add_request",
+    }
+)
+"""Phases before and after the engine core's turn: they take time of their own, and none of the turn's."""
+
+
+def beside_turns(scope: str) -> list[str]:
+    """The functions of a scope that lie beside the engine core's turn, by the names that sentences have for them."""
+    return [PHASES[part] for part in scope_parts(scope) if part in BESIDE_TURNS]
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from harness.changes.outline import Item
 
-__all__ = ["Additions", "NewModules", "inside_class", "one_import", "run"]
+__all__ = ["Additions", "NewModules", "inside_class", "is_cache", "one_import", "run"]
 
 Holder: TypeAlias = "dict[str, Any] | type"
 """A module's dictionary, or a class."""
@@ -143,6 +143,16 @@ class NewModules(MetaPathFinder):
         inside = [str(file.parent)] if file.name == "__init__.py" else None
         return importlib.util.spec_from_file_location(fullname, file, submodule_search_locations=inside)
 
+    def caches(self) -> dict[str, Any]:
+        """What the modules that were imported cache, by full name; not what they import."""
+        return {
+            f"{name}.{key}": held
+            for name in self._files
+            if name in sys.modules
+            for key, held in vars(sys.modules[name]).items()
+            if is_cache(held) and held.__module__ == name
+        }
+
     def remove(self) -> None:
         """Take the modules out of this process again."""
         if self in sys.meta_path:
@@ -206,6 +216,11 @@ def inside_class(nodes: Sequence[ast.stmt], owner: type, path: Path, namespace: 
 def plain(value: Any) -> Any:
     """The function inside a static or class method."""
     return value.__func__ if isinstance(value, staticmethod | classmethod) else value
+
+
+def is_cache(value: Any) -> bool:
+    """Whether it keeps results as `functools.lru_cache` does, can forget them, and counts how often it found one."""
+    return hasattr(value, "cache_clear") and hasattr(value, "cache_info")
 
 
 def _set(holder: Holder, key: str, value: Any) -> None:

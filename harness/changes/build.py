@@ -56,6 +56,7 @@ class Built:
     changes: list[Change] = field(default_factory=list)
     names: dict[FunctionType, str] = field(default_factory=dict)
     makers: set[type] = field(default_factory=set)
+    _caches: dict[str, Any] = field(default_factory=dict)
     _additions: Additions = field(default_factory=Additions)
     _modules: NewModules | None = None
 
@@ -63,6 +64,11 @@ class Built:
     def added(self) -> list[str]:
         """The names that were put into living modules and classes."""
         return self._additions.told
+
+    @property
+    def caches(self) -> dict[str, Any]:
+        """What the change caches by `functools.lru_cache` and its like, by full name: its own, not what it imports."""
+        return {**self._caches, **(self._modules.caches() if self._modules is not None else {})}
 
     @property
     def refused(self) -> list[Change]:
@@ -190,6 +196,9 @@ def _put(part: Part, holder: dict[str, Any] | type, key: str, value: Any, built:
     mark = ast.dump(item.node) if item is not None and item.alias is None else (item.shape if item else None)
     full = part.change.full_name
     there = built._additions.put(holder, key, value, mark, full)
+    held = adding.plain((holder if isinstance(holder, dict) else vars(holder))[key])
+    if part.change.kind != "import" and adding.is_cache(held):
+        built._caches[full] = held
     if there is not None:
         own = adding.plain(value)
         if there.__code__.co_freevars != own.__code__.co_freevars:
@@ -246,6 +255,8 @@ def _make_values(part: Part, built: Built) -> None:
     if not values:
         part.leave("comes to the same value")
     built.values += [(namespace, key, value) for key, value in values]
+    if item.alias is None:
+        built._caches |= {f"{part.change.module}.{key}": value for key, value in values if adding.is_cache(value)}
 
 
 def _is_same(old: Any, new: Any) -> bool:

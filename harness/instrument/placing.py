@@ -9,7 +9,7 @@ import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.changes.adding import Additions
+from harness.changes.adding import Additions, is_cache
 from harness.changes.build import build
 from harness.changes.code import Code, frozen, plain_function
 from harness.changes.drop_in import drop_in, why_other_signature
@@ -207,7 +207,7 @@ class Placer:
         self._caches |= {
             f"{arm.name}: {name}": held
             for name, held in getattr(own, "__globals__", {}).items()
-            if hasattr(held, "cache_clear") and hasattr(held, "cache_info") and held.__module__ == own.__module__
+            if is_cache(held) and held.__module__ == own.__module__
         }
         placed = drop_in(function, own, self._additions)
         if isinstance(placed, Code):
@@ -233,6 +233,7 @@ class Placer:
                 f"; and {len(reasons) - MOST_TOLD} more" if len(reasons) > MOST_TOLD else ""
             )
             raise GrainError(f"arm {arm.name!r} cannot be switched between steps: {told}")
+        self._caches |= {f"{arm.name}: {name}": cached for name, cached in built.caches.items()}
         return Placement(dict(built.functions), dict(built.callables), list(built.values))
 
 

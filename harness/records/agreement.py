@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["SIGNATURE", "AnswerDifference", "Answers", "answer_difference", "signature", "signature_difference"]
+__all__ = [
+    "SIGNATURE",
+    "AnswerDifference",
+    "Answers",
+    "answer_difference",
+    "answered",
+    "signature",
+    "signature_difference",
+]
 
 SIGNATURE: Final = ("num_reqs", "num_tokens", "num_prefills")
 """Columns that prove that step i was the same work in every pass."""
@@ -28,6 +36,16 @@ class Answers:
     tokens: list[list[int]]
     texts: list[str] = field(default_factory=list)
     logprobs: list[list[Any]] = field(default_factory=list)
+
+
+def answered(workload: Mapping[str, Any]) -> str:
+    """What requests of this workload are answered with, so what of a pass is compared, in words."""
+    sampling = workload.get("sampling")
+    asked = sampling if isinstance(sampling, dict) else {}
+    texts = ["texts"] if asked.get("detokenize") else []
+    logprobs = ["log probabilities"] if asked.get("logprobs") is not None else []
+    *first, last = ["tokens", *texts, *logprobs]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 class AnswerDifference(NamedTuple):

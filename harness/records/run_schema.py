@@ -263,6 +263,7 @@ class RunFile(Recorded):
     switch: SwitchFacts = Field(default_factory=SwitchFacts)
     calls: dict[str, Calls] = Field(default_factory=dict)
     called_in: dict[str, Calls] = Field(default_factory=dict)
+    cache_hits: dict[str, Calls] = Field(default_factory=dict)
     checked: CheckedFacts = Field(default_factory=CheckedFacts)
     on_other_threads: dict[str, Calls] = Field(default_factory=dict)
     scope_found: bool = False

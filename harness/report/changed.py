@@ -12,6 +12,7 @@ from harness.analysis.names import listed
 from harness.analysis.own import calls_of, never_called, own_functions
 from harness.conditions import with_condition
 from harness.digits import significant
+from harness.records.agreement import answered
 from harness.report.launch_grain import not_compared
 from harness.report.own_tables import build_calls_table, build_kinds_table, build_own_table
 from harness.report.table import DAGGER
@@ -125,6 +126,7 @@ def _entries(summary: Summary, name: str) -> list[Entry]:
         Entry("called in", _called_in(run, swapped, short)),
         Entry("values switched", _named(put.get("values", []), short)),
         Entry("added", _named(put.get("added", []), short)),
+        Entry("found in its caches", _from_caches(run, name, short)),
         Entry("called through a trampoline", _named(through, short)),
         Entry("not switched", _with_why(put.get("left", []), short)),
         Entry("cannot be switched in a living engine", _with_why(change.get("refused", []), short)),
@@ -149,6 +151,13 @@ def _called_in(run: Mapping[str, Any], names: Iterable[str], short: Mapping[str,
         if phase and phase != name
     ]
     return listed(told, MOST)
+
+
+def _from_caches(run: Mapping[str, Any], arm: str, short: Mapping[str, str]) -> str:
+    """How often each cache of an arm had the answer; in measured passes it is filled in this arm's steps alone."""
+    found = {name.removeprefix(f"{arm}: "): count for name, count in run.get("cache_hits", {}).get(arm, {}).items()}
+    told = listed([f"{short.get(name, name)} {count:,}" for name, count in found.items()], MOST)
+    return f"{told}, in a pass of this arm alone; caches are emptied before each pass" if told else ""
 
 
 def _silent(names: Iterable[str], short: Mapping[str, str]) -> str:
@@ -189,7 +198,7 @@ def equality_lines(summary: Summary) -> list[str]:
         grades.append(f"(1) the fingerprint of every step, {leaves:,} leaves a pass, {how}")
     if config.get("swap"):
         grades.append(f"(2) arguments and results of each call of {summary.short.get(config['swap'], config['swap'])}")
-    grades.append("(3) the tokens of every pass")
+    grades.append(f"(3) the {answered(config.get('workload', {}))} of every pass")
     lines = [f"Compared with {NATIVE}: {'; '.join(grades)}."]
     left_out = (
         ("native itself does not repeat it", checked.get("not_repeated", [])),

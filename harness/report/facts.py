@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.by_launch import is_by_launch
 from harness.analysis.grouping import grain_of
-from harness.analysis.names import scope_parts
+from harness.analysis.names import beside_turns, listed, scope_parts
 from harness.report.launch_grain import engines
 
 if TYPE_CHECKING:
@@ -58,9 +58,12 @@ def facts(summary: Summary) -> dict[str, str]:
         )
         steps_ms = [(arm.bare_step_ns or arm.step_ns) / arm.steps / 1e6 for arm in measured]
         shares = [arm.corrected_scope_ns / arm.step_ns * 100 for arm in measured]
+        beside = beside_turns(run["config"]["scope"]) if summary.turns else []
+        lies = f" ({listed(beside, len(beside))} lies beside the turn, and not in it)" if beside else ""
+        takes = "beside it" if beside else "of which"
         lines["a step"] = (
-            f"{_range(steps_ms, '.3g')} ms in the {summary.timed_in}, of which {summary.scope} takes "
-            f"{_range(shares, '.3g')} %, by arm"
+            f"{_range(steps_ms, '.3g')} ms in the {summary.timed_in}, {takes} {summary.scope} takes "
+            f"{_range(shares, '.3g')} %{' of that' if beside else ''}, by arm{lies}"
         )
     lines |= _full_names(summary)
     lines |= machine_facts(run)

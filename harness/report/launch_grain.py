@@ -19,7 +19,7 @@ UNPAIRED: Final = (
     "Differences are between launches (Welch), and say what the usual step does; A/A is every other launch of native "
     "against the rest of them."
 )
-CHECKED: Final = "checked between engines, in a pass of each; the same tokens in every pass"
+CHECKED: Final = "checked between engines, in a pass of each"
 
 
 def engines(summary: Summary) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.names import beside_turns, listed
 from harness.analysis.own import calls_of, own_functions
 from harness.digits import significant
 from harness.report.table import Column, Table, count, format_estimate, format_interval, number
@@ -85,6 +86,11 @@ def build_own_table(summary: Summary, arms: Iterable[str]) -> Table | None:
         "a function's time is its own, without other changed functions that it calls; in parentheses where the "
         "interval holds zero. The scope is where the changed functions lie"
     ]
+    if summary.turns and (beside := beside_turns(summary.run["config"]["scope"])):
+        footnotes.append(
+            f"{listed(beside, len(beside))} lies beside the turn: what it saves shows in no turn, and its per cent of "
+            "the turn only says how much that is"
+        )
     return Table("us", rows, columns, footnotes, 0, corner="of")
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.by_launch import is_by_launch
 from harness.digits import significant
+from harness.records.agreement import answered
 from harness.report.launch_grain import CHECKED, PAIRED, UNPAIRED
 from harness.report.table import format_interval
 from harness.seams import swapped_in
@@ -74,13 +75,14 @@ def exposed(summary: Summary) -> str:
 
 def checked_when(run: dict[str, Any]) -> str:
     """When all arms were compared with native, behind "equal at every step"."""
+    same = f"the same {answered(run['config'].get('workload', {}))} in every pass"
     if is_by_launch(run):
-        return CHECKED
+        return f"{CHECKED}; {same}"
     drawn = run.get("checked_after_groups", [])
     when = ["before measuring"]
     when += [f"after {_listed(drawn)} groups (drawn)"] if drawn else []
     when += ["after the last one"] if run.get("checked_at_end") else []
-    return f"checked in passes of their own {_listed(when)}; the same tokens in every pass"
+    return f"checked in passes of their own {_listed(when)}; {same}"
 
 
 def _listed(items: Sequence[object]) -> str:

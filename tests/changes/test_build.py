@@ -210,6 +210,33 @@ def test_two_arms_may_add_the_same_name(guest: Guest) -> None:
     assert "_g" not in vars(core)
 
 
+CACHES = """
+from functools import lru_cache
+from guest.fresh import extra
+from guest.low import kept
+@lru_cache
+def _twice(x): return 2 * x
+class T:
+    @staticmethod
+    @lru_cache
+    def thrice(x): return 3 * x
+def f(): return _twice(1) + T.thrice(1) + extra(1) + kept(1)
+"""
+
+
+def test_a_change_tells_what_it_caches_and_nothing_that_it_imports(guest: Guest) -> None:
+    low = "from functools import lru_cache\n@lru_cache\ndef kept(x): return x\n"
+    fresh = low.replace("kept", "extra") + "from guest.low import kept\n"
+    core = guest.install(core="class T:\n    pass\ndef f(): return 0\n", low=low)
+    built = guest.build(core=CACHES, low=low, fresh=fresh)
+    assert not built.refused
+    with guest.put(built):
+        assert [core.f(), core.f()] == [7, 7]
+    hits = {name: cached.cache_info().hits for name, cached in built.caches.items()}
+    assert hits == {"guest.core._twice": 1, "guest.core.T.thrice": 1, "guest.fresh.extra": 1}
+    assert guest.build(core="class T:\n    pass\ndef f(): return 1\n", low=low).caches == {}
+
+
 def test_two_arms_that_add_other_values_are_refused(guest: Guest) -> None:
     guest.install(core="def f(): return 0\n")
     guest.build(core="X = 1\ndef f(): return X\n")

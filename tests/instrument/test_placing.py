@@ -79,6 +79,16 @@ def test_an_import_that_is_replaced_is_counted_where_its_name_is_called(package)
     made.remove()
 
 
+def test_what_a_change_caches_is_forgotten_before_each_pass_and_found_answers_are_counted(package) -> None:
+    core = sys.modules["guest.core"]
+    caches = "from functools import lru_cache\n@lru_cache\ndef _rule(limit):\n    return rule(limit)\n"
+    runner = Runner(work=lambda: core.step())
+    made = instrument(arm(package, "pr", core=caches + CORE.replace("return rule", "return _rule")), runner=runner)
+    passes = [facts_of(made, runner, 1)[0]["cache_hits"] for _ in range(2)]
+    assert passes == [{"pr": {"pr: guest.core._rule": STEPS - 1}}] * 2
+    made.remove()
+
+
 def test_a_name_that_nobody_calls_is_refused_and_a_number_under_a_name_is_not(package) -> None:
     runner = Runner()
     called = arm(package, "import", core=CORE.replace("guest.old", "guest.new"), new=RULE)

@@ -143,6 +143,32 @@ def test_a_function_that_is_never_called_is_said_everywhere(summary) -> None:
     assert "NEVER CALLED: Scheduler.reset_prefix_cache" in "".join(pull_request(summary))
 
 
+def test_what_an_arm_found_in_its_caches_is_said() -> None:
+    store = "vllm.v1.worker.block_table._store"
+    records = make_change()
+    records.run["cache_hits"] = {"array": {f"array: {store}": 12345}}
+    entries = {entry.label: entry.text for entry in changed(summarise(records)).arms["array"]}
+    told = "block_table._store 12,345, in a pass of this arm alone; caches are emptied before each pass"
+    assert entries["found in its caches"] == told
+    assert "found in its caches" not in str(changed(summarise(make_change())))
+
+
+@pytest.mark.parametrize(
+    ("sampling", "answers"),
+    [
+        ({}, "tokens"),
+        ({"logprobs": 0, "detokenize": False}, "tokens and log probabilities"),
+        ({"logprobs": 20, "detokenize": True}, "tokens, texts and log probabilities"),
+    ],
+)
+def test_all_that_a_pass_answers_is_named_as_compared(sampling, answers) -> None:
+    records = make_change()
+    records.run["config"]["workload"] = {"requests": 1, "sampling": sampling}
+    text = render_markdown(summarise(records), ["run.json"])
+    assert text.count(f"(3) the {answers} of every pass") == 2
+    assert text.count(f"; the same {answers} in every pass") == 2
+
+
 def test_what_switching_costs_stands_beside_the_effect(summary) -> None:
     lines = " ".join(changed(summary).lines)
     assert "in 1.19 us, in every arm alike" in lines
@@ -320,3 +346,13 @@ def test_the_reason_for_launch_grain_is_the_texts_or_else_the_engines_own(summar
     assert changed(summary).lines[0] == (
         "Arms change from launch to launch: not to be switched: BlockPool.open (its decorators changed)."
     )
+
+
+def test_a_scope_beside_the_turn_is_no_part_of_it() -> None:
+    records = make_change()
+    records.run["config"]["scope"] = "vllm.v1.engine.output_processor.OutputProcessor.process_outputs"
+    text = render_markdown(summarise(records))
+    assert "ms in the engine core, beside it" in text
+    assert "output processing lies beside the turn" in text
+    assert "of which" not in text.partition("a step:")[2].partition("\n")[0]
+    assert "beside the turn" not in render_markdown(summarise(make_change()))
