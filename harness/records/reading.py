@@ -149,7 +149,10 @@ class RunReader:
                 folded[arm] = read_text(self._path / name)
             except (OSError, ValueError) as error:
                 unreadable[name] = cut_reason(error)
-        records = Records(run, columns, unreadable, partial, folded=folded, **beside)
+        records = Records(
+            run, columns, unreadable, partial, beside["counters"], beside["probing"], beside["device"], folded,
+            ceilings=beside["ceilings"], memory=beside["memory"], exposed=beside["exposed"], lines=beside["lines"],
+        )  # fmt: skip
         return records if self._launch else _with_launches(records, self._path)
 
     def _read_passes(self, shape: Shape, unreadable: dict[str, str]) -> list[str]:
