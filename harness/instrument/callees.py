@@ -7,12 +7,13 @@ function runs, in a pass in which nothing is measured.
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.changes.code import plain_function
-from harness.errors import ConfigError, in_line
+from harness.errors import ConfigError
 from harness.instrument.switch import Around
 from harness.instrument.targets import resolve
 
@@ -26,7 +27,7 @@ PART_OF_ITS_FUNCTION: Final = frozenset({"<listcomp>", "<dictcomp>", "<setcomp>"
 """Frames that are none of their own from Python 3.12 on, or run while what uses them does."""
 OWN_PACKAGE: Final = "harness"
 OWN_FILE: Final = "<harness: trampoline>"
-LONGEST_REASON: Final = 150
+LAZY: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 @dataclass
@@ -170,10 +171,12 @@ def _why_not_timed(callee: _Callee) -> str:
         return "it is made anew inside of another function"
     if "<" in name:
         return "it has no name"
-    try:
-        function = plain_function(resolve(f"{callee.module}.{name}").function)
-    except ConfigError as error:
-        return in_line(str(error).removeprefix("probe "), LONGEST_REASON)
+    if callee.code.co_flags & LAZY:
+        return "calling it does none of its work: it is a generator or a coroutine"
+    held: Any = sys.modules.get(callee.module)
+    for part in name.split("."):  # `resolve` would also look for all that hold it, in all modules
+        held = inspect.getattr_static(held, part, None)
+    function = plain_function(held)
     if function is None or function.__code__ != callee.code:
-        return "another function stands under its name"
+        return "another function stands under its name, or none"
     return ""

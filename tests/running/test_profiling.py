@@ -110,6 +110,7 @@ class Host(FakeHost):
 @pytest.fixture(autouse=True)
 def phases(monkeypatch):
     held = (f"{HERE}.execute_model", f"{HERE}.sample_tokens")
+    monkeypatch.setattr("harness.running.profiling.MOST_GROUPS", 4)
     monkeypatch.setattr("harness.running.anatomy.whole", lambda turn, generation: held)
     monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation: PHASES)
 
