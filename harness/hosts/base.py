@@ -54,6 +54,7 @@ class PassResult:
         watched: of the functions that arms change, the calls in each step, before the first, by phase, and on other
             threads (checking passes).
         changed: global state that was changed during the pass, in words; it has been put back.
+        found: rows of what a pass of kind "look" or "lines" saw in the first worker (`Callees.take`, `LineTimes.take`).
         not_reset: why the engine cannot be put in its first state after the pass; empty where it can (checking passes).
     """
 
@@ -63,6 +64,7 @@ class PassResult:
     mismatches: list[dict[str, Any]]
     unrestored: list[str]
     spans: list[list[Any]] = field(default_factory=list)
+    found: list[dict[str, Any]] = field(default_factory=list)
     other_threads: int = 0
     watched: dict[str, Any] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
@@ -111,6 +113,17 @@ class Host(Protocol):
 
         Raises ConfigError where it names none.
         """
+        ...
+
+    def look_into(self, names: Sequence[str], depth: int) -> None:
+        """Open these functions in passes of kind "look": what they call is told, down to a depth.
+
+        Raises ConfigError where one is no function that is written in Python.
+        """
+        ...
+
+    def time_lines(self, names: Sequence[str]) -> None:
+        """Time these functions line by line in passes of kind "lines". Raises likewise."""
         ...
 
     def checked(self) -> dict[str, Any]:

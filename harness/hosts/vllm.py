@@ -155,6 +155,14 @@ class VllmHost:
         """The functions that a pattern names, in the first worker's process."""
         return list(self._rpc("harness_find", pattern)[0])
 
+    def look_into(self, names: Sequence[str], depth: int) -> None:
+        """Open these functions in passes of kind "look"."""
+        self._rpc("harness_look_into", list(names), depth)
+
+    def time_lines(self, names: Sequence[str]) -> None:
+        """Time these functions line by line in passes of kind "lines"."""
+        self._rpc("harness_time_lines", list(names))
+
     def checked(self) -> dict[str, Any]:
         """How much checking passes compare: the first worker's leaves, without what any worker does not repeat."""
         answers: list[dict[str, Any]] = self._rpc("harness_checked")

@@ -218,6 +218,16 @@ class VllmV0Host:
         """The functions that a pattern names."""
         return find_functions(pattern)
 
+    def look_into(self, names: Sequence[str], depth: int) -> None:
+        """Open these functions in passes of kind "look"."""
+        assert self._instrument is not None  # noqa: S101 (install comes first)
+        self._instrument.beside.look_into(names, depth)
+
+    def time_lines(self, names: Sequence[str]) -> None:
+        """Time these functions line by line in passes of kind "lines"."""
+        assert self._instrument is not None  # noqa: S101 (install comes first)
+        self._instrument.beside.time_lines(names)
+
     def checked(self) -> dict[str, Any]:
         """How much checking passes compare."""
         return {} if self._instrument is None else self._instrument.checked

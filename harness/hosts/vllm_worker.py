@@ -105,6 +105,16 @@ class WorkerExtension:
         return find_functions(pattern)
 
     @_answer
+    def harness_look_into(self, names: Sequence[str], depth: int) -> None:
+        """Open these functions in passes of kind "look"."""
+        self._harness.beside.look_into(names, depth)
+
+    @_answer
+    def harness_time_lines(self, names: Sequence[str]) -> None:
+        """Time these functions line by line in passes of kind "lines"."""
+        self._harness.beside.time_lines(names)
+
+    @_answer
     def harness_checked(self) -> dict[str, Any]:
         """How much checking passes compare."""
         return self._harness.checked

@@ -42,6 +42,7 @@ def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "watched": first["watched"],
         "unrestored": [name for answer in answers for name in answer["unrestored"]],
         "spans": first["spans"],
+        "found": first["found"],
         "other_threads": sum(answer["other_threads"] for answer in answers),
         "not_reset": next((answer["not_reset"] for answer in answers if answer["not_reset"]), ""),
         "changed": list(dict.fromkeys(name for answer in answers for name in answer["changed"])),

@@ -6,7 +6,6 @@ as it was found.
 
 from __future__ import annotations
 
-import functools
 import gc
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,26 +13,29 @@ from typing import TYPE_CHECKING, Any
 from harness import signals
 from harness.errors import told_with_place
 from harness.instrument.arms import Faults
+from harness.instrument.beside import Beside
 from harness.instrument.bindings import Bindings
 from harness.instrument.calibration import Calibration, calibrate
 from harness.instrument.checked_steps import CheckedSteps
 from harness.instrument.counting import Counter
-from harness.instrument.device import DeviceClock, Synchronisations, on_cuda, ranged, synchronizer
+from harness.instrument.device import DeviceClock, Synchronisations, on_cuda, synchronizer
 from harness.instrument.events import freeze_heap
 from harness.instrument.every_call import EveryCall
 from harness.instrument.global_state import put_back, snapshot
 from harness.instrument.instrumentation import ArmSpec
 from harness.instrument.ledger import Ledger
+from harness.instrument.leftovers import COUNTED
 from harness.instrument.limit import Limit
 from harness.instrument.loops import Loop, loop_of
 from harness.instrument.placing import Placer
 from harness.instrument.pristine import reset, reset_after
 from harness.instrument.probes import Probes
 from harness.instrument.pulse import Pulse
+from harness.instrument.scope_timing import OfScope, nothing
 from harness.instrument.scopes import AUTO, JOIN, parts, scope_functions
 from harness.instrument.spans import Spans
-from harness.instrument.step_timer import StepTimer
-from harness.instrument.switch import Around, Switch, joined
+from harness.instrument.step_timer import COUNTING, StepTimer
+from harness.instrument.switch import Around, Switch
 from harness.instrument.targets import live_functions
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from harness.instrument.digests import Row
     from harness.instrument.instrumentation import Instrumentation
     from harness.instrument.pass_kinds import PassKind
-    from harness.instrument.switch import Wrapper
 
 __all__ = ["Instrument"]
 
@@ -57,6 +58,9 @@ class Instrument:
         clock: gives nanoseconds.
         loop: how the runner goes through a step; found automatically for vLLM's V1 and V2 runners.
         cpu_clock: gives the nanoseconds for which this thread has had a processor.
+
+    Attributes:
+        beside: what passes of kinds "look", "lines", "blocks" and "tracked" need.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Instrument:
         self._limit.arms_own = self._switch.arms_own()
         runner, clock, cpu_clock = self._loop.runner, self._clock, self._cpu_clock
         self._ledger = Ledger(clock, synchronizer(runner) if instrumentation.sync else None, cpu_clock)
+        self.beside = Beside(self._switch, clock)
         self._ranged = instrumentation.nvtx
         self._synchronisations = Synchronisations() if on_cuda(runner) else None
         self.focus(instrumentation.scope, instrumentation.probes)
@@ -103,7 +108,7 @@ class Instrument:
         self._shared = snapshot()
         self._not_reset = ""
         self._collects = True
-        self._opening: tuple[Callable[[], None], Callable[[], None]] = (_nothing, _nothing)
+        self._opening: tuple[Callable[[], None], Callable[[], None]] = (nothing, nothing)
         self._timer = StepTimer(
             self._loop, self._ledger, self._switch, self._pulse, self._spans, self._checked, self._device,
             clock, cpu_clock,
@@ -161,15 +166,19 @@ class Instrument:
         if self.under_way:
             raise RuntimeError("a pass is under way; end it before the next one begins")
         self._forget()
-        probing = list(probed) if kind in ("mixed", "probing") else [kind in ("probed", "trace")]
-        self._timer.begin(kind, list(schedule), probing, self._counter)
+        probing = list(probed) if kind in ("mixed", "probing") else [kind in ("probed", "trace", *COUNTED)]
+        self.beside.begin(kind, 1 + len(self.probe_names))
+        self._probes.ledger = self.beside.leftovers or self._ledger
+        self._timer.begin(kind, list(schedule), probing, self.beside.leftovers or self._counter)
         why_not = reset(self._loop.core, self._loop.runner, backwards=kind == "soil")
         self._not_reset = self._not_reset or why_not
         self._placer.empty_caches()
         self._collects = gc.isenabled()
-        if kind == "count":
+        if kind in COUNTING:
             gc.disable()  # so that what the collector tracks can be counted
         gc.collect()  # every pass starts from the same heap; collections inside it are counted
+        if self.beside.leftovers is not None:
+            self.beside.leftovers.ready(self._timer.steps)
         bind = self._bindings.bind
         for site in self._placer.sites:
             for owner, method, watched in site.watches():
@@ -201,24 +210,12 @@ class Instrument:
     def _around(self) -> dict[FunctionType, Around]:
         """What is around functions in this pass."""
         kind, timed = self._timer.kind, any(self._timer.probing)
-        found = self._checked.around() if kind == "check" else {}
-        open_scope, close_scope = self._opening
+        found = self._checked.around() if kind == "check" else {**self.beside.around()}
         if timed:
             found |= self._probes.around
+        of_scope = OfScope(kind, timed, self._probes.ledger, self._opening, self._scope if self._ranged else "")
         for function in self._scope_functions:
-            always: list[Wrapper] = [functools.partial(ranged, f"harness: scope {self._scope}")] if self._ranged else []
-            if kind == "count":
-                always.append(functools.partial(self._counter.counted, scope=True))
-            elif kind == "device":
-                always.append(self._device.scoped)
-            probed = [functools.partial(self._ledger.scope, bind=open_scope, unbind=close_scope)] if timed else []
-            bare = (
-                [functools.partial(self._ledger.scope, bind=_nothing, unbind=_nothing, probed=False)]
-                if kind in ("probing", "scoped")
-                else []
-            )
-            inner = found.get(function, Around(None))
-            found[function] = Around(joined(inner.probed, *always, *probed), joined(inner.bare, *always, *bare))
+            found[function] = of_scope.around(found.get(function, Around(None)), self._counter, self._device)
         return found
 
     def end(self, cut: bool = False) -> dict[str, Any]:
@@ -236,7 +233,10 @@ class Instrument:
         steps.close()
         checking, foreign_calls = timer.kind == "check", self._ledger.foreign_calls
         columns, marks = steps.columns(), steps.marks
-        if any(timer.probing) or timer.kind == "scoped":
+        counted, found = self.beside.end(["scope", *self.probe_names])
+        if counted:
+            columns |= {name: counts[: len(marks)] for name, counts in counted.items()}
+        elif any(timer.probing) or timer.kind == "scoped":
             if timer.kind == "trace":
                 self._spans.add_calls(self._ledger.calls(marks), [JOIN.join(parts(self._scope)), *self.probe_names])
             columns |= steps.settled(["scope", *self.probe_names])
@@ -254,6 +254,7 @@ class Instrument:
             "unrestored": unrestored,
             "not_reset": reset_after(self._loop.core, self._loop.runner) if checking and not cut else "",
             "spans": self._spans.take(),
+            "found": found,
             "other_threads": foreign_calls,
         }
 
@@ -304,6 +305,3 @@ def _name_of(place: tuple[Any, str] | None) -> str:
 
 def _unchanged(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
-
-
-def _nothing() -> None: ...

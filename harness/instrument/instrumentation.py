@@ -21,6 +21,7 @@ class ArmSpec(NamedTuple):
         delay_ns: a delay planted behind each call, or None.
         folder: has the files that a patch or a tree changes; empty where the arm is neither.
         only: of these files, the functions that are taken; all where it is empty.
+        at: full name of the function behind which the delay is planted; empty for what the seam, or `swap`, names.
     """
 
     name: str
@@ -28,16 +29,17 @@ class ArmSpec(NamedTuple):
     delay_ns: int | None
     folder: str = ""
     only: tuple[str, ...] = ()
+    at: str = ""
 
     def as_list(self) -> list[Any]:
         """As plain values, which an RPC can carry and JSON can hold."""
-        return [*self[:-1], list(self.only)]
+        return [*self[:-2], list(self.only), self.at]
 
     @classmethod
     def from_list(cls, values: Sequence[Any]) -> ArmSpec:
         """From what `as_list` gave."""
         name, reference, delay_ns, *rest = values
-        return cls(name, reference, delay_ns, *rest[:1], *map(tuple, rest[1:]))
+        return cls(name, reference, delay_ns, *rest[:1], *map(tuple, rest[1:2]), *rest[2:])
 
 
 @dataclass(frozen=True)

@@ -90,14 +90,16 @@ class Placer:
         """What an arm puts where."""
         if arm.folder:
             return self._changed(arm)
+        if arm.at:
+            return self._behind(arm)
         if self.sites:
             return self._at_seam(arm)
         placement = self._drop_in(arm) if arm.reference else Placement()
         if arm.delay_ns is None and not self._nvtx:
             return placement
-        (function,) = self.functions
-        call = placement.callables.get(function) or frozen(function, placement.functions.pop(function, None))
-        placement.callables[function] = self._around(arm)(call)
+        for function in self.functions:  # one, or none where nothing is swapped
+            call = placement.callables.get(function) or frozen(function, placement.functions.pop(function, None))
+            placement.callables[function] = self._around(arm)(call)
         return placement
 
     def describe(self) -> dict[str, Any]:
@@ -168,6 +170,13 @@ class Placer:
             if self._nvtx
             else plant(call, arm.delay_ns, self._clock)
         )
+
+    def _behind(self, arm: ArmSpec) -> Placement:
+        """A delay behind a function that no arm changes."""
+        function = plain_function(resolve(arm.at, what="a delay behind").function)
+        if function is None:
+            raise ConfigError(f"a delay behind {arm.at!r}: it is no function that is written in Python")
+        return Placement(callables={function: self._around(arm)(frozen(function))})
 
     def _at_seam(self, arm: ArmSpec) -> Placement:
         own: Any = None

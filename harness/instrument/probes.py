@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types import FunctionType
 
     from harness.instrument.ledger import Ledger
+    from harness.instrument.leftovers import Leftovers
 
 __all__ = ["Probes"]
 
@@ -30,6 +31,9 @@ class Probes:
         swapped: what the seam, or `swap`, names.
         places: names whose value arms change, as `Switch.places`.
 
+    Attributes:
+        ledger: what calls are noted by, from the next pass on.
+
     Raises:
         ConfigError: a probe stands twice, or would take such a name from the arms.
     """
@@ -43,7 +47,7 @@ class Probes:
         swapped: Sequence[FunctionType],
         places: Collection[tuple[int, str]] = (),
     ) -> None:
-        self._ledger = ledger
+        self.ledger: Ledger | Leftovers = ledger
         self.names = list(names)
         self.own_slot = 0
         self._by_holders: list[tuple[int, Target]] = []
@@ -86,7 +90,7 @@ class Probes:
     @property
     def around(self) -> Mapping[FunctionType, Around]:
         """What the switch puts around functions where a step is probed."""
-        ledger = self._ledger
+        ledger = self.ledger
         return {
             function: Around(lambda call, slot=slot: ledger.probe(slot, call))  # type: ignore[misc]
             for function, slot in self._by_switch.items()
@@ -94,7 +98,7 @@ class Probes:
 
     def around_own(self) -> Around:
         """What is around what a seam's object holds itself, where no function of the host is swapped."""
-        ledger, slot = self._ledger, self.own_slot
+        ledger, slot = self.ledger, self.own_slot
         return Around((lambda call: ledger.probe(slot, call)) if slot else None)
 
     def bind(self) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -102,7 +106,7 @@ class Probes:
         self._modules = len(sys.modules)
         module_slots = []
         for slot, target in self._by_holders:
-            wrapper = self._ledger.probe(slot, target.function)
+            wrapper = self.ledger.probe(slot, target.function)
             self._wrappers.append(wrapper)
             module_slots += [(*place, wrapper, target.function) for place in target.module_slots]
             if target.owner is not None:

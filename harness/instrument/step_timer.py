@@ -5,8 +5,9 @@ Where turns of the engine core can be told, a step is one turn, and begins with 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from harness.instrument.leftovers import COUNTED
 from harness.instrument.steps import StepRows
 
 if TYPE_CHECKING:
@@ -16,13 +17,17 @@ if TYPE_CHECKING:
     from harness.instrument.counting import Counter
     from harness.instrument.device import DeviceClock
     from harness.instrument.ledger import Ledger
+    from harness.instrument.leftovers import Leftovers
     from harness.instrument.loops import Loop
     from harness.instrument.pass_kinds import PassKind
     from harness.instrument.pulse import Pulse
     from harness.instrument.spans import Spans
     from harness.instrument.switch import Switch
 
-__all__ = ["StepTimer"]
+__all__ = ["COUNTING", "StepTimer"]
+
+COUNTING: Final = ("count", *COUNTED)
+"""Kinds of passes that count, step by step; the collector rests meanwhile."""
 
 
 class StepTimer:
@@ -62,7 +67,7 @@ class StepTimer:
         self._loop, self._ledger, self._switch, self._pulse, self._spans = loop, ledger, switch, pulse, spans
         self._checked, self._device = checked, device
         self._clock, self._cpu_clock = clock, cpu_clock
-        self._counter: Counter  # another one from pass to pass
+        self._counter: Counter | Leftovers  # another one from pass to pass
         self._schedule: Sequence[int] = []
         self._probing_now = False
         self.step, self._begun, self.arm = -1, -1, 0
@@ -70,7 +75,9 @@ class StepTimer:
         self.probing: Sequence[bool] = [False]
         self.steps = StepRows(loop, ledger)
 
-    def begin(self, kind: PassKind, schedule: Sequence[int], probing: Sequence[bool], counter: Counter) -> None:
+    def begin(
+        self, kind: PassKind, schedule: Sequence[int], probing: Sequence[bool], counter: Counter | Leftovers
+    ) -> None:
         """Forget the pass before, and take up a new one, before its wrappers are made.
 
         Args:
@@ -152,7 +159,7 @@ class StepTimer:
             self._begun = step
             if self.kind == "check":
                 self._checked.begin_step(step)
-            elif self.kind == "count":
+            elif self.kind in COUNTING:
                 self._counter.begin_step()
             elif self.kind == "device":
                 self._device.begin_step()

@@ -109,6 +109,12 @@ class Switch:
                 # Every arm has a code object of its own, also of what it leaves as it is: each warms up by itself.
                 own[function] = placement.functions.get(function) or copied(self._native[function])
 
+    def forget(self, function: FunctionType) -> None:
+        """Leave a function alone again that no arm changes, between passes: setting it costs something at each step."""
+        if function not in self.changed:
+            for known in (self._native, *self._own):
+                known.pop(function, None)
+
     @property
     def functions(self) -> tuple[FunctionType, ...]:
         """All that arms change, and all that something can be put around."""

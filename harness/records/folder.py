@@ -7,6 +7,9 @@ passes/0008.partial.parquet   a pass that was cut short: kept, but not counted
 counters.parquet         the counting pass: one row a (arm, step)
 probing.parquet          one arm's scope with its probes and without: two rows a (group, step)
 ceilings.parquet         the baseline and arms that may compute less: one row a (arm, group, step)
+memory.parquet           of a profile, the objects that phases leave: one row a (kind, phase, step)
+exposed.parquet          of a profile, passes with a delay behind one phase: one row a (group, phase)
+lines.parquet            of a profile, functions line by line: one row a line
 device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
 points/02/               of a sweep: its second point, a run's folder itself
 launches/02/             of a run with several launches: the second one, a run's folder itself
@@ -151,6 +154,18 @@ class RunFolder:
     def write_probing(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write what the probes of one arm cost: one row a (group, step) with them, and one without."""
         self._write_table("probing.parquet", columns)
+
+    def write_memory(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write what phases left behind: one row a (kind of objects, phase, step) in which it was called."""
+        self._write_table("memory.parquet", columns)
+
+    def write_exposed(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write how long passes took with delays behind phases: one row a (group, phase)."""
+        self._write_table("exposed.parquet", columns)
+
+    def write_lines(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write functions line by line: one row a line."""
+        self._write_table("lines.parquet", columns)
 
     def write_served(self, rows: Sequence[Sequence[Any]], answers: Answers) -> None:
         """Write what native served: a row a (step, field), and its answers; other engines are held to it."""

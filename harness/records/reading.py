@@ -49,6 +49,9 @@ class Records:
         probing: two rows a (group, step) of one arm, with its probes and without; empty where arms call them alike.
         device: one row a (pass, arm, step) by the device's clock; empty without a GPU.
         ceilings: one row a (arm, group, step), of the baseline and of arms that may compute less; empty without any.
+        memory: of a profile, one row a (kind of objects, phase, step) in which it was called: what it left behind.
+        exposed: of a profile, one row a (group, phase): how long a pass took with a delay behind that phase.
+        lines: of a profile, one row a line of each function that was timed line by line.
         folded: by arm, the folded stacks of its flamegraph.
         launches: of a run with several launches, the records of each; `columns` is then empty.
     """
@@ -63,6 +66,9 @@ class Records:
     folded: dict[str, str] = field(default_factory=dict)
     launches: list[Records] = field(default_factory=list)
     ceilings: Columns = field(default_factory=dict)
+    memory: Columns = field(default_factory=dict)
+    exposed: Columns = field(default_factory=dict)
+    lines: Columns = field(default_factory=dict)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -130,10 +136,12 @@ class RunReader:
         if columns and (missing := [key for key in WITH_PASSES if key not in run]):
             raise RecordsError(f"{self._path / RUN}: {missing[0]}: is missing, though there are passes")
         arms = [arm["name"] for arm in run["config"]["arms"]]
-        counters, probing, device, ceilings = (
-            as_columns(self._beside(f"{what}.parquet", Shape(numbers, flags, arms=arms), unreadable))
-            for what, (numbers, flags) in BESIDE.items()
-        )
+        beside = {
+            what: as_columns(
+                self._beside(f"{what}.parquet", Shape(has.numbers, has.flags, arms=arms, texts=has.texts), unreadable)
+            )
+            for what, has in BESIDE.items()
+        }
         folded = {}
         for arm in run.get("flamegraphs", {}):
             name = f"flamegraphs/{arm}.folded"
@@ -141,7 +149,10 @@ class RunReader:
                 folded[arm] = read_text(self._path / name)
             except (OSError, ValueError) as error:
                 unreadable[name] = cut_reason(error)
-        records = Records(run, columns, unreadable, partial, counters, probing, device, folded, ceilings=ceilings)
+        records = Records(
+            run, columns, unreadable, partial, beside["counters"], beside["probing"], beside["device"], folded,
+            ceilings=beside["ceilings"], memory=beside["memory"], exposed=beside["exposed"], lines=beside["lines"],
+        )  # fmt: skip
         return records if self._launch else _with_launches(records, self._path)
 
     def _read_passes(self, shape: Shape, unreadable: dict[str, str]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from harness.instrument.counters import COUNTERS, SYNCHRONISATIONS
 from harness.instrument.device_columns import DEVICE_COLUMNS
 from harness.records.checked import cut_reason
+from harness.texts import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,8 @@ TIMED: Final = ("calls", "total_ns", "self_ns", "nested_calls")
 """What a probed step has of the scope and of every probe."""
 LARGEST: Final = 2.0**53
 """Whole numbers up to this are exact as floats; no time and no count comes near."""
+LONGEST_TEXT: Final = 300
+"""Characters of a text, at most: names, and lines of source, which are cut where they are taken."""
 CELLS: Final = 2**28
 """Values of a table, at most."""
 
@@ -40,6 +43,7 @@ class Shape:
         flags: likewise of yes and no.
         if_probed: columns of numbers that are there where a step was probed; only passes have any.
         arms: the names that may stand in its column `arm`; any where None.
+        texts: columns of text; `arm` is one in most.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class Shape:
         flags: Iterable[str] = (),
         if_probed: Iterable[str] = (),
         arms: Iterable[str] | None = None,
+        texts: Iterable[str] = ("arm",),
     ) -> None:
         self.numbers, self.flags, self.if_probed = tuple(numbers), tuple(flags), tuple(if_probed)
+        self.texts = tuple(texts)
         self.arms = None if arms is None else frozenset(arms)
 
     def fault(self, table: pa.Table) -> str:
@@ -59,7 +65,7 @@ class Shape:
 
         if len(set(table.column_names)) < len(table.column_names):
             return "a column is there twice"
-        for name in ("arm", *self.flags, *self.numbers):
+        for name in (*self.texts, *self.flags, *self.numbers):
             if name not in table.column_names:
                 return f"column {name!r} is missing"
             if table[name].null_count:
@@ -72,13 +78,17 @@ class Shape:
                 if probed[name].null_count:
                     return f"column {name!r} has gaps in probed steps"
         for name in table.column_names:
-            wanted = "text" if name == "arm" else "yes or no" if name in self.flags else "numbers"
+            wanted = "text" if name in self.texts else "yes or no" if name in self.flags else "numbers"
             if (found := _kind(table.schema.field(name).type)) != wanted:
                 return f"column {name!r} holds {found} instead of {wanted}"
             if wanted == "numbers" and not _in_bounds(table[name]):
                 return f"column {name!r} holds numbers that are none of a measurement"
-        if self.arms is not None and not self.arms.issuperset(pa.chunked_array(table["arm"]).unique().to_pylist()):
-            return "column 'arm' names arms that the config does not have"
+        for name in self.texts:
+            held = pa.chunked_array(table[name]).unique().to_pylist()
+            if name == "arm" and self.arms is not None and not self.arms.issuperset(held):
+                return "column 'arm' names arms that the config does not have"
+            if any(len(text) > LONGEST_TEXT for text in held):
+                return f"column {name!r} holds texts of more than {LONGEST_TEXT} characters"
         return ""
 
 
@@ -88,13 +98,24 @@ def passes_shape(probes: Sequence[str]) -> Shape:
     return Shape(OF_PASSES, ["probed"], timed)
 
 
+class Beside(NamedTuple):
+    """The columns of a table beside the passes: of numbers, of yes and no, and of text."""
+
+    numbers: tuple[str, ...]
+    flags: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ("arm",)
+
+
 BESIDE: Final = {
-    "counters": (("step", *(name for name in COUNTERS if name != SYNCHRONISATIONS)), ()),
-    "probing": (("group", "step", "scope_ns", "calls"), ("probed",)),
-    "device": (("step", "pass", *DEVICE_COLUMNS), ()),
-    "ceilings": (("group", "step", "scope_ns", "step_ns"), ()),
+    "counters": Beside(("step", *(name for name in COUNTERS if name != SYNCHRONISATIONS))),
+    "probing": Beside(("group", "step", "scope_ns", "calls"), ("probed",)),
+    "device": Beside(("step", "pass", *DEVICE_COLUMNS)),
+    "ceilings": Beside(("group", "step", "scope_ns", "step_ns")),
+    "memory": Beside(("step", "calls", "objects"), texts=("counted", "name")),
+    "exposed": Beside(("group", "pass_ns", "planted_ns"), texts=("name",)),
+    "lines": Beside(("line", "hits", "ns"), texts=("name", "text")),
 }
-"""Tables beside the passes, and the columns that they have: of numbers, and of yes and no."""
+"""Tables beside the passes, by the name of their file and of their place in `Records`."""
 
 
 def read_table(file: Path, name: str, shape: Shape, unreadable: dict[str, str]) -> pa.Table | None:
@@ -157,7 +178,7 @@ def _array(column: pa.Array) -> NDArray[Any]:
 
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         encoded = column.dictionary_encode()
-        names = np.array(encoded.dictionary.to_pylist(), dtype=object)
+        names = np.array([one_line(text) for text in encoded.dictionary.to_pylist()], dtype=object)
         return np.asarray(names[np.from_dlpack(encoded.indices)])
     if column.null_count:
         column = column.cast(pa.float64()).fill_null(np.nan)

@@ -6,12 +6,41 @@ from typing import TYPE_CHECKING, Any
 
 from harness.instrument.anatomy import phases_of, whole
 from harness.instrument.scopes import JOIN
+from harness.running.into import look_into
 
 if TYPE_CHECKING:
-    from harness.config.profile import Profile
-    from harness.hosts.base import Host
+    from collections.abc import Callable
 
-__all__ = ["phases_here"]
+    from harness.config.profile import Profile
+    from harness.hosts.base import Host, PassResult
+
+__all__ = ["phases_here", "time_phases"]
+
+
+def time_phases(
+    host: Host, profile: Profile, facts: dict[str, Any], serve: Callable[[], PassResult]
+) -> tuple[str, list[str]]:
+    """Find the phases and whatever else the profile names, before anything is measured.
+
+    Args:
+        host: everything is installed there.
+        profile: the config's section.
+        facts: the run's facts; `anatomy` is filled here.
+        serve: serves a pass of kind "look".
+
+    Returns:
+        The scope and the probes.
+
+    Raises:
+        ConfigError: a target, a phase to be opened or a function for its lines is not there.
+    """
+    generation = facts["host"]["details"]["generation"]
+    scope, _, facts["anatomy"] = phases_here(host, profile, facts["switch"]["turn"], generation)
+    if profile.lines:
+        host.time_lines(profile.lines)
+    if profile.into:
+        look_into(host, profile, facts["anatomy"], serve)
+    return scope, list(facts["anatomy"]["phases"])
 
 
 def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tuple[str, list[str], dict[str, Any]]:
@@ -31,7 +60,7 @@ def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tup
     """
     held, wanted = whole(turn, generation), phases_of(turn, generation)
     found = host.there([*held, *(phase.name for phase in wanted)])
-    phases: dict[str, dict[str, str]] = {
+    phases: dict[str, dict[str, Any]] = {
         phase.name: {"label": phase.label, "section": phase.section} for phase in wanted if phase.name in found
     }
     for pattern in profile.targets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import statistics
 import sys
 import time
@@ -13,13 +14,14 @@ from harness.digits import duration, significant
 from harness.errors import ArmError, ProfilerError, StepMismatchError
 from harness.instrument.arms import source_digest
 from harness.records.agreement import answer_difference
-from harness.running.anatomy import phases_here
+from harness.running.anatomy import time_phases
 from harness.running.ceilings import Ceilings
 from harness.running.equality import Equality
 from harness.running.extras import Extras, profiled
 from harness.running.instrumenting import instrument
 from harness.running.measuring import Measuring
 from harness.running.planning import beside_s, counting_s
+from harness.running.profiling import Profiling
 from harness.running.proving import Proving
 from harness.running.refusing import check_sound, insist_on_calls
 from harness.running.took import engine_like, last_start_s, remember_took
@@ -138,6 +140,12 @@ class Stages:
             ceilings = Ceilings(extras.alone, self.host, self.folder, self.observer, self.facts, budget_s, self._pass_s)
             ceilings.measure(experiment.baseline, self._ceilings, plan.groups, experiment.protocol.seed)
 
+        if experiment.profile is not None:
+            budget_s = beside_s(plan)
+            Profiling(
+                self._serve, self.host.install, self.folder, self.observer, self.facts, budget_s, self._pass_s
+            ).go(experiment.profile, instrumentation, experiment.protocol.seed)
+
     def _start(self) -> HostInfo:
         experiment = self.loaded.experiment
         self.observer.stage("starting the engine", 0, last_start_s(experiment))
@@ -216,11 +224,8 @@ class Stages:
         """
         experiment = self.loaded.experiment
         if experiment.profile is not None:
-            turn = self.facts["switch"]["turn"]
-            scope, probes, self.facts["anatomy"] = phases_here(
-                self.host, experiment.profile, turn, self.facts["host"]["details"]["generation"]
-            )
-            self._time(scope, probes)
+            look = functools.partial(self._serve, "look", 0, "the pass that looks into phases")
+            self._time(*time_phases(self.host, experiment.profile, self.facts, look))
             return
         scope = self._proving.reached.scope(experiment.scope) or self.facts["switch"]["turn"] or "execute_model"
         if scope == experiment.scope:
@@ -297,6 +302,12 @@ class Stages:
             return result
 
         return Extras(alone, self.folder, self.observer, self.facts, budget_s, self._pass_s)
+
+    def _serve(self, kind: PassKind, index: int, where: str) -> PassResult:
+        """Serve the workload once under one arm, verified as a measured pass."""
+        result = self.host.run_pass(kind, [index], self._proving.reference.requests)
+        self._verify(result, where)
+        return result
 
     def _verify(self, result: PassResult, where: str) -> None:
         """Check that a measured pass went well, did the work that it should and gave the tokens of native alone."""

@@ -189,7 +189,16 @@ def test_a_model_is_a_folder_beside_the_config_or_a_hubs_name(tmp_path) -> None:
 def worker(steps=2, **changes):
     columns = {"step": list(range(steps)), "arm": [0] * steps}
     found = {"columns": columns, "failure": None, "mismatches": [], "watched": {"calls": {"f": [1] * steps}}}
-    return {**found, "unrestored": [], "spans": [], "other_threads": 0, "changed": [], "not_reset": "", **changes}
+    return {
+        **found,
+        "unrestored": [],
+        "spans": [],
+        "found": [],
+        "other_threads": 0,
+        "changed": [],
+        "not_reset": "",
+        **changes,
+    }
 
 
 def test_faults_of_every_worker_count() -> None:

@@ -176,6 +176,12 @@ def columns_changed(table: pa.Table, name: str, values: list) -> pa.Table:
         ("counters.parquet", lambda t: columns_changed(t, "arm", ["<b>"] * len(t)), "names arms that the config"),
         ("device.parquet", lambda t: columns_changed(t, "arm", ["other"] * len(t)), "names arms that the config"),
         ("device.parquet", lambda t: t.drop_columns(["device_gap_ns"]), "'device_gap_ns' is missing"),
+        ("memory.parquet", lambda t: t.drop_columns(["counted"]), "'counted' is missing"),
+        ("memory.parquet", lambda t: columns_changed(t, "objects", ["x"] * len(t)), "holds text instead of numbers"),
+        ("exposed.parquet", lambda t: columns_changed(t, "name", [7] * len(t)), "holds numbers instead of text"),
+        ("exposed.parquet", lambda t: columns_changed(t, "pass_ns", [2**60] * len(t)), "none of a measurement"),
+        ("lines.parquet", lambda t: columns_changed(t, "text", ["x" * 301] * len(t)), "more than 300 characters"),
+        ("lines.parquet", lambda t: columns_changed(t, "text", [None] * len(t)), "column 'text' has gaps"),
     ],
 )
 def test_a_table_of_another_shape_is_left_out_and_named(folder, file, change_it, told) -> None:
@@ -184,6 +190,12 @@ def test_a_table_of_another_shape_is_left_out_and_named(folder, file, change_it,
     assert told in records.unreadable[file]
     summary = write_reports(folder)
     assert any(f"left out, since it cannot be read: {file}" in note for note in summary.notes)
+
+
+def test_texts_of_tables_are_in_one_line_each_and_keep_where_they_begin(folder) -> None:
+    table = pq.read_table(folder / "lines.parquet")
+    pq.write_table(columns_changed(table, "text", ["    one\n# two", "\x1b[31m", "  x"]), folder / "lines.parquet")
+    assert read_run(folder).lines["text"].tolist() == ["    one # two", "\\x1b[31m", "  x"]
 
 
 @pytest.mark.parametrize("column", ["execute_ns", "step", "pass", "group"])

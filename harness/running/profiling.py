@@ -1,0 +1,172 @@
+"""Passes of a profile beside the measured ones: what phases leave behind, functions line by line, and what shows."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from harness.instrument.anatomy import OUTPUT, TURN
+from harness.instrument.instrumentation import ArmSpec
+from harness.instrument.leftovers import CALLS, COUNTED, OBJECTS
+from harness.instrument.planting import PLANT_BASE_NS
+from harness.running.planning import Budget
+from harness.running.schedule import complete_blocks
+from harness.seams import NATIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from harness.config.profile import Profile
+    from harness.hosts.base import PassResult
+    from harness.instrument.instrumentation import Instrumentation
+    from harness.instrument.pass_kinds import PassKind
+    from harness.records.folder import RunFolder
+    from harness.running.observer import Observer
+
+__all__ = ["Behind", "Profiling", "behind_phases"]
+
+SEED: Final = 7
+"""Beside the seed of the measured passes, so that both are drawn independently."""
+LINE_PASSES: Final = 2
+FEWEST_GROUPS: Final = 3
+MOST_GROUPS: Final = 30
+SHARE: Final = 0.1
+"""Of a usual turn: what is planted in each, about."""
+LEAST_NS: Final = 5000
+"""Of a delay: a shorter one is not much longer than what every planted delay waits in addition."""
+
+
+class Behind(NamedTuple):
+    """A delay behind a phase.
+
+    Attributes:
+        name: of the phase's function, in full.
+        delay_ns: behind each call.
+        planted_ns: what that makes in all, from the first step's begin to the last one's.
+    """
+
+    name: str
+    delay_ns: int
+    planted_ns: int
+
+
+def behind_phases(columns: Mapping[str, Sequence[Any]], phases: Mapping[str, Mapping[str, Any]]) -> list[Behind]:
+    """The delays: one for each phase of the turn and the output that a usual step calls.
+
+    Args:
+        columns: of a probed pass.
+        phases: as run.json has them.
+    """
+    turns_ns = [after - before for before, after in pairwise(columns["begin_ns"])]
+    found = []
+    for name, about in phases.items():
+        if about["section"] not in (TURN, OUTPUT) or about.get("within") or not turns_ns:
+            continue
+        calls = columns[f"{name}.calls"][:-1]
+        usual = statistics.median(calls)
+        if usual >= 1:
+            delay_ns = max(round(SHARE * statistics.median(turns_ns) / usual), LEAST_NS)
+            found.append(Behind(name, delay_ns, sum(calls) * (delay_ns + PLANT_BASE_NS)))
+    return found
+
+
+@dataclass
+class Profiling:
+    """These passes of one run.
+
+    Attributes:
+        serve: serves the workload once, in a pass of that kind under the arm of that index, and checks that it went
+            well, did the same steps and gave native's tokens; the third argument names the pass in errors.
+        install: puts another instrumentation in the place of the one that is installed.
+        facts: the run's facts, which are filled here.
+        budget_s: what the passes with delays may take; three groups are served in any case.
+        pass_s: what a pass takes.
+    """
+
+    serve: Callable[[PassKind, int, str], PassResult]
+    install: Callable[[Instrumentation], object]
+    folder: RunFolder
+    observer: Observer
+    facts: dict[str, Any]
+    budget_s: float
+    pass_s: float
+
+    def go(self, profile: Profile, instrumentation: Instrumentation, seed: int) -> None:
+        """Whatever the profile asks for; delays come last, since they need arms of their own."""
+        if profile.memory:
+            self.memory()
+        if profile.lines:
+            self.lines()
+        if profile.exposed:
+            self.exposed(instrumentation, seed)
+
+    def memory(self) -> None:
+        """Objects that each phase leaves behind: of each kind a pass that warms up, and one that counts."""
+        self.observer.stage("counting the objects that phases leave", 2 * len(COUNTED), 2 * len(COUNTED) * self.pass_s)
+        rows: list[dict[str, Any]] = []
+        kinds: tuple[PassKind, ...] = ("blocks", "tracked")
+        for kind in kinds:
+            for _ in range(2):
+                columns = self.serve(kind, 0, f"a pass that counts objects ({kind})").columns
+                self.observer.advance()
+            rows += [
+                {"step": step, "counted": kind, "name": name, "calls": calls, "objects": objects}
+                for name in self._phases
+                for step, calls, objects in zip(
+                    columns["step"], columns[f"{name}.{CALLS}"], columns[f"{name}.{OBJECTS}"], strict=True
+                )
+                if calls
+            ]
+        if rows:
+            self.folder.write_memory(_columns(rows))
+
+    def lines(self) -> None:
+        """The functions line by line: the mean of a few passes."""
+        self.observer.stage("timing lines", LINE_PASSES, LINE_PASSES * self.pass_s)
+        sums: dict[tuple[str, int], dict[str, Any]] = {}
+        for _ in range(LINE_PASSES):
+            for row in self.serve("lines", 0, "a pass that times lines").found:
+                into = sums.setdefault((row["name"], row["line"]), {**row, "hits": 0.0, "ns": 0.0})
+                into["hits"] += row["hits"] / LINE_PASSES
+                into["ns"] += row["ns"] / LINE_PASSES
+            self.observer.advance()
+        self.facts["anatomy"]["lines"] = "times of lines have the tracer's own cost in them, which each line adds"
+        if sums:
+            self.folder.write_lines(_columns(list(sums.values())))
+
+    def exposed(self, instrumentation: Instrumentation, seed: int) -> None:
+        """How much longer a pass takes with a delay behind each phase: whole passes, in an order drawn by group."""
+        delays = behind_phases(self.serve("probed", 0, "a pass before delays").columns, self._phases)
+        if not delays:
+            self.observer.note("no phase is called in every turn, so nothing can be said of what shows")
+            return
+        arms = [ArmSpec(NATIVE, "", None), *(ArmSpec(each.name, "", each.delay_ns, at=each.name) for each in delays)]
+        self.install(replace(instrumentation, arms=arms, probes=()))
+        self.facts["anatomy"]["delays_ns"] = {each.name: each.delay_ns for each in delays}
+        fewest_s = FEWEST_GROUPS * len(arms) * self.pass_s
+        self.observer.stage("planting delays behind phases", FEWEST_GROUPS * len(arms), max(fewest_s, self.budget_s))
+        self.serve("bare", 0, "a pass that warms up for delays")  # every phase is called in another way from now on
+        rows: list[dict[str, Any]] = []
+        budget = Budget(self.budget_s)
+        for group, passes in enumerate(complete_blocks(len(arms), 1, MOST_GROUPS, [seed, SEED], grain="pass")):
+            if not budget.admits() and group >= FEWEST_GROUPS:
+                break
+            for (index,) in passes.tolist():
+                what = f"with a delay behind {arms[index].at}" if index else "without a delay"
+                begin_ns = self.serve("bare", index, f"a pass {what}").columns["begin_ns"]
+                planted_ns = delays[index - 1].planted_ns if index else 0
+                name, pass_ns = arms[index].at, begin_ns[-1] - begin_ns[0]
+                rows.append({"group": group, "name": name, "pass_ns": pass_ns, "planted_ns": planted_ns})
+                self.observer.advance()
+        self.folder.write_exposed(_columns(rows))
+
+    @property
+    def _phases(self) -> Mapping[str, Mapping[str, Any]]:
+        phases: Mapping[str, Mapping[str, Any]] = self.facts["anatomy"]["phases"]
+        return phases
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {key: [row[key] for row in rows] for key in rows[0]}
