@@ -98,9 +98,9 @@ def dissect(records: Records) -> Anatomy:
     return Anatomy(
         run, [*found, *([arrival] if arrival is not None else [])], groups // len(each), steps, _looking(native, tiled),
         find_phase_populations(run, kinds, parts, native, _collected(rows), CONFIDENCE),
-        shown_of_phases(getattr(first_launch, "exposed", {}), _labels(run), CONFIDENCE),
+        shown_of_phases(first_launch.exposed, _labels(run), CONFIDENCE),
         _sampled(first_launch, parts, found),
-        left_behind(getattr(first_launch, "memory", {}), run["steps"]["count"], _labels(run)),
+        left_behind(first_launch.memory, run["steps"]["count"], _labels(run)),
         _lines(first_launch), notes,
     )  # fmt: skip
 
@@ -153,5 +153,5 @@ def _labels(run: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _lines(records: Records) -> list[dict[str, Any]]:
-    table = {name: list(column) for name, column in getattr(records, "lines", {}).items()}
+    table = {name: list(column) for name, column in records.lines.items()}
     return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
