@@ -153,5 +153,5 @@ def _labels(run: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _lines(records: Records) -> list[dict[str, Any]]:
-    table = {name: list(column) for name, column in records.lines.items()}
+    table = {name: np.asarray(column).tolist() for name, column in records.lines.items()}
     return [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]

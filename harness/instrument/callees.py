@@ -176,6 +176,8 @@ def _why_not_timed(callee: _Callee) -> str:
     held: Any = sys.modules.get(callee.module)
     for part in name.split("."):  # `resolve` would also look for all that hold it, in all modules
         held = inspect.getattr_static(held, part, None)
+    if isinstance(held, property | functools.cached_property):
+        return "it is a property, in whose place no probe can stand"
     function = plain_function(held)
     if function is None or function.__code__ != callee.code:
         return "another function stands under its name, or none"

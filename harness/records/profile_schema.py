@@ -33,10 +33,22 @@ class PhaseFacts(Recorded):
     depth: Count = 0
 
 
+class UntimedFacts(Recorded):
+    """A function that is called inside of an opened phase, and has no time of its own."""
+
+    name: str
+    within: str = ""
+    calls_a_pass: Count = 0
+    why: str = ""
+
+
 class AnatomyFacts(Recorded):
-    """The phases by the full names of their functions."""
+    """The phases by the full names of their functions, what was planted behind them, and a note on lines."""
 
     phases: Annotated[dict[FullName, PhaseFacts], Field(max_length=MANY)]
+    untimed: Annotated[list[UntimedFacts], Field(max_length=MANY)] = Field(default_factory=list)
+    delays_ns: Annotated[dict[FullName, Count], Field(max_length=MANY)] = Field(default_factory=dict)
+    lines: str = ""
 
 
 def is_profile(facts: Mapping[str, Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,7 +17,7 @@ from harness.running.schedule import complete_blocks
 from harness.seams import NATIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from harness.config.profile import Profile
     from harness.hosts.base import PassResult
@@ -105,22 +106,20 @@ class Profiling:
     def memory(self) -> None:
         """Objects that each phase leaves behind: of each kind a pass that warms up, and one that counts."""
         self.observer.stage("counting the objects that phases leave", 2 * len(COUNTED), 2 * len(COUNTED) * self.pass_s)
-        rows: list[dict[str, Any]] = []
         kinds: tuple[PassKind, ...] = ("blocks", "tracked")
-        for kind in kinds:
-            for _ in range(2):
-                columns = self.serve(kind, 0, f"a pass that counts objects ({kind})").columns
-                self.observer.advance()
-            rows += [
-                {"step": step, "counted": kind, "name": name, "calls": calls, "objects": objects}
-                for name in self._phases
-                for step, calls, objects in zip(
-                    columns["step"], columns[f"{name}.{CALLS}"], columns[f"{name}.{OBJECTS}"], strict=True
-                )
-                if calls
-            ]
-        if rows:
-            self.folder.write_memory(_columns(rows))
+        with _written(self.folder.write_memory) as rows:
+            for kind in kinds:
+                for _ in range(2):
+                    columns = self.serve(kind, 0, f"a pass that counts objects ({kind})").columns
+                    self.observer.advance()
+                rows += [
+                    {"step": step, "counted": kind, "name": name, "calls": calls, "objects": objects}
+                    for name in self._phases
+                    for step, calls, objects in zip(
+                        columns["step"], columns[f"{name}.{CALLS}"], columns[f"{name}.{OBJECTS}"], strict=True
+                    )
+                    if calls
+                ]
 
     def lines(self) -> None:
         """The functions line by line: the mean of a few passes."""
@@ -133,8 +132,8 @@ class Profiling:
                 into["ns"] += row["ns"] / LINE_PASSES
             self.observer.advance()
         self.facts["anatomy"]["lines"] = "times of lines have the tracer's own cost in them, which each line adds"
-        if sums:
-            self.folder.write_lines(_columns(list(sums.values())))
+        with _written(self.folder.write_lines) as rows:
+            rows += sums.values()
 
     def exposed(self, instrumentation: Instrumentation, seed: int) -> None:
         """How much longer a pass takes with a delay behind each phase: whole passes, in an order drawn by group."""
@@ -148,19 +147,18 @@ class Profiling:
         fewest_s = FEWEST_GROUPS * len(arms) * self.pass_s
         self.observer.stage("planting delays behind phases", FEWEST_GROUPS * len(arms), max(fewest_s, self.budget_s))
         self.serve("bare", 0, "a pass that warms up for delays")  # every phase is called in another way from now on
-        rows: list[dict[str, Any]] = []
         budget = Budget(self.budget_s)
-        for group, passes in enumerate(complete_blocks(len(arms), 1, MOST_GROUPS, [seed, SEED], grain="pass")):
-            if not budget.admits() and group >= FEWEST_GROUPS:
-                break
-            for (index,) in passes.tolist():
-                what = f"with a delay behind {arms[index].at}" if index else "without a delay"
-                begin_ns = self.serve("bare", index, f"a pass {what}").columns["begin_ns"]
-                planted_ns = delays[index - 1].planted_ns if index else 0
-                name, pass_ns = arms[index].at, begin_ns[-1] - begin_ns[0]
-                rows.append({"group": group, "name": name, "pass_ns": pass_ns, "planted_ns": planted_ns})
-                self.observer.advance()
-        self.folder.write_exposed(_columns(rows))
+        with _written(self.folder.write_exposed) as rows:
+            for group, passes in enumerate(complete_blocks(len(arms), 1, MOST_GROUPS, [seed, SEED], grain="pass")):
+                if not budget.admits() and group >= FEWEST_GROUPS:
+                    break
+                for (index,) in passes.tolist():
+                    what = f"with a delay behind {arms[index].at}" if index else "without a delay"
+                    begin_ns = self.serve("bare", index, f"a pass {what}").columns["begin_ns"]
+                    planted_ns = delays[index - 1].planted_ns if index else 0
+                    name, pass_ns = arms[index].at, begin_ns[-1] - begin_ns[0]
+                    rows.append({"group": group, "name": name, "pass_ns": pass_ns, "planted_ns": planted_ns})
+                    self.observer.advance()
 
     @property
     def _phases(self) -> Mapping[str, Mapping[str, Any]]:
@@ -168,5 +166,12 @@ class Profiling:
         return phases
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    return {key: [row[key] for row in rows] for key in rows[0]}
+@contextlib.contextmanager
+def _written(write: Callable[[dict[str, list[Any]]], None]) -> Iterator[list[dict[str, Any]]]:
+    """Rows that are written as a table in the end, also where something ends it early."""
+    rows: list[dict[str, Any]] = []
+    try:
+        yield rows
+    finally:
+        if rows:
+            write({key: [row[key] for row in rows] for key in rows[0]})

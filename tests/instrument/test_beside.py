@@ -53,9 +53,13 @@ class Engine(Runner, Base):
         sum(self.value(each) for each in [1, 2])
         (lambda: self.inherited())()
         cached(len(self.held))
-        list(self.makes())
+        list(self.makes() if self.one else [])
         HIDDEN(self)
         super()._prepare_inputs(scheduler_output)
+
+    @property
+    def one(self) -> int:
+        return 1
 
     def makes(self) -> Iterator[int]:
         yield 1
@@ -166,6 +170,7 @@ def test_every_function_called_in_an_opened_one_is_found_with_its_calls() -> Non
         "Engine.lets_go": STEPS,
         "Engine.makes": 2 * STEPS,  # each time that it goes on
         "Engine.hidden": STEPS,
+        "Engine.one": STEPS,
         "Engine.deeper": 3 * STEPS,
         "Engine.value": 2 * STEPS,  # of a generator, whose frame is no level of its own
         "Engine._prepare_inputs.<locals>.<lambda>": STEPS,
@@ -192,6 +197,7 @@ def test_what_no_name_leads_to_says_why() -> None:
     assert found["Engine._prepare_inputs.<locals>.<lambda>"]["why"] == "it is made anew inside of another function"
     assert found["Engine.keeps"]["why"] == ""
     assert found["Engine.makes"]["why"].startswith("calling it does none of its work")
+    assert found["Engine.one"]["why"].startswith("it is a property")
     assert found["Engine.hidden"]["why"] == "another function stands under its name, or none"
 
 

@@ -245,6 +245,27 @@ def test_what_shows_of_each_phase_is_told_by_delays_behind_it(run) -> None:
     assert order[: len(names)] != order[len(names) : 2 * len(names)]  # drawn anew for each group
 
 
+def test_what_was_measured_of_what_shows_is_kept_where_a_fault_ends_it(run, monkeypatch) -> None:
+    served, serve = [], Engine.serve
+
+    def fails(self: Engine, lengths: Any) -> Any:
+        served.append(1)
+        if len(served) > 60:
+            raise ZeroDivisionError("on purpose")
+        return serve(self, lengths)
+
+    monkeypatch.setattr(Engine, "serve", fails)
+    monkeypatch.setattr("harness.running.profiling.MOST_GROUPS", 20)
+    made, outcome = run("{exposed: true}")
+    assert outcome.status == "failed"
+    assert "on purpose" in outcome.message
+    records = read_run(made.folder.path)
+    after = made.host.passes[made.host.passes.index("tracked") + 2 :]
+    assert after[0] == "probed"
+    assert len(records.exposed["name"]) == len(after) - 3 > 0  # without that, one that warms up, and the one that failed
+    assert len(records.columns["step"]) > 0
+
+
 def _rows(table: Any) -> list[Any]:
     return [table[key].tolist() for key in ("group", "name", "pass_ns", "planted_ns")]
 
