@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import statistics
 import sys
 import time
 from dataclasses import dataclass, field
@@ -25,8 +24,9 @@ from harness.running.profiling import Profiling
 from harness.running.proving import Proving
 from harness.running.refusing import check_sound, insist_on_calls
 from harness.running.took import engine_like, last_start_s, remember_took
+from harness.running.warming import Warming
 from harness.sampling.pyspy import Recorder
-from harness.seams import AA, NATIVE
+from harness.seams import AA
 from harness.workload.requests import Work, build
 
 if TYPE_CHECKING:
@@ -264,33 +264,12 @@ class Stages:
             raise ArmError(f"no longer equal to native, so measuring ended: {reasons}")
 
     def _warm_up(self, work: Work) -> None:
-        """Serve the workload under each arm alone: it warms up, and its tokens are compared with native's."""
+        """Serve the workload under each arm alone, and note how long a pass takes."""
+        warming = Warming(
+            self.host, self.observer, self._equality, self.unequal, self._proving.reference, work.requests
+        )
         rounds = self.loaded.experiment.protocol.warmup
-        arms = [name for name in self._installed if name not in self.unequal]
-        self.observer.stage("warming up, comparing tokens", rounds * len(arms), rounds * len(arms) * self._pass_s)
-        durations = []
-        for _ in range(rounds):
-            for name in arms:
-                if name in self.unequal:
-                    continue
-                began = time.monotonic()
-                result = self.host.run_pass("bare", [self._installed.index(name)], work.requests)
-                durations.append(time.monotonic() - began)
-                if result.failure is None and result.changed and name != NATIVE and not result.unrestored:
-                    self._equality.strike(name, f"changed {', '.join(result.changed)} while it warmed up")
-                    self.observer.advance()
-                    continue
-                check_sound(result, "a warm-up pass")
-                self._proving.reference.check_signature(result, f"the warm-up of arm {name!r}")
-                if other := answer_difference(self._proving.reference.answers, result.answers):
-                    if name == NATIVE:
-                        raise StepMismatchError(
-                            f"two passes of native generated different {other.what} ({other.where}), so equality of "
-                            "arms cannot be judged by them: make the engine deterministic"
-                        )
-                    self._equality.strike(name, f"generates other {other.what}: {other.where}")
-                self.observer.advance()
-        self._pass_s = self.facts["pass_s"] = statistics.median(durations)
+        self._pass_s = self.facts["pass_s"] = warming.median_s(self._installed, rounds, self._pass_s)
 
     def _extras(self, work: Work, budget_s: float) -> Extras:
         names = [*self._installed, *self._ceilings]

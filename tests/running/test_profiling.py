@@ -262,7 +262,7 @@ def test_what_was_measured_of_what_shows_is_kept_where_a_fault_ends_it(run, monk
     records = read_run(made.folder.path)
     after = made.host.passes[made.host.passes.index("tracked") + 2 :]
     assert after[0] == "probed"
-    assert len(records.exposed["name"]) == len(after) - 3 > 0  # without that, one that warms up, and the one that failed
+    assert len(records.exposed["name"]) == len(after) - 3 > 0  # that one, the one that warms up, the one that failed
     assert len(records.columns["step"]) > 0
 
 
