@@ -33,10 +33,20 @@ class PhaseFacts(Recorded):
     depth: Count = 0
 
 
+class UntimedFacts(Recorded):
+    """A function that is called in an opened phase and has no probe."""
+
+    name: Label
+    within: str
+    calls_a_pass: Count
+    why: str
+
+
 class AnatomyFacts(Recorded):
     """The phases by the full names of their functions."""
 
     phases: Annotated[dict[FullName, PhaseFacts], Field(max_length=MANY)]
+    untimed: Annotated[list[UntimedFacts], Field(max_length=MANY)] = Field(default_factory=list)
 
 
 def is_profile(facts: Mapping[str, Any]) -> bool:
