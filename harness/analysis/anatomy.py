@@ -85,7 +85,7 @@ def dissect(records: Records) -> Anatomy:
         return Anatomy(run, [], 0, 0, None, [], {}, [], {}, [], [*notes, "nothing was measured"])
     native = {metric: np.concatenate([found[metric] for found in each]) for metric in each[0]}
     tiled = None if launches is None else np.tile(launches, len(each))
-    parts = parts_of(run, native, cost.call_ns)
+    parts = parts_of(run, native, cost)
     first, last = _window(run["config"]["profile"].get("steps") or "")
     kinds = {kind: steps[(steps >= first) & (steps < last)] for kind, steps in kinds_of(run["steps"]).items()}
     kinds = {kind: steps for kind, steps in kinds.items() if len(steps)}

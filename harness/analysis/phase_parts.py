@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.analysis.measured import Values
+    from harness.analysis.probe_cost import ProbeCost
 
 __all__ = ["ARRIVAL", "OUTPUT", "Part", "kinds_of", "parts_of"]
 
@@ -24,12 +25,16 @@ OUTPUT: Final = "output"
 
 @dataclass(frozen=True)
 class Part:
-    """A phase's values: its own corrected time, its calls and what its probes cost, each [groups, steps]."""
+    """A phase's values: its own corrected time, its calls and what its probes cost, each [groups, steps].
+
+    `depth` is 0 for a phase, and more for a function inside of one that was opened, whose label `within` is.
+    """
 
     label: str
     section: str
     names: tuple[str, ...]
     depth: int
+    within: str
     own_ns: NDArray[np.float64]
     calls: NDArray[np.float64]
     cost_ns: NDArray[np.float64]
@@ -37,17 +42,17 @@ class Part:
     def at(self, steps: NDArray[np.int64]) -> Part:
         """At these steps alone."""
         values = (values[:, steps] for values in (self.own_ns, self.calls, self.cost_ns))
-        return Part(self.label, self.section, self.names, self.depth, *values)
+        return Part(self.label, self.section, self.names, self.depth, self.within, *values)
 
     def per(self, requests: float) -> Part:
         """Of a whole pass, over its requests: one value a group."""
         each = (values.sum(axis=1, keepdims=True) / requests for values in (self.own_ns, self.calls, self.cost_ns))
-        return Part(self.label, self.section, self.names, self.depth, *each)
+        return Part(self.label, self.section, self.names, self.depth, self.within, *each)
 
 
-def parts_of(run: Mapping[str, Any], native: Values, call_ns: float) -> list[Part]:
+def parts_of(run: Mapping[str, Any], native: Values, cost: ProbeCost) -> list[Part]:
     """The phases, functions of one label added up; those that were never called are left out."""
-    grouped: dict[tuple[str, str, int], list[str]] = {}
+    grouped: dict[tuple[str, str, int, str], list[str]] = {}
     phases = run["anatomy"]["phases"]
     short = short_names(phases)
     for name in run["config"]["probes"]:
@@ -55,16 +60,18 @@ def parts_of(run: Mapping[str, Any], native: Values, call_ns: float) -> list[Par
         label = about.get("label", name)
         label = short[name] if label == name or about.get("within") else label
         section = about.get("section") or "turn"
-        grouped.setdefault((label, section, int(about.get("depth", 0))), []).append(name)
+        within = phases.get(about.get("within") or "", {}).get("label", "")
+        grouped.setdefault((label, section, int(about.get("depth") or 0), within), []).append(name)
     found = []
-    for (label, section, depth), names in grouped.items():
+    for (label, section, depth, within), names in grouped.items():
         calls = np.sum([native[f"{name}.calls"] for name in names], axis=0)
         if not calls.any():
             continue
         nested = np.sum([native[f"{name}.nested_calls"] for name in names], axis=0)
         own = np.sum([native[name] for name in names], axis=0)
-        # What a call costs lies inside of it and in its caller's time: of both a phase has a part.
-        found.append(Part(label, section, tuple(names), depth, own, calls, (calls + nested) / 2 * call_ns))
+        # What a call costs lies inside of it and in its caller's time.
+        looking = calls * cost.inside_ns + nested * cost.outside_ns
+        found.append(Part(label, section, tuple(names), depth, within, own, calls, looking))
     return found
 
 

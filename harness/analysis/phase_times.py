@@ -44,7 +44,8 @@ class PhaseTime:
         calls: a turn, or a request.
         p50_us, p99_us, longest_us: over all turns of the kind; of the arrival over all passes, each the mean a request.
         looking: what its probes cost, as a share of what was seen.
-        depth: 0 for a phase, more for a function inside of one that was opened.
+        depth: 0 for a phase, more for a function inside of one that was opened,
+        within: whose label this is.
     """
 
     label: str
@@ -58,6 +59,7 @@ class PhaseTime:
     longest_us: float
     looking: float
     depth: int = 0
+    within: str = ""
 
     @property
     def marked(self) -> bool:
@@ -153,7 +155,7 @@ def kind_of(
         kind, len(steps), (int(requests.min()), int(requests.max())), (int(tokens.min()), int(tokens.max())), whole_us,
         None if bare_turns is None else bare_turns.mean_us(bare_turns.whole_ns),
         None if bare is None or len(bare) < FEWEST else _told(of_core, bare, launches),
-        sorted(phases, key=lambda phase: -phase.us.estimate),
+        _in_order(phases),
         whole_us.estimate - sum(phase.us.estimate for phase in phases),
         1 - float(turns.sound.mean()), 1 - float(whole[turns.sound].sum() / whole.sum()),
     )  # fmt: skip
@@ -165,7 +167,7 @@ def _time(part: Part, turns: Turns, whole_us: float) -> PhaseTime:
     seen = us.estimate + cost
     return PhaseTime(
         part.label, part.section, part.names, us, us.estimate / whole_us, float(part.calls.mean()), p50, p99, longest,
-        cost / seen if seen > 0 else 1.0, part.depth,
+        cost / seen if seen > 0 else 1.0, part.depth, part.within,
     )  # fmt: skip
 
 
@@ -182,6 +184,23 @@ def arrival_of(parts: Sequence[Part], launches: NDArray[np.int64] | None) -> Kin
     phases = sorted((_time(part, turns, whole_us.estimate) for part in each), key=lambda phase: -phase.us.estimate)
     lost = 1 - float(turns.sound.mean()), 1 - float(whole[turns.sound].sum() / whole.sum())
     return Kind(ARRIVAL, round(requests), (1, 1), (0, 0), whole_us, None, None, phases, 0.0, *lost)
+
+
+def _in_order(phases: Sequence[PhaseTime]) -> list[PhaseTime]:
+    """By time, with what was opened in them; that stands behind each, by time as well."""
+    inside: dict[str, list[PhaseTime]] = {}
+    for phase in sorted(phases, key=lambda each: -each.us.estimate):
+        inside.setdefault(phase.within, []).append(phase)
+    outer = [phase for phase in phases if not phase.within or phase.within not in {each.label for each in phases}]
+
+    def with_inner(phase: PhaseTime) -> float:
+        return phase.us.estimate + sum(each.us.estimate for each in inside.get(phase.label, ()))
+
+    return [
+        each
+        for phase in sorted(outer, key=lambda phase: -with_inner(phase))
+        for each in (phase, *(inside.get(phase.label, ()) if not phase.within else ()))
+    ]
 
 
 def undisturbed(whole: NDArray[np.float64]) -> NDArray[np.bool_]:

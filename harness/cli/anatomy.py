@@ -22,7 +22,7 @@ def show_profile(folder: Path, full: bool, told: str) -> None:
     from harness.report.screen import where_the_report_is
 
     anatomy = _read(folder)
-    print_anatomy(anatomy, make_console(), full)
+    print_anatomy(anatomy, make_console(), folder, full)
     if told:
         click.echo(told, err=True)
     with drawing():
@@ -39,7 +39,7 @@ def report_profile(folder: Path, shape: str, full: bool) -> int:
 
     anatomy = _read(folder)
     if shape == "terminal":
-        print_anatomy(anatomy, make_console(), full)
+        print_anatomy(anatomy, make_console(), folder, full)
     with drawing():
         texts = render_anatomy(folder, anatomy)
     kept = written(folder, texts)

@@ -75,8 +75,8 @@ class Loaded(typing.NamedTuple):
 class Replaced(typing.NamedTuple):
     """What the command line puts in the place of a config's own arms: values by key, and the option of each key.
 
-    The config's seam, swap, arms, baseline, probes and scope are dropped, whether or not others are put there, and so
-    is what `dropped` names. `sections` are there afterwards, with or without keys.
+    The config's seam, swap, arms, baseline, probes, scope and profile are dropped, whether or not others are put there,
+    and so is what `dropped` names. `sections` are there afterwards, with or without keys.
     """
 
     values: Mapping[str, Any]
@@ -88,6 +88,8 @@ class Replaced(typing.NamedTuple):
         """Replace them in what a file holds."""
         for key in ("seam", "swap", "arms", "baseline", "probes", "scope", *self.dropped):
             raw.pop(key, None)
+        if "profile" not in self.sections:
+            raw.pop("profile", None)
         for section in self.sections:
             raw[section] = raw.get(section) or {}
         for key, value in self.values.items():

@@ -34,12 +34,12 @@ class PhaseFacts(Recorded):
 
 
 class UntimedFacts(Recorded):
-    """A function that is called inside of an opened phase, and has no time of its own."""
+    """A function that is called in an opened phase and has no probe."""
 
-    name: str
-    within: str = ""
-    calls_a_pass: Count = 0
-    why: str = ""
+    name: Label
+    within: str
+    calls_a_pass: Count
+    why: str
 
 
 class AnatomyFacts(Recorded):

@@ -25,12 +25,13 @@ from harness.report.anatomy_tables import (
     sentence,
     suggestions,
     told,
+    untimed_table,
     whole_sentence,
 )
 from harness.report.command import without_out
 from harness.report.markdown import markdown_table
 from harness.report.templates import render
-from harness.report.terminal import table_parts
+from harness.report.terminal import table_parts, whole_table
 from harness.texts import one_line
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ ROWS: Final = 14
 """Phases that a screen shows of one kind; of several kinds side by side as many."""
 
 
-def print_anatomy(anatomy: Anatomy, console: Console, full: bool = False) -> None:
+def print_anatomy(anatomy: Anatomy, console: Console, folder: Path, full: bool = False) -> None:
     """Print where the time goes: one table in 80 columns, or with `full` every one.
 
     Args:
         anatomy: the profile.
         console: where to print.
+        folder: the run's, where its config lies.
         full: all kinds of turns with all columns, and all that was looked at beside.
     """
     console.print(Text(_title(anatomy), style="bold"))
@@ -65,14 +67,15 @@ def print_anatomy(anatomy: Anatomy, console: Console, full: bool = False) -> Non
         kinds = [kind for kind in anatomy.kinds if kind.kind != ARRIVAL]
         table = kind_table(kinds[0], anatomy, ROWS) if len(kinds) == 1 else overview(anatomy, ROWS)
         if table is not None:
-            first = 2 + max(map(len, (table.corner, *table.rows)))
-            fitting = columns_that_fit(table.columns, console.width, first)
-            _print_table("", replace(table, columns=fitting), console)
+            fitting = columns_that_fit(table, console.width)
+            console.print(whole_table(replace(table, columns=fitting)), crop=False)
+            for footnote in table.footnotes:
+                console.print(Text(footnote, style="dim"))
         for kind in anatomy.kinds[:3]:
             console.print(Text(f"{kind.kind}: {whole_sentence(kind)}.", style="dim"))
     for line in told(anatomy):
         console.print(Text(f"{line}.", style="dim"))
-    if found := suggestions(anatomy):
+    if found := suggestions(anatomy, _config(folder)):
         console.print(Text("\nMost to win on the host (us a turn):", style="bold"))
         for phase, line, won_us in found:
             console.print(Text(f"{phase.label} ({figure(won_us)}): {line}"), soft_wrap=True)
@@ -101,7 +104,9 @@ def render_anatomy(folder: Path, anatomy: Anatomy) -> dict[str, str]:
         "measured_on": _measured_on(anatomy),
         "sentence": sentence(anatomy),
         "told": told(anatomy),
-        "suggestions": [(phase.label, figure(won_us), line) for phase, line, won_us in suggestions(anatomy)],
+        "suggestions": [
+            (phase.label, figure(won_us), line) for phase, line, won_us in suggestions(anatomy, _config(folder))
+        ],
         "notes": anatomy.notes,
         "beside": beside,
         "command": one_line(shlex.join(without_out(anatomy.run["command"]))),
@@ -159,7 +164,14 @@ def _tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
         found.append(("The same shares by another instrument, py-spy", sampled))
     if (left := memory_table(anatomy)) is not None:
         found.append(("What each phase leaves behind", left))
+    if (untimed := untimed_table(anatomy)) is not None:
+        found.append(("Called in opened phases, and in their own time here", untimed))
     return [*found, *lines_tables(anatomy)]
+
+
+def _config(folder: Path) -> str:
+    """The path of the run's config, for a command line."""
+    return shlex.quote(str(folder / "config.yaml"))
 
 
 def _title(anatomy: Anatomy) -> str:

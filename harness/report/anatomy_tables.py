@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from harness.analysis.phase_parts import ARRIVAL, OUTPUT
+from harness.analysis.phase_parts import ARRIVAL
 from harness.analysis.phase_times import MARKED, OF_THE_MODEL
 from harness.report.anatomy_figures import figure, half_width
 from harness.report.table import DAGGER, Column, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from harness.analysis.anatomy import Anatomy
     from harness.analysis.phase_times import Kind, PhaseTime
 
 __all__ = [
     "columns_that_fit", "kind_table", "kind_title", "lines_tables", "memory_table", "overview", "populations_table",
     "sampled_table", "sentence",
-    "suggestions", "told", "whole_sentence",
+    "suggestions", "told", "untimed_table", "whole_sentence",
 ]  # fmt: skip
 
+EDGES: Final = 2
+"""Spaces around a cell."""
 SUGGESTED: Final = 3
-LOOKED: Final = f"{DAGGER} looking cost more than {100 * MARKED:.0f} % of what was seen; which is subtracted"
+MOST_UNTIMED: Final = 20
+"""Functions that are told of and have no time."""
+LOOKED: Final = f"{DAGGER} looking cost more than {100 * MARKED:.0f} % of what was seen, and is subtracted"
 
 
 def kind_title(kind: Kind, anatomy: Anatomy) -> str:
@@ -93,6 +95,8 @@ def kind_table(kind: Kind, anatomy: Anatomy, most: int | None = None) -> Table:
     subtitles = {"calls": per, "p50": "us", "p99": "us", "longest": "us"}
     cells += [Column(title, subtitles[title], values + blank) for title, values in columns.items()]
     notes = [LOOKED] if any(phase.marked for phase in rows) else []
+    if any(phase.within for phase in rows):
+        notes.append("What an opened phase calls stands below it, wherever in the turn that is; its own is the rest")
     return Table("us", names, cells, notes, 1, corner="phase")
 
 
@@ -178,10 +182,10 @@ def lines_tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
     """A table a function that was looked at line by line: lines that ran, in their order."""
     found = []
     for name in dict.fromkeys(str(line["name"]) for line in anatomy.lines):
-        lines = [line for line in anatomy.lines if line["name"] == name]
+        lines = [line for line in anatomy.lines if line["name"] == name and line["hits"]]
         total = sum(line["ns"] for line in lines) or 1
         columns = [
-            Column("hits", "a pass", [f"{line['hits']:,}" for line in lines]),
+            Column("hits", "a pass", [f"{line['hits']:,.6g}" for line in lines]),
             Column("us", "a pass", [figure(line["ns"] / 1e3) for line in lines]),
             Column("share", "%", [f"{100 * line['ns'] / total:.1f}" for line in lines]),
         ]
@@ -189,6 +193,18 @@ def lines_tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
         notes = ["The tracer's own cost is in every line: compare lines with each other, not with the phases"]
         found.append((f"{name}, line by line", Table("us", rows, columns, notes, 0, corner="line")))
     return found
+
+
+def untimed_table(anatomy: Anatomy) -> Table | None:
+    """What is called in opened phases and has no time of its own here."""
+    untimed = anatomy.run["anatomy"].get("untimed", [])[:MOST_UNTIMED] if anatomy.kinds else []
+    if not untimed:
+        return None
+    columns = [
+        Column("calls", "a pass", [f"{each['calls_a_pass']:,}" for each in untimed]),
+        Column("why", "", [each["why"] for each in untimed]),
+    ]
+    return Table("", [each["name"] for each in untimed], columns, [], 0, corner="function")
 
 
 def sentence(anatomy: Anatomy) -> str:
@@ -201,15 +217,18 @@ def sentence(anatomy: Anatomy) -> str:
     return f"A {kind.kind} turn takes {half_width(kind.whole_us)} us: {parts}"
 
 
-def suggestions(anatomy: Anatomy) -> list[tuple[PhaseTime, str, float]]:
+def suggestions(anatomy: Anatomy, config: str) -> list[tuple[PhaseTime, str, float]]:
     """The phases of the host with the most to win, the line that tries a change there, and us a turn that would show.
 
     What computes the model is none of the host's code, and the rest of a function is not one place.
+
+    Args:
+        anatomy: the profile.
+        config: the path of its config.
     """
     kind = next((kind for kind in anatomy.kinds if kind.kind != ARRIVAL), None)
     if kind is None:
         return []
-    config = anatomy.run["config_file"]
     found = []
     for phase in kind.phases:
         if phase.label in OF_THE_MODEL or phase.label.startswith("rest of") or phase.depth:
@@ -239,19 +258,21 @@ def told(anatomy: Anatomy) -> list[str]:
 
 
 def _key(phase: PhaseTime) -> str:
-    return f"{'  ' * phase.depth}{phase.label}" if phase.section != OUTPUT else phase.label
+    """A row of the overview; inside of an opened phase the function's own name is enough."""
+    return f"{'  ' * phase.depth}{phase.label.rpartition('.')[2]}" if phase.depth else phase.label
 
 
 def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def columns_that_fit(columns: Sequence[Column], width: int, first: int) -> list[Column]:
-    """The columns that fit beside row titles of a width, from the left."""
+def columns_that_fit(table: Table, width: int) -> list[Column]:
+    """The columns that fit beside the row titles, from the left."""
+    room = width - EDGES - max(map(len, (table.corner, *table.rows)))
     kept: list[Column] = []
-    for column in columns:
-        needed = sum(2 + max(map(len, (each.title, each.subtitle, *each.cells))) for each in [*kept, column])
-        if first + needed > width:
+    for column in table.columns:
+        room -= EDGES + max(map(len, (column.title, column.subtitle, *column.cells)))
+        if room < 0:
             break
         kept.append(column)
     return kept

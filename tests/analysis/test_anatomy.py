@@ -117,8 +117,12 @@ def test_a_window_of_steps_tells_of_these_alone() -> None:
 def test_functions_inside_of_an_opened_phase_stand_under_it() -> None:
     records = make_profile(into=["schedule"])
     records.run["anatomy"]["phases"][NEW_BLOCKS] |= {"within": SCHEDULE, "depth": 1}
-    found = phase(dissect(records), "decode", "BlockPool.get_new_blocks")
-    assert found.depth == 1
+    anatomy = dissect(records)
+    found = phase(anatomy, "decode", "BlockPool.get_new_blocks")
+    assert (found.depth, found.within) == (1, "schedule")
+    labels = [each.label for each in of_kind(anatomy, "decode").phases]
+    assert labels[labels.index("schedule") + 1] == "BlockPool.get_new_blocks"
+    assert len(labels) == len(set(labels)) == 6
 
 
 def test_a_profile_that_measured_nothing_says_so() -> None:

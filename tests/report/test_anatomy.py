@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ def anatomy():
 
 def printed(anatomy, width: int = 80, full: bool = False) -> str:
     text = io.StringIO()
-    print_anatomy(anatomy, make_console(text, width=width), full)
+    print_anatomy(anatomy, make_console(text, width=width), Path("reports/x"), full)
     return text.getvalue()
 
 
@@ -60,13 +61,13 @@ def test_everything_is_there_in_full(anatomy) -> None:
 
 
 def test_suggestions_are_of_host_code_and_weigh_what_shows(anatomy) -> None:
-    labels = [phase.label for phase, _, _ in suggestions(anatomy)]
+    labels = [phase.label for phase, _, _ in suggestions(anatomy, "config.yaml")]
     assert labels[0] == "schedule"
     assert "forward" not in labels
     hidden = dissect(make_profile())
     hidden.shown.update({"schedule": Interval(0.0, -0.1, 0.1)})
-    assert suggestions(hidden)[-1][0].label == "schedule"
-    assert suggestions(hidden)[-1][2] == 0
+    assert suggestions(hidden, "config.yaml")[-1][0].label == "schedule"
+    assert suggestions(hidden, "config.yaml")[-1][2] == 0
 
 
 def test_what_shows_stands_beside_each_phase_where_it_was_measured(anatomy) -> None:
