@@ -44,7 +44,7 @@ settings.load_profile("default")
 
 @pytest.fixture(autouse=True)
 def _no_switch_is_left():
-    """A test that fails in the middle of a pass leaves the functions of classes as an arm has them, and a time limit."""
+    """A test that fails in the middle of a pass leaves functions of classes as an arm has them, and a time limit."""
     yield
     if switch := sys.modules.get("harness.instrument.switch"):
         switch.restore_all()
