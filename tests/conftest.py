@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 
@@ -43,10 +44,14 @@ settings.load_profile("default")
 
 @pytest.fixture(autouse=True)
 def _no_switch_is_left():
-    """A test that fails in the middle of a pass leaves the functions of classes as an arm has them."""
+    """A test that fails in the middle of a pass leaves functions of classes as an arm has them, and a time limit."""
     yield
     if switch := sys.modules.get("harness.instrument.switch"):
         switch.restore_all()
+    held = signal.getsignal(signal.SIGALRM)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    assert held is signal.SIG_DFL, f"the test left {held} on SIGALRM, and later time limits would not be set"
 
 
 @pytest.fixture
