@@ -134,7 +134,7 @@ class Stages:
             extras.trace(own, self.trace_steps)
         if self.flamegraphs:
             with profiled(self.host) as admit:
-                extras.sample(own, admit, experiment.flamegraph, experiment.scope)
+                extras.sample(own, admit, experiment.flamegraph, self.loaded.experiment.scope)
         if self._ceilings:
             budget_s = plan.expected_s * CEILING_SHARE
             ceilings = Ceilings(extras.alone, self.host, self.folder, self.observer, self.facts, budget_s, self._pass_s)
