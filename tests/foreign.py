@@ -134,10 +134,14 @@ def make_run_folder(path: Path, seed: int = 0) -> Path:
     ]
     folder.write_memory({name: [row[name] for row in left] for name in left[0]})
     shown = [
-        {"group": group, "name": name, "pass_ns": 10**7 + 10**6 * bool(name), "planted_ns": 10**6 * bool(name)}
+        {
+            "group": group, "name": name, "step": step, "turn_ns": 10**7 + 10**6 * bool(name),
+            "planted_ns": 10**6 * bool(name),
+        }
         for group in range(GROUPS)
         for name in ("", *PROBES)
-    ]
+        for step in range(STEPS - 1)
+    ]  # fmt: skip
     folder.write_exposed({name: [row[name] for row in shown] for name in shown[0]})
     lines = [{"name": PROBES[1], "line": 7 + n, "hits": n, "ns": 50.5 * n, "text": f"    line({n})"} for n in range(3)]
     folder.write_lines({name: [row[name] for row in lines] for name in lines[0]})

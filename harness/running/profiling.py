@@ -45,12 +45,12 @@ class Behind(NamedTuple):
     Attributes:
         name: of the phase's function, in full.
         delay_ns: behind each call.
-        planted_ns: what that makes in all, from the first step's begin to the last one's.
+        planted_ns: what that makes in each step but the last, whose end nobody sees.
     """
 
     name: str
     delay_ns: int
-    planted_ns: int
+    planted_ns: tuple[int, ...]
 
 
 def behind_phases(columns: Mapping[str, Sequence[Any]], phases: Mapping[str, Mapping[str, Any]]) -> list[Behind]:
@@ -69,7 +69,7 @@ def behind_phases(columns: Mapping[str, Sequence[Any]], phases: Mapping[str, Map
         usual = statistics.median(calls)
         if usual >= 1:
             delay_ns = max(round(SHARE * statistics.median(turns_ns) / usual), LEAST_NS)
-            found.append(Behind(name, delay_ns, sum(calls) * (delay_ns + PLANT_BASE_NS)))
+            found.append(Behind(name, delay_ns, tuple(count * (delay_ns + PLANT_BASE_NS) for count in calls)))
     return found
 
 
@@ -155,9 +155,12 @@ class Profiling:
                 for (index,) in passes.tolist():
                     what = f"with a delay behind {arms[index].at}" if index else "without a delay"
                     begin_ns = self.serve("bare", index, f"a pass {what}").columns["begin_ns"]
-                    planted_ns = delays[index - 1].planted_ns if index else 0
-                    name, pass_ns = arms[index].at, begin_ns[-1] - begin_ns[0]
-                    rows.append({"group": group, "name": name, "pass_ns": pass_ns, "planted_ns": planted_ns})
+                    turns_ns = [after - before for before, after in pairwise(begin_ns)]
+                    planted_ns = delays[index - 1].planted_ns if index else (0,) * len(turns_ns)
+                    rows += [
+                        {"group": group, "name": arms[index].at, "step": step, "turn_ns": turn, "planted_ns": planted}
+                        for step, (turn, planted) in enumerate(zip(turns_ns, planted_ns, strict=True))
+                    ]
                     self.observer.advance()
 
     @property

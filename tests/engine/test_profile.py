@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from harness.analysis.phase_exposure import shown_of_phases
 from harness.config.file import load
 from harness.records.folder import Records, RunFolder, read_run
 from harness.running.profiling import FEWEST_GROUPS
@@ -109,16 +110,9 @@ def test_what_shows_of_each_phase_is_measured(profiled) -> None:
     names = set(exposed["name"])
     assert {"", SCHEDULE, PREPARE} <= names
     assert SLOTS not in names
-    assert len(exposed["name"]) == groups * len(names)
-    plain = dict(zip(exposed["group"][exposed["name"] == ""], exposed["pass_ns"][exposed["name"] == ""], strict=True))
-    shares = [
-        (pass_ns - plain[group]) / planted_ns
-        for group, name, pass_ns, planted_ns in zip(
-            *(exposed[key].tolist() for key in ("group", "name", "pass_ns", "planted_ns")), strict=True
-        )
-        if name
-    ]
-    assert 0.3 < statistics.median(shares) < 3
+    shares = shown_of_phases(exposed, {}, 0.95)
+    assert set(shares) == names - {""}
+    assert 0.3 < statistics.median(share.estimate for share in shares.values()) < 3
 
 
 def test_lines_of_a_function_have_their_source_and_hits(profiled) -> None:

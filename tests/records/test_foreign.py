@@ -179,7 +179,7 @@ def columns_changed(table: pa.Table, name: str, values: list) -> pa.Table:
         ("memory.parquet", lambda t: t.drop_columns(["counted"]), "'counted' is missing"),
         ("memory.parquet", lambda t: columns_changed(t, "objects", ["x"] * len(t)), "holds text instead of numbers"),
         ("exposed.parquet", lambda t: columns_changed(t, "name", [7] * len(t)), "holds numbers instead of text"),
-        ("exposed.parquet", lambda t: columns_changed(t, "pass_ns", [2**60] * len(t)), "none of a measurement"),
+        ("exposed.parquet", lambda t: columns_changed(t, "turn_ns", [2**60] * len(t)), "none of a measurement"),
         ("lines.parquet", lambda t: columns_changed(t, "text", ["x" * 301] * len(t)), "more than 300 characters"),
         ("lines.parquet", lambda t: columns_changed(t, "text", [None] * len(t)), "column 'text' has gaps"),
     ],

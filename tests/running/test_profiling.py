@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.config.file import load
@@ -230,18 +231,20 @@ def test_what_shows_of_each_phase_is_told_by_delays_behind_it(run) -> None:
     assert records.unreadable == {}
     groups = max(table["group"]) + 1
     assert groups >= FEWEST_GROUPS
+    assert table["step"].tolist() == list(range(STEPS - 1)) * (len(table["step"]) // (STEPS - 1))
     names = ["", *(f"{HERE}.{name}" for name in ("execute_model", "_prepare_inputs", "keep", "keep_nothing"))]
     names += [f"{HERE}.sample_tokens"]
-    assert sorted(table["name"]) == sorted(names * groups)
-    plain = {group: ns for group, name, ns, _ in zip(*map(list, _rows(table)), strict=True) if not name}
-    for group, name, pass_ns, planted_ns in zip(*map(list, _rows(table)), strict=True):
+    passes = _passes(table)
+    assert sorted(name for _, name, _, _ in passes) == sorted(names * groups)
+    plain = {group: ns for group, name, ns, _ in passes if not name}
+    for group, name, pass_ns, planted_ns in passes:
         if name:
             delay_ns = made.facts["anatomy"]["delays_ns"][name]
             assert planted_ns == (STEPS - 1) * (delay_ns + PLANT_BASE_NS)
             assert (pass_ns - plain[group]) / planted_ns == pytest.approx(1, abs=0.02)
         else:
             assert planted_ns == 0
-    order = [name for group, name in zip(table["group"], table["name"], strict=True)]
+    order = [name for _, name, _, _ in passes]
     assert order[: len(names)] != order[len(names) : 2 * len(names)]  # drawn anew for each group
 
 
@@ -262,12 +265,14 @@ def test_what_was_measured_of_what_shows_is_kept_where_a_fault_ends_it(run, monk
     records = read_run(made.folder.path)
     after = made.host.passes[made.host.passes.index("tracked") + 2 :]
     assert after[0] == "probed"
-    assert len(records.exposed["name"]) == len(after) - 3 > 0  # that one, the one that warms up, the one that failed
+    assert len(_passes(records.exposed)) == len(after) - 3 > 0  # that one, the one that warms up, the one that failed
     assert len(records.columns["step"]) > 0
 
 
-def _rows(table: Any) -> list[Any]:
-    return [table[key].tolist() for key in ("group", "name", "pass_ns", "planted_ns")]
+def _passes(table: Any) -> list[tuple[int, str, int, int]]:
+    """Group, phase, time from the first step to the last, and what was planted in it, of each pass in their order."""
+    frame = pd.DataFrame(table).groupby(["group", "name"], sort=False)[["turn_ns", "planted_ns"]].sum().reset_index()
+    return list(frame.itertuples(index=False, name=None))
 
 
 def test_what_a_device_hides_does_not_show(run, monkeypatch) -> None:
@@ -275,9 +280,9 @@ def test_what_a_device_hides_does_not_show(run, monkeypatch) -> None:
     monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation: [PHASES[0], hidden])
     made, outcome = run("{exposed: true, memory: false}")
     assert well(outcome)
-    group, name, pass_ns, planted = _rows(read_run(made.folder.path).exposed)
-    plain = {g: ns for g, n, ns in zip(group, name, pass_ns, strict=True) if not n}
-    shown = [(ns - plain[g]) / p for g, n, ns, p in zip(group, name, pass_ns, planted, strict=True) if "sample" in n]
+    passes = _passes(read_run(made.folder.path).exposed)
+    plain = {group: ns for group, name, ns, _ in passes if not name}
+    shown = [(ns - plain[group]) / planted for group, name, ns, planted in passes if "sample" in name]
     assert shown
     assert max(shown) < 0.05  # 100 us of the device's time are left over, and the delay is 85 us
 
@@ -291,8 +296,12 @@ def test_delays_are_a_tenth_of_a_turn_and_only_behind_what_usual_turns_call() ->
     phases = {name: {"section": TURN} for name in "abc"}
     phases |= {"d": {"section": ARRIVAL}, "e": {"section": TURN, "within": "a"}}
     of_a, of_c = behind_phases(columns, phases)
-    assert of_a == ("a", 50_000, 5 * (50_000 + PLANT_BASE_NS))  # what the last step calls comes after its begin
-    assert of_c == ("c", LEAST_NS, 150 * (LEAST_NS + PLANT_BASE_NS))
+    assert of_a == (
+        "a",
+        50_000,
+        tuple(calls * (50_000 + PLANT_BASE_NS) for calls in (1, 2, 2)),
+    )  # what the last step calls comes after its begin
+    assert of_c == ("c", LEAST_NS, (50 * (LEAST_NS + PLANT_BASE_NS),) * 3)
     assert behind_phases({**columns, "begin_ns": [0]}, phases) == []
 
 
