@@ -135,12 +135,13 @@ def make_run_folder(path: Path, seed: int = 0) -> Path:
     folder.write_memory({name: [row[name] for row in left] for name in left[0]})
     shown = [
         {
-            "group": group, "name": name, "step": step, "turn_ns": 10**7 + 10**6 * bool(name),
-            "planted_ns": 10**6 * bool(name),
+            "group": group, "pass": group * 4 + place, "step": step, "name": name,
+            "turn_ns": 10**7 + 10**6 * bool(name), "planted_ns": 10**6 * bool(name),
         }
         for group in range(GROUPS)
-        for name in ("", *PROBES)
+        for place in range(4)
         for step in range(STEPS - 1)
+        for name in (("", *PROBES)[(place + step) % (1 + len(PROBES))],)
     ]  # fmt: skip
     folder.write_exposed({name: [row[name] for row in shown] for name in shown[0]})
     lines = [{"name": PROBES[1], "line": 7 + n, "hits": n, "ns": 50.5 * n, "text": f"    line({n})"} for n in range(3)]

@@ -10,7 +10,7 @@ and only the loop can tell: the host's own time in the step grows by the delay t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.analysis.probe_cost import ProbeCost
     from harness.records.tables import Columns
 
-__all__ = ["Exposure", "exposure", "planted_delays_us", "planted_name"]
+__all__ = ["LAGS", "Exposure", "LaggedFit", "exposure", "lagged_fit", "planted_delays_us", "planted_name"]
 
 DELAYS_US: Final = (5.0, 20.0)
 """What is planted where a config asks for no delays of its own."""
@@ -131,6 +131,43 @@ def _distributed_lags(
     count = int(members.max(initial=0)) + 1
     if count < 2 or not turns_ns.size:
         return None
+    fitted = lagged_fit(design, turns_ns, launches)
+    slope = float(fitted.coefficients[:lags].sum())
+    influence = fitted.influences(slice(lags)).sum(axis=1)
+    error = float(np.sqrt(count / (count - 1) * np.sum(np.bincount(members, influence, count) ** 2)))
+    half = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
+    return Interval(slope, slope - half, slope + half), float(turns_ns.mean())
+
+
+class LaggedFit(NamedTuple):
+    """A robust least-squares fit of turns, each step's level taken out.
+
+    Attributes:
+        coefficients: shape [columns].
+        design: without the levels, [passes, turns, columns].
+        residuals: what is left, clipped, [passes, turns].
+        inverse: of the design's cross products.
+    """
+
+    coefficients: NDArray[np.float64]
+    design: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+
+    def influences(self, columns: slice) -> NDArray[np.float64]:
+        """How each turn moves the sum of these coefficients, [passes, turns]."""
+        moved: NDArray[np.float64] = (self.design @ self.inverse[:, columns].sum(axis=1)) * self.residuals
+        return moved
+
+
+def lagged_fit(design: NDArray[np.float64], turns_ns: NDArray[np.float64], launches: NDArray[np.int64]) -> LaggedFit:
+    """Fit turns to what ran in them and before them, with residuals clipped (Huber 1981, section 7.8).
+
+    Args:
+        design: [passes, turns, columns].
+        turns_ns: [passes, turns].
+        launches: of each pass.
+    """
     # Each step's level, of each launch, is taken out of both sides, which is the same as fitting it (Frisch & Waugh).
     design = _levelled(design, launches)
     inverse = np.linalg.pinv(np.einsum("psk,psl->kl", design, design))
@@ -144,11 +181,7 @@ def _distributed_lags(
         pseudo = fitted + np.clip(residuals, -limit, limit) / inside.mean()
     around = _levelled(pseudo, launches)
     coefficients = inverse @ np.einsum("psk,ps->k", design, around)
-    slope = float(coefficients[:lags].sum())
-    influence = (design @ inverse[:, :lags].sum(axis=1)) * (around - design @ coefficients)
-    error = float(np.sqrt(count / (count - 1) * np.sum(np.bincount(members, influence.sum(axis=1), count) ** 2)))
-    half = float(special.stdtrit(count - 1, (1 + confidence) / 2)) * error
-    return Interval(slope, slope - half, slope + half), float(turns_ns.mean())
+    return LaggedFit(coefficients, design, around - design @ coefficients, inverse)
 
 
 def _levelled(values: NDArray[np.float64], launches: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -1,62 +1,72 @@
-"""How much of each phase's time shows in the loop: what delays planted behind it did to the turns of a pass."""
+"""How much of each phase's time shows in the loop: what delays planted behind it did to the turns."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from scipy import special
 
-from harness.analysis.statistics import FEWEST, paired_difference
+from harness.analysis.exposure import LAGS, lagged_fit
+from harness.analysis.intervals import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from harness.analysis.intervals import Interval
     from harness.records.tables import Columns
 
 __all__ = ["shown_of_phases"]
 
 PLAIN: Final = ""
-"""The name of the passes without a delay."""
+"""The name in turns without a delay."""
+FEWEST_PASSES: Final = 6
 
 
 def shown_of_phases(table: Columns, labels: Mapping[str, str], confidence: float) -> dict[str, Interval]:
-    """By phase how much longer the turns of a pass took, over what was planted in them.
+    """By phase how much longer turns took, over what was planted in them.
 
-    On a CPU it is 1. Where the engine prepares a step while a device works on the one before, it is less. The
-    differences are those of `paired_difference`, with whole passes under one delay, so that what disturbs single turns
-    does not count. After Curtsinger & Berger, "Coz: finding code that counts with causal profiling" (SOSP 2015).
+    On a CPU it is 1. Where the engine prepares a step while a device works on the one before, it is less. Which phase
+    has a delay is drawn anew for each step. So the turns are fitted to the delay of each phase in them and in the turns
+    before (`exposure.lagged_fit`), and a phase's share is the sum over these lags; its interval is from the sums of
+    influences by pass (cluster-robust; Liang & Zeger 1986). After Curtsinger & Berger, "Coz: finding code that counts
+    with causal profiling" (SOSP 2015).
 
     Args:
-        table: `Records.exposed`: group, step, name of the phase's function (empty for a pass without a delay), turn_ns,
-            planted_ns.
+        table: `Records.exposed`: pass, step, name of the phase's function (empty without a delay), turn_ns, planted_ns.
         labels: by function.
         confidence: of each interval.
 
     Returns:
-        By label; without those that fewer than three groups have.
+        By label; nothing where there are too few passes, or where they are not of the same steps.
     """
     columns = {name: np.asarray(column) for name, column in table.items()}
     if not columns:
         return {}
+    passes, counts = np.unique(columns["pass"], return_counts=True)
+    turns = int(counts[0])
+    if len(passes) < FEWEST_PASSES or (counts != turns).any():
+        return {}
+    order = np.lexsort((columns["step"], columns["pass"]))
+
+    def by_pass(name: str) -> NDArray[Any]:
+        return columns[name][order].reshape(len(passes), turns)  # type: ignore[no-any-return]
+
+    names, planted = by_pass("name"), by_pass("planted_ns").astype(float)
+    phases = [name for name in dict.fromkeys(columns["name"].tolist()) if name != PLAIN]
+    lags = LAGS if turns >= 2 * LAGS else 1
+    there = [slice(lags - 1 - lag, turns - lag) for lag in range(lags)]  # turns with as many before them
+    design = np.stack(
+        [np.where(names[:, at] == phase, planted[:, at], 0.0) for phase in phases for at in there], axis=2
+    )
+    fitted = lagged_fit(design, by_pass("turn_ns").astype(float)[:, there[0]], np.zeros(len(passes), dtype=np.int64))
+    critical = float(special.stdtrit(len(passes) - 1, (1 + confidence) / 2))
     found = {}
-    plain = _turns(columns, PLAIN)
-    for name in dict.fromkeys(columns["name"][columns["name"] != PLAIN].tolist()):
-        delayed = _turns(columns, name)
-        groups = [group for group in delayed if group in plain and len(delayed[group]) == len(plain[group])]
-        planted = columns["planted_ns"][columns["name"] == name].sum() / max(len(delayed), 1)
-        if len(groups) >= FEWEST and planted > 0 and len({len(plain[group]) for group in groups}) == 1:
-            turns, without = (np.stack([of_group[group] for group in groups]) for of_group in (delayed, plain))
-            longer = paired_difference(turns, without, confidence, grain="pass")
-            found[labels.get(name, name)] = longer.scaled(1 / float(planted))
+    for place, phase in enumerate(phases):
+        own = slice(place * lags, (place + 1) * lags)
+        share = float(fitted.coefficients[own].sum())
+        squares = float((fitted.influences(own).sum(axis=1) ** 2).sum())
+        half = critical * float(np.sqrt(len(passes) / (len(passes) - 1) * squares))
+        found[labels.get(phase, phase)] = Interval(share, share - half, share + half)
     return found
-
-
-def _turns(columns: Mapping[str, NDArray[np.generic]], name: str) -> dict[int, NDArray[np.float64]]:
-    """Of one phase's passes the turns in their order, by group."""
-    of_it = np.flatnonzero(columns["name"] == name)
-    order = of_it[np.lexsort((columns["step"][of_it], columns["group"][of_it]))]
-    groups = columns["group"][order]
-    return {int(group): columns["turn_ns"][order][groups == group].astype(float) for group in np.unique(groups)}

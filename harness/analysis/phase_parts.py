@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.analysis.measured import Values
     from harness.analysis.probe_cost import ProbeCost
 
-__all__ = ["ARRIVAL", "OUTPUT", "Part", "kinds_of", "parts_of"]
+__all__ = ["ARRIVAL", "OUTPUT", "Part", "beside_ns", "kinds_of", "parts_of"]
 
 ARRIVAL: Final = "arrival"
 OUTPUT: Final = "output"
@@ -52,6 +52,7 @@ class Part:
 
 def parts_of(run: Mapping[str, Any], native: Values, cost: ProbeCost) -> list[Part]:
     """The phases, functions of one label added up; those that were never called are left out."""
+    turn = run.get("switch", {}).get("turn", "")
     grouped: dict[tuple[str, str, int, str], list[str]] = {}
     phases = run["anatomy"]["phases"]
     short = short_names(phases)
@@ -69,10 +70,24 @@ def parts_of(run: Mapping[str, Any], native: Values, cost: ProbeCost) -> list[Pa
             continue
         nested = np.sum([native[f"{name}.nested_calls"] for name in names], axis=0)
         own = np.sum([native[name] for name in names], axis=0)
+        if turn in names:
+            own = own - beside_ns(run, native)
         # What a call costs lies inside of it and in its caller's time.
         looking = calls * cost.inside_ns + nested * cost.outside_ns
         found.append(Part(label, section, tuple(names), depth, within, own, calls, looking))
     return found
+
+
+def beside_ns(run: Mapping[str, Any], native: Values) -> NDArray[np.float64]:
+    """What the instrument itself took in the middle of each turn, [groups, steps].
+
+    It works there, around the model's execution, with the turn's clock stopped. So that is in the time of the function
+    that is the turn, and in no turn.
+    """
+    turn = run.get("switch", {}).get("turn", "")
+    if f"{turn}.total_ns" not in native:
+        return np.zeros_like(native["probed_step_ns"])
+    return np.asarray(native[f"{turn}.total_ns"] - native["probed_step_ns"])
 
 
 def kinds_of(steps: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:

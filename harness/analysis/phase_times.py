@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.analysis.intervals import Interval, mean_interval
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.phase_parts import ARRIVAL, OUTPUT, Part
+from harness.analysis.phase_parts import ARRIVAL, OUTPUT, Part, beside_ns
 from harness.analysis.statistics import FEWEST, paired_difference, typical_sum
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def kind_of(
     arrived = np.sum(
         [part.own_ns for part in parts if part.section == ARRIVAL] or [np.zeros_like(native[SCOPE])], axis=0
     )
-    whole = (native[SCOPE] - arrived)[:, steps]
+    whole = (native[SCOPE] - arrived - beside_ns(run, native))[:, steps]
     turns = Turns(whole, undisturbed(whole), launches)
     whole_us = turns.mean_us(whole)
     phases = [_time(part.at(steps), turns, whole_us.estimate) for part in inside if part.calls[:, steps].any()]

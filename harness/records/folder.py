@@ -8,7 +8,7 @@ counters.parquet         the counting pass: one row a (arm, step)
 probing.parquet          one arm's scope with its probes and without: two rows a (group, step)
 ceilings.parquet         the baseline and arms that may compute less: one row a (arm, group, step)
 memory.parquet           of a profile, the objects that phases leave: one row a (kind, phase, step)
-exposed.parquet          of a profile, passes with a delay behind one phase: one row a (group, phase, step)
+exposed.parquet          of a profile, passes with delays behind phases as drawn: one row a (pass, step)
 lines.parquet            of a profile, functions line by line: one row a line
 device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
 points/02/               of a sweep: its second point, a run's folder itself

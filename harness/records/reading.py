@@ -50,7 +50,7 @@ class Records:
         device: one row a (pass, arm, step) by the device's clock; empty without a GPU.
         ceilings: one row a (arm, group, step), of the baseline and of arms that may compute less; empty without any.
         memory: of a profile, one row a (kind of objects, phase, step) in which it was called: what it left behind.
-        exposed: of a profile, one row a (group, phase, step): the time to the next step, with a delay behind the phase.
+        exposed: of a profile, one row a (pass, step): the time to the next step, with a delay behind the phase.
         lines: of a profile, one row a line of each function that was timed line by line.
         folded: by arm, the folded stacks of its flamegraph.
         launches: of a run with several launches, the records of each; `columns` is then empty.

@@ -112,7 +112,7 @@ BESIDE: Final = {
     "device": Beside(("step", "pass", *DEVICE_COLUMNS)),
     "ceilings": Beside(("group", "step", "scope_ns", "step_ns")),
     "memory": Beside(("step", "calls", "objects"), texts=("counted", "name")),
-    "exposed": Beside(("group", "step", "turn_ns", "planted_ns"), texts=("name",)),
+    "exposed": Beside(("group", "pass", "step", "turn_ns", "planted_ns"), texts=("name",)),
     "lines": Beside(("line", "hits", "ns"), texts=("name", "text")),
 }
 """Tables beside the passes, by the name of their file and of their place in `Records`."""

@@ -78,15 +78,15 @@ class Profiling:
     """These passes of one run.
 
     Attributes:
-        serve: serves the workload once, in a pass of that kind under the arm of that index, and checks that it went
-            well, did the same steps and gave native's tokens; the third argument names the pass in errors.
+        serve: serves the workload once, in a pass of that kind with step i under the i-th arm of these, and checks that
+            it went well, did the same steps and gave native's tokens; the third argument names the pass in errors.
         install: puts another instrumentation in the place of the one that is installed.
         facts: the run's facts, which are filled here.
         budget_s: what the passes with delays may take; three groups are served in any case.
         pass_s: what a pass takes.
     """
 
-    serve: Callable[[PassKind, int, str], PassResult]
+    serve: Callable[[PassKind, Sequence[int], str], PassResult]
     install: Callable[[Instrumentation], object]
     folder: RunFolder
     observer: Observer
@@ -110,7 +110,7 @@ class Profiling:
         with _written(self.folder.write_memory) as rows:
             for kind in kinds:
                 for _ in range(2):
-                    columns = self.serve(kind, 0, f"a pass that counts objects ({kind})").columns
+                    columns = self.serve(kind, [0], f"a pass that counts objects ({kind})").columns
                     self.observer.advance()
                 rows += [
                     {"step": step, "counted": kind, "name": name, "calls": calls, "objects": objects}
@@ -126,7 +126,7 @@ class Profiling:
         self.observer.stage("timing lines", LINE_PASSES, LINE_PASSES * self.pass_s)
         sums: dict[tuple[str, int], dict[str, Any]] = {}
         for _ in range(LINE_PASSES):
-            for row in self.serve("lines", 0, "a pass that times lines").found:
+            for row in self.serve("lines", [0], "a pass that times lines").found:
                 into = sums.setdefault((row["name"], row["line"]), {**row, "hits": 0.0, "ns": 0.0})
                 into["hits"] += row["hits"] / LINE_PASSES
                 into["ns"] += row["ns"] / LINE_PASSES
@@ -136,8 +136,8 @@ class Profiling:
             rows += sums.values()
 
     def exposed(self, instrumentation: Instrumentation, seed: int) -> None:
-        """How much longer a pass takes with a delay behind each phase: whole passes, in an order drawn by group."""
-        delays = behind_phases(self.serve("probed", 0, "a pass before delays").columns, self._phases)
+        """How much longer turns take with a delay behind each phase: which phase is drawn anew for each step."""
+        delays = behind_phases(self.serve("probed", [0], "a pass before delays").columns, self._phases)
         if not delays:
             self.observer.note("no phase is called in every turn, so nothing can be said of what shows")
             return
@@ -146,21 +146,22 @@ class Profiling:
         self.facts["anatomy"]["delays_ns"] = {each.name: each.delay_ns for each in delays}
         fewest_s = FEWEST_GROUPS * len(arms) * self.pass_s
         self.observer.stage("planting delays behind phases", FEWEST_GROUPS * len(arms), max(fewest_s, self.budget_s))
-        self.serve("bare", 0, "a pass that warms up for delays")  # every phase is called in another way from now on
+        self.serve("bare", [0], "a pass that warms up for delays")  # every phase is called in another way from now on
         budget = Budget(self.budget_s)
+        steps = len(delays[0].planted_ns) + 1
         with _written(self.folder.write_exposed) as rows:
-            for group, passes in enumerate(complete_blocks(len(arms), 1, MOST_GROUPS, [seed, SEED], grain="pass")):
+            for group, passes in enumerate(complete_blocks(len(arms), steps, MOST_GROUPS, [seed, SEED])):
                 if not budget.admits() and group >= FEWEST_GROUPS:
                     break
-                for (index,) in passes.tolist():
-                    what = f"with a delay behind {arms[index].at}" if index else "without a delay"
-                    begin_ns = self.serve("bare", index, f"a pass {what}").columns["begin_ns"]
-                    turns_ns = [after - before for before, after in pairwise(begin_ns)]
-                    planted_ns = delays[index - 1].planted_ns if index else (0,) * len(turns_ns)
+                for place, chosen in enumerate(passes.tolist()):
+                    begin_ns = self.serve("bare", chosen, "a pass with delays").columns["begin_ns"]
                     rows += [
-                        {"group": group, "name": arms[index].at, "step": step, "turn_ns": turn, "planted_ns": planted}
-                        for step, (turn, planted) in enumerate(zip(turns_ns, planted_ns, strict=True))
-                    ]
+                        {
+                            "group": group, "pass": group * len(passes) + place, "step": step, "name": arms[arm].at,
+                            "turn_ns": after - before, "planted_ns": delays[arm - 1].planted_ns[step] if arm else 0,
+                        }
+                        for step, (arm, (before, after)) in enumerate(zip(chosen[:-1], pairwise(begin_ns), strict=True))
+                    ]  # fmt: skip
                     self.observer.advance()
 
     @property

@@ -224,7 +224,7 @@ class Stages:
         """
         experiment = self.loaded.experiment
         if experiment.profile is not None:
-            look = functools.partial(self._serve, "look", 0, "the pass that looks into phases")
+            look = functools.partial(self._serve, "look", [0], "the pass that looks into phases")
             self._time(*time_phases(self.host, experiment.profile, self.facts, look))
             return
         scope = self._proving.reached.scope(experiment.scope) or self.facts["switch"]["turn"] or "execute_model"
@@ -282,9 +282,9 @@ class Stages:
 
         return Extras(alone, self.folder, self.observer, self.facts, budget_s, self._pass_s)
 
-    def _serve(self, kind: PassKind, index: int, where: str) -> PassResult:
-        """Serve the workload once under one arm, verified as a measured pass."""
-        result = self.host.run_pass(kind, [index], self._proving.reference.requests)
+    def _serve(self, kind: PassKind, arms: Sequence[int], where: str) -> PassResult:
+        """Serve the workload once, step i under the i-th of these arms, verified as a measured pass."""
+        result = self.host.run_pass(kind, arms, self._proving.reference.requests)
         self._verify(result, where)
         return result
 

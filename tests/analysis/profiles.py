@@ -29,6 +29,8 @@ OWN_US = {ARRIVAL: 30, TURN: 10, SCHEDULE: 100, NEW_BLOCKS: 5, FORWARD: 300, OUT
 OPENING = (8, 16, 24)
 """Steps in which each request opens a block, and scheduling takes `OPENING_US` more."""
 OPENING_US = 50
+BESIDE_US = 70
+"""What the instrument itself takes in the middle of each turn, with the turn's clock stopped."""
 DISTURBED = (2, 5)
 """The group and the step in which native's probed turn took a hundred times as long."""
 
@@ -75,9 +77,12 @@ def make_profile(bare: float = 1.0, **profile: Any) -> Records:
                     calls = calls_of(name, step)
                     nested = {TURN: 2 + calls_of(NEW_BLOCKS, step), OUTPUT: REQUESTS}.get(name, 0)
                     seen = own_us(name, step) * 1000 * jitter * factor + calls * INSIDE + nested * OUTSIDE
+                    seen += 1000 * BESIDE_US * (name == TURN)
                     probed |= {f"{name}.calls": calls, f"{name}.self_ns": seen, f"{name}.total_ns": seen,
                                f"{name}.nested_calls": nested}  # fmt: skip
                     total += seen
+                of_core = sum(probed[f"{name}.self_ns"] for name, (_, section) in PHASES.items() if section == "turn")
+                probed |= {f"{TURN}.total_ns": of_core, "turn_ns": of_core - 1000 * BESIDE_US}
                 scope = {"calls": 2, "self_ns": 2 * INSIDE, "total_ns": total + 2 * INSIDE, "nested_calls": 0}
                 rows.append({**probed, **{f"scope.{key}": value for key, value in scope.items()}})
     frame = pd.DataFrame(rows).fillna(0).sample(frac=1, random_state=0)
@@ -88,6 +93,7 @@ def make_profile(bare: float = 1.0, **profile: Any) -> Records:
             "num_prefills": [REQUESTS] + [0] * (STEPS - 1),
         },
         equality={NATIVE: {"equal": True, "reason": ""}},
+        switch={"turn": TURN},
         anatomy={"phases": {name: {"label": label, "section": section} for name, (label, section) in PHASES.items()}},
     )  # fmt: skip
     run["config"] |= {

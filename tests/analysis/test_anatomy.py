@@ -132,26 +132,41 @@ def test_a_profile_that_measured_nothing_says_so() -> None:
     assert "nothing was measured" in empty.notes
 
 
-def test_the_share_that_shows_is_the_time_that_turns_took_longer_over_what_was_planted() -> None:
-    names, shares = ["", SCHEDULE, FORWARD], {SCHEDULE: 1.0, FORWARD: 0.25}
-    cells = [(group, name, step) for group in range(5) for name in names for step in range(8)]
-    jitter = np.random.default_rng(0).normal(0, 200, len(cells))
-    table = {
-        "group": [group for group, _, _ in cells],
-        "name": [name for _, name, _ in cells],
-        "step": [step for _, _, step in cells],
-        "turn_ns": [1e6 + 1e5 * shares.get(name, 0) + more for (_, name, _), more in zip(cells, jitter, strict=True)],
-        "planted_ns": [1e5 * (name in shares) for _, name, _ in cells],
-    }
-    table["turn_ns"][8 + 3] += 5e7  # something took the core away in one turn
+def delayed(passes: int, later: float = 0.0) -> dict[str, list]:
+    """Passes of 40 turns with a delay drawn for each: of `FORWARD` a quarter shows, of `SCHEDULE` all of it.
+
+    What shows of the latter is in the turn itself, but for a part that comes one turn `later`.
+    """
+    draw = np.random.default_rng(0)
+    names, shares = ["", SCHEDULE, FORWARD], {"": 0.0, SCHEDULE: 1.0, FORWARD: 0.25}
+    rows = []
+    for number in range(passes):
+        before = ""
+        for step in range(40):
+            name = str(draw.choice(names))
+            shown = shares[name] * (1 - later) + shares[before] * later
+            turn_ns = 1e6 + 1e4 * step + 1e5 * shown + draw.normal(0, 3000)
+            rows.append(
+                {"pass": number, "step": step, "name": name, "turn_ns": turn_ns, "planted_ns": 1e5 * (name != "")}
+            )
+            before = name
+    rows[123]["turn_ns"] += 5e7  # something took the core away
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+@pytest.mark.parametrize("later", [0.0, 0.7])
+def test_the_share_that_shows_is_the_time_that_turns_took_longer_over_what_was_planted(later) -> None:
     labels = {name: label for name, (label, _) in PHASES.items()}
-    found = shown_of_phases(table, labels, 0.95)
-    assert {label: share.estimate for label, share in found.items()} == {
-        "schedule": pytest.approx(1.0, abs=0.01),
-        "forward": pytest.approx(0.25, abs=0.01),
-    }
-    assert all(share.high - share.low < 0.02 for share in found.values())
-    assert shown_of_phases({key: column[: 2 * 24] for key, column in table.items()}, labels, 0.95) == {}  # two groups
+    found = shown_of_phases(delayed(12, later), labels, 0.999)
+    for label, share in (("schedule", 1.0), ("forward", 0.25)):
+        assert found[label].low < share < found[label].high
+        assert found[label].high - found[label].low < 0.1
+
+
+def test_of_too_few_passes_and_of_torn_ones_nothing_is_said_to_show() -> None:
+    assert shown_of_phases({}, {}, 0.95) == {}
+    assert shown_of_phases(delayed(5), {}, 0.95) == {}
+    assert shown_of_phases({key: column[:-1] for key, column in delayed(12).items()}, {}, 0.95) == {}
 
 
 def test_what_is_left_behind_is_a_mean_over_turns_and_functions_of_one_label_are_added_up() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from harness.analysis.phase_exposure import shown_of_phases
 from harness.config.file import load
 from harness.errors import ConfigError
 from harness.instrument.anatomy import ARRIVAL, OUTPUT, TURN, Phase
@@ -227,25 +228,21 @@ def test_what_shows_of_each_phase_is_told_by_delays_behind_it(run) -> None:
     made, outcome = run("{exposed: true, memory: false}")
     assert well(outcome)
     records = read_run(made.folder.path)
-    table = records.exposed
+    table = pd.DataFrame(records.exposed)
     assert records.unreadable == {}
-    groups = max(table["group"]) + 1
-    assert groups >= FEWEST_GROUPS
-    assert table["step"].tolist() == list(range(STEPS - 1)) * (len(table["step"]) // (STEPS - 1))
     names = ["", *(f"{HERE}.{name}" for name in ("execute_model", "_prepare_inputs", "keep", "keep_nothing"))]
     names += [f"{HERE}.sample_tokens"]
-    passes = _passes(table)
-    assert sorted(name for _, name, _, _ in passes) == sorted(names * groups)
-    plain = {group: ns for group, name, ns, _ in passes if not name}
-    for group, name, pass_ns, planted_ns in passes:
-        if name:
-            delay_ns = made.facts["anatomy"]["delays_ns"][name]
-            assert planted_ns == (STEPS - 1) * (delay_ns + PLANT_BASE_NS)
-            assert (pass_ns - plain[group]) / planted_ns == pytest.approx(1, abs=0.02)
-        else:
-            assert planted_ns == 0
-    order = [name for _, name, _, _ in passes]
-    assert order[: len(names)] != order[len(names) : 2 * len(names)]  # drawn anew for each group
+    assert table["group"].max() + 1 >= FEWEST_GROUPS
+    for _, of_step in table.groupby(["group", "step"]):  # a block: each step meets each delay once a group
+        assert sorted(of_step["name"]) == sorted(names)
+    assert (table.groupby("pass")["name"].nunique() > 1).any()  # drawn anew for each step
+    delays = made.facts["anatomy"]["delays_ns"]
+    planted = [delays[name] + PLANT_BASE_NS if name else 0 for name in table["name"]]
+    assert table["planted_ns"].tolist() == planted
+    shares = shown_of_phases(records.exposed, {}, 0.95)
+    assert {name: share.estimate for name, share in shares.items()} == {
+        name: pytest.approx(1, abs=0.05) for name in names if name
+    }
 
 
 def test_what_was_measured_of_what_shows_is_kept_where_a_fault_ends_it(run, monkeypatch) -> None:
@@ -265,14 +262,10 @@ def test_what_was_measured_of_what_shows_is_kept_where_a_fault_ends_it(run, monk
     records = read_run(made.folder.path)
     after = made.host.passes[made.host.passes.index("tracked") + 2 :]
     assert after[0] == "probed"
-    assert len(_passes(records.exposed)) == len(after) - 3 > 0  # that one, the one that warms up, the one that failed
+    assert (
+        len(set(records.exposed["pass"])) == len(after) - 3 > 0
+    )  # that one, the one that warms up, the one that failed
     assert len(records.columns["step"]) > 0
-
-
-def _passes(table: Any) -> list[tuple[int, str, int, int]]:
-    """Group, phase, time from the first step to the last, and what was planted in it, of each pass in their order."""
-    frame = pd.DataFrame(table).groupby(["group", "name"], sort=False)[["turn_ns", "planted_ns"]].sum().reset_index()
-    return list(frame.itertuples(index=False, name=None))
 
 
 def test_what_a_device_hides_does_not_show(run, monkeypatch) -> None:
@@ -280,9 +273,8 @@ def test_what_a_device_hides_does_not_show(run, monkeypatch) -> None:
     monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation: [PHASES[0], hidden])
     made, outcome = run("{exposed: true, memory: false}")
     assert well(outcome)
-    passes = _passes(read_run(made.folder.path).exposed)
-    plain = {group: ns for group, name, ns, _ in passes if not name}
-    shown = [(ns - plain[group]) / planted for group, name, ns, planted in passes if "sample" in name]
+    shares = shown_of_phases(read_run(made.folder.path).exposed, {}, 0.95)
+    shown = [share.estimate for name, share in shares.items() if "sample" in name]
     assert shown
     assert max(shown) < 0.05  # 100 us of the device's time are left over, and the delay is 85 us
 
