@@ -244,6 +244,7 @@ def test_what_shows_of_each_phase_is_told_by_delays_behind_it(run) -> None:
             assert (pass_ns - plain[group]) / planted_ns == pytest.approx(1, abs=0.02)
         else:
             assert planted_ns == 0
+    assert dict(made.observer.stages)["planting delays behind phases"] == len(passes)
     order = [name for _, name, _, _ in passes]
     assert order[: len(names)] != order[len(names) : 2 * len(names)]  # drawn anew for each group
 
