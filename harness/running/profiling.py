@@ -144,13 +144,14 @@ class Profiling:
         arms = [ArmSpec(NATIVE, "", None), *(ArmSpec(each.name, "", each.delay_ns, at=each.name) for each in delays)]
         self.install(replace(instrumentation, arms=arms, probes=()))
         self.facts["anatomy"]["delays_ns"] = {each.name: each.delay_ns for each in delays}
-        fewest_s = FEWEST_GROUPS * len(arms) * self.pass_s
-        self.observer.stage("planting delays behind phases", FEWEST_GROUPS * len(arms), max(fewest_s, self.budget_s))
+        group_s = len(arms) * self.pass_s * (1 + SHARE)
+        groups = min(max(int(self.budget_s / group_s), FEWEST_GROUPS), MOST_GROUPS)
+        self.observer.stage("planting delays behind phases", groups * len(arms), groups * group_s)
         self.serve("bare", [0], "a pass that warms up for delays")  # every phase is called in another way from now on
         budget = Budget(self.budget_s)
         steps = len(delays[0].planted_ns) + 1
         with _written(self.folder.write_exposed) as rows:
-            for group, passes in enumerate(complete_blocks(len(arms), steps, MOST_GROUPS, [seed, SEED])):
+            for group, passes in enumerate(complete_blocks(len(arms), steps, groups, [seed, SEED])):
                 if not budget.admits() and group >= FEWEST_GROUPS:
                     break
                 for place, chosen in enumerate(passes.tolist()):

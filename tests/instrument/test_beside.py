@@ -268,3 +268,23 @@ def test_a_functions_lines_have_hits_and_their_text() -> None:
     assert all(row["ns"] > 0 for row in rows if row["hits"])
     assert vars(Engine)["deeper"].__code__ is code
     assert sys.gettrace() is None
+
+
+def test_a_delay_is_planted_behind_any_function_under_its_arm_alone() -> None:
+    clock, runner = VirtualClock(reading_ns=10), Engine()
+    code = vars(Engine)["keeps"].__code__
+    arms = [("native", "", None), ("late", "", 40_000, "", (), f"{HERE}.keeps")]
+    made = Instrument(runner, Instrumentation("", arms, [], "_prepare_inputs"), clock)
+    made.begin("bare", [0, 1, 0, 1])
+    runner.serve(LENGTHS)
+    result = made.end()
+    arm_of = zip(result["columns"]["arm"], result["columns"]["execute_ns"], strict=True)
+    assert [(arm, ns > 42_000) for arm, ns in arm_of][:4] == [(0, False), (1, True), (0, False), (1, True)]
+    assert result["unrestored"] == []
+    assert vars(Engine)["keeps"].__code__ is code
+
+
+@pytest.mark.parametrize("at", ["torch.tensor", f"{HERE}.nothing"])
+def test_behind_what_is_no_function_of_python_nothing_is_planted(at) -> None:
+    with pytest.raises(ConfigError, match="a delay behind"):
+        Instrument(Engine(), Instrumentation("", [("late", "", 5, "", (), at)], [], "_prepare_inputs"), VirtualClock())

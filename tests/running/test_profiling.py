@@ -239,6 +239,7 @@ def test_what_shows_of_each_phase_is_told_by_delays_behind_it(run) -> None:
     delays = made.facts["anatomy"]["delays_ns"]
     planted = [delays[name] + PLANT_BASE_NS if name else 0 for name in table["name"]]
     assert table["planted_ns"].tolist() == planted
+    assert dict(made.observer.stages)["planting delays behind phases"] == table["pass"].nunique()
     shares = shown_of_phases(records.exposed, {}, 0.95)
     assert {name: share.estimate for name, share in shares.items()} == {
         name: pytest.approx(1, abs=0.05) for name in names if name
