@@ -43,6 +43,8 @@ HEADER: Final = 2
 """Lines of the heading of the arms' table."""
 REMARK_LINES: Final = 3
 """A longer remark is shortened here; the report has it in full."""
+MOST_CEILINGS: Final = 3
+"""Arms that may compute less, with a line each."""
 LEAST_REMARKS: Final = 2
 """Lines kept for remarks, if there are any, before all arms are shown."""
 SENTENCE_LINES: Final = 4
@@ -69,7 +71,7 @@ def print_screen(summary: Summary, console: Console, told: str = "") -> None:
         below: list[RenderableType] = []
     else:
         top += [_grid("", table.rows, table.columns), *(Text(line, style="dim") for line in table.footnotes), Text("")]
-        below = [Text(_legend(summary), style="dim")]
+        below = [*_ceilings(summary), Text(_legend(summary), style="dim")]
     lines = _height(console, [*top, *below]) + CLOSING + (_height(console, [Text(told)]) if told else 0)
     room = LINES - lines if width >= WIDTH else 10 * LINES
     if arms is not None:
@@ -113,6 +115,18 @@ def _sentence(summary: Summary, width: int) -> Text:
         if len(textwrap.wrap(text, width)) <= SENTENCE_LINES:
             break
     return Text(text, style="bold")
+
+
+def _ceilings(summary: Summary) -> list[Text]:
+    """A line each for arms that may compute less: at most how much could be won."""
+    lines = []
+    for found in summary.ceilings[:MOST_CEILINGS]:
+        if found.scope_us is not None:
+            half = (found.scope_us.high - found.scope_us.low) / 2
+            most = f"at most {found.scope_us.estimate:.3g} ±{half:.2g} us of {summary.scope}"
+            told = f"{found.arm} (ceiling): {most} ({100 * found.scope_of:.2g} %) could be won"
+            lines.append(Text(told, no_wrap=True, overflow="ellipsis"))
+    return lines
 
 
 def _legend(summary: Summary) -> str:

@@ -79,6 +79,11 @@ def build_ceiling_table(summary: Summary) -> Table | None:
         f"whole passes of each and of {summary.baseline} in random order, after all that is compared; such an arm is "
         "not equal to native, and what it leaves undone is missing in later steps too"
     ]
+    if summary.exposure is not None:
+        shown = summary.exposure.slope.scaled(100)
+        footnotes.append(
+            f"of a saving in {summary.scope} {format_interval(shown)} % would show in the loop, as planted delays tell"
+        )
     return Table("us", [found.arm for found in summary.ceilings], columns, footnotes, 0, corner="ceiling")
 
 

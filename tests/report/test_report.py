@@ -12,14 +12,18 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.analysis.ceilings import Ceiling
 from harness.analysis.drift import LevelShift
+from harness.analysis.exposure import Exposure
 from harness.analysis.intervals import Interval
 from harness.analysis.outliers import Cause, Outliers
 from harness.analysis.summarise import summarise
 from harness.records.folder import Records, RunFolder
 from harness.report import write_reports
 from harness.report.arms_table import build_arms_table
+from harness.report.console import make_console
 from harness.report.markdown import render_markdown, table_lines
+from harness.report.screen import print_screen
 from harness.report.side_tables import build_counter_table
 from harness.report.table import build_differences, build_table, build_totals, format_interval
 from harness.report.terminal import print_summary
@@ -202,3 +206,14 @@ def test_a_gpu_is_named_with_its_driver() -> None:
     host = {**run["host"], "device": "cuda (A GPU)", "details": {**run["host"]["details"], **of_gpu}}
     text = render_markdown(summarise(Records({**run, "host": host}, make_frame())))
     assert "- device: cuda (A GPU), driver 580.1, CUDA 13.0, compute capability 9.0\n" in text
+
+
+def test_a_ceiling_is_on_the_screen_and_what_would_show_of_it_beside_its_table(summary) -> None:
+    skip = Ceiling("skip", 12, Interval(40.0, 38.0, 42.0), Interval(35.0, 20.0, 50.0), 0.3, 0.07)
+    won = replace(summary, ceilings=[skip])
+    text = io.StringIO()
+    print_screen(won, make_console(text, width=80))
+    assert "skip (ceiling): at most 40 ±2 us of _prepare_inputs (30 %) could be won" in text.getvalue()
+    assert "would show in the loop" not in render_markdown(won)
+    shown = replace(won, exposure=Exposure(Interval(0.25, 0.2, 0.3), None, 1000.0))
+    assert "of a saving in _prepare_inputs +25 [20, 30] % would show in the loop" in render_markdown(shown)
