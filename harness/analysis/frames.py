@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from harness.analysis.anatomy import dissect
 from harness.analysis.summarise import summarise
 from harness.records.folder import read_run
+from harness.records.profile_schema import is_profile
 
 if TYPE_CHECKING:
+    from harness.analysis.anatomy import Anatomy
     from harness.analysis.intervals import Interval
     from harness.analysis.summary import Summary
     from harness.records.folder import Records
 
-__all__ = ["LoadedRun", "comparisons_frame", "load_run"]
+__all__ = ["LoadedRun", "comparisons_frame", "load_run", "phases_frame"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class LoadedRun:
         counters: one row an arm: counts a step (ATen dispatches, copies to the device and their bytes).
         device: on a GPU one row a (arm, pass, step) by its own clock: `device_gap_ns`, `device_scope_ns`,
             `device_step_ns` (`instrument.device.DeviceClock.take`); empty without one.
+        phases: of a profile one row a (kind of turn, phase), as `analysis.phase_times.PhaseTime`: `us` with its interval,
+            share, calls, percentiles, what looking cost as a share of what was seen; empty for any other run.
     """
 
     run: dict[str, Any]
@@ -55,6 +60,7 @@ class LoadedRun:
     shapes: pd.DataFrame
     counters: pd.DataFrame
     device: pd.DataFrame
+    phases: pd.DataFrame
 
 
 def load_run(folder: str | Path) -> LoadedRun:
@@ -79,6 +85,7 @@ def load_run(folder: str | Path) -> LoadedRun:
         ),
         counters=pd.DataFrame.from_dict(summary.counters, orient="index").rename_axis("arm").reset_index(),
         device=pd.DataFrame((records.launches or [records])[0].device),
+        phases=phases_frame(dissect(records)) if is_profile(records.run) else pd.DataFrame(),
     )
 
 
@@ -89,6 +96,23 @@ def comparisons_frame(summary: Summary) -> pd.DataFrame:
         for c in summary.comparisons
     ]
     return pd.DataFrame(rows, columns=["arm", "baseline", "metric", "us", "low_us", "high_us", "verdict"])
+
+
+def phases_frame(anatomy: Anatomy) -> pd.DataFrame:
+    """One row a (kind of turn, phase) of a profile, as `LoadedRun.phases`."""
+    columns = ["kind", "phase", "section", "functions", "depth", "us", "low_us", "high_us", "share", "calls", "p50_us",
+               "p99_us", "longest_us", "looking"]  # fmt: skip
+    rows = [
+        {
+            "kind": kind.kind, "phase": phase.label, "section": phase.section, "functions": " ".join(phase.names),
+            "depth": phase.depth, "us": phase.us.estimate, "low_us": phase.us.low, "high_us": phase.us.high,
+            "share": phase.share, "calls": phase.calls, "p50_us": phase.p50_us, "p99_us": phase.p99_us,
+            "longest_us": phase.longest_us, "looking": phase.looking,
+        }
+        for kind in anatomy.kinds
+        for phase in kind.phases
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _us(interval: Interval) -> dict[str, float]:

@@ -33,7 +33,7 @@ def show_profile(folder: Path, full: bool, told: str) -> None:
 def report_profile(folder: Path, shape: str, full: bool) -> int:
     """Render a profile again; as `harness report`."""
     from harness.cli.output import SHAPES, drawing, written
-    from harness.report.anatomy import anatomy_frame, print_anatomy, render_anatomy
+    from harness.report.anatomy import print_anatomy, render_anatomy
     from harness.report.console import make_console
     from harness.report.screen import where_the_report_is
 
@@ -44,7 +44,9 @@ def report_profile(folder: Path, shape: str, full: bool) -> int:
         texts = render_anatomy(folder, anatomy)
     kept = written(folder, texts)
     if shape == "csv":
-        click.echo(anatomy_frame(anatomy).to_csv(index=False), nl=False)
+        from harness.analysis.frames import phases_frame
+
+        click.echo(phases_frame(anatomy).to_csv(index=False), nl=False)
     elif shape != "terminal":
         click.echo(texts[SHAPES[shape]], nl=False)
     elif kept:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from harness.analysis.anatomy import Anatomy
     from harness.report.table import Table
 
-__all__ = ["anatomy_frame", "print_anatomy", "render_anatomy", "write_anatomy"]
+__all__ = ["print_anatomy", "render_anatomy", "write_anatomy"]
 
 ROWS: Final = 14
 """Phases that a screen shows of one kind; of several kinds side by side as many."""
@@ -133,25 +133,6 @@ def write_anatomy(folder: Path, anatomy: Anatomy) -> None:
         RecordsError: it cannot be written.
     """
     RunFolder.existing(folder).write_texts(render_anatomy(folder, anatomy))
-
-
-def anatomy_frame(anatomy: Anatomy) -> Any:
-    """A row a (kind of turn, phase), as a pandas frame."""
-    import pandas as pd
-
-    columns = ["kind", "phase", "section", "functions", "depth", "us", "low_us", "high_us", "share", "calls", "p50_us",
-               "p99_us", "longest_us", "looking"]  # fmt: skip
-    rows = [
-        {
-            "kind": kind.kind, "phase": phase.label, "section": phase.section, "functions": " ".join(phase.names),
-            "depth": phase.depth, "us": phase.us.estimate, "low_us": phase.us.low, "high_us": phase.us.high,
-            "share": phase.share, "calls": phase.calls, "p50_us": phase.p50_us, "p99_us": phase.p99_us,
-            "longest_us": phase.longest_us, "looking": phase.looking,
-        }
-        for kind in anatomy.kinds
-        for phase in kind.phases
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
 
 
 def _tables(anatomy: Anatomy) -> list[tuple[str, Table]]:

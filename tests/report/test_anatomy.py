@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.anatomy import dissect
+from harness.analysis.frames import phases_frame
 from harness.analysis.intervals import Interval
-from harness.report.anatomy import anatomy_frame, print_anatomy, render_anatomy
+from harness.report.anatomy import print_anatomy, render_anatomy
 from harness.report.anatomy_figures import figure, half_width
 from harness.report.anatomy_tables import kind_table, suggestions
 from harness.report.console import make_console
@@ -84,7 +85,7 @@ def test_files_hold_the_same_figures(anatomy, tmp_path) -> None:
     texts = render_anatomy(tmp_path, anatomy)
     summary = json.loads(texts["summary.json"])
     forward = next(phase for phase in summary["kinds"][0]["phases"] if phase["label"] == "forward")
-    frame = anatomy_frame(anatomy).set_index(["kind", "phase"])
+    frame = phases_frame(anatomy).set_index(["kind", "phase"])
     assert frame.loc[("decode", "forward"), "us"] == forward["us"]["estimate"]
     for name in ("report.md", "report.html"):
         assert half_width(anatomy.kinds[0].phases[0].us) in texts[name]
