@@ -48,8 +48,8 @@ class LoadedRun:
         counters: one row an arm: counts a step (ATen dispatches, copies to the device and their bytes).
         device: on a GPU one row a (arm, pass, step) by its own clock: `device_gap_ns`, `device_scope_ns`,
             `device_step_ns` (`instrument.device.DeviceClock.take`); empty without one.
-        phases: of a profile one row a (kind of turn, phase), as `analysis.phase_times.PhaseTime`: `us` with its interval,
-            share, calls, percentiles, what looking cost as a share of what was seen; empty for any other run.
+        phases: of a profile one row a (kind of turn, phase), as `phase_times.PhaseTime`: `us` with its interval, share,
+            calls, percentiles, what looking cost as a share of what was seen; empty for any other run.
     """
 
     run: dict[str, Any]
