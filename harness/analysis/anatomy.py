@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.analysis.intervals import Interval
 from harness.analysis.measured import launch_values
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.phase_exposure import shown_of_phases
-from harness.analysis.phase_memory import left_behind
-from harness.analysis.phase_parts import ARRIVAL, Part, kinds_of, parts_of
+from harness.analysis.phase_memory import Per, left_behind
+from harness.analysis.phase_parts import ARRIVAL, Part, kinds_of, labels_of, parts_of
 from harness.analysis.phase_populations import PhasePopulation, find_phase_populations
 from harness.analysis.phase_samples import SampledPhase, sampled_phases
-from harness.analysis.phase_times import CONFIDENCE, Kind, arrival_of, kind_of
+from harness.analysis.phase_times import CONFIDENCE, Kind, arrival_of, kind_of, ratio_of_usual
 from harness.analysis.run_notes import run_notes
-from harness.analysis.statistics import FEWEST, paired_difference
+from harness.analysis.summarise import whole_run
 from harness.sampling.stacks import parse
 from harness.seams import AA, NATIVE
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from harness.analysis.intervals import Interval
     from harness.analysis.measured import Values
     from harness.records.folder import Records
     from harness.records.tables import Columns
@@ -53,6 +53,7 @@ class Anatomy:
         left: by phase and kind of count, what it leaves behind a turn; empty where that was not asked for.
         lines: a row a line of a function: name, line, hits, ns a pass, text.
         notes: what a reader has to know.
+        launches: how many measured something; intervals are over them where there are several.
     """
 
     run: Mapping[str, Any]
@@ -66,6 +67,7 @@ class Anatomy:
     left: dict[str, dict[str, float]]
     lines: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
+    launches: int = 1
 
     def as_json(self) -> dict[str, Any]:
         """For summary.json: everything but run.json."""
@@ -74,34 +76,36 @@ class Anatomy:
 
 def dissect(records: Records) -> Anatomy:
     """Work out a profile; an unfinished group is left out and noted."""
-    run, notes = records.run, run_notes(records)
+    run, notes = whole_run(records), run_notes(records)
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
     values, launches, rows, cost, _ = launch_values(records, notes)
     first_launch = records.launches[0] if records.launches else records
-    run = run if "anatomy" in run or not records.launches else {**run, "anatomy": first_launch.run.get("anatomy")}
     each = [found for name, found in values.items() if name in (NATIVE, AA)]
     if not each or run.get("anatomy") is None:  # it ended before
         return Anatomy(run, [], 0, 0, None, [], {}, [], {}, [], [*notes, "nothing was measured"])
     native = {metric: np.concatenate([found[metric] for found in each]) for metric in each[0]}
-    tiled = None if launches is None else np.tile(launches, len(each))
+    members = np.arange(len(each[0][SCOPE])) if launches is None else launches  # native and A/A share their groups
+    clusters = np.tile(members, len(each))
     parts = parts_of(run, native, cost)
     first, last = _window(run["config"]["profile"].get("steps") or "")
     kinds = {kind: steps[(steps >= first) & (steps < last)] for kind, steps in kinds_of(run["steps"]).items()}
     kinds = {kind: steps for kind, steps in kinds.items() if len(steps)}
     if not kinds:
         notes.append(f"no turn of a pass lies in {run['config']['profile']['steps']}: it has {run['steps']['count']}")
-    found = [kind_of(run, kind, steps, native, parts, tiled) for kind, steps in kinds.items()]
+    found = [kind_of(run, kind, steps, native, parts, clusters) for kind, steps in kinds.items()]
     found.sort(key=lambda kind: -kind.whole_us.estimate * kind.count)
-    arrival = arrival_of(parts, tiled)
+    every = [kind_of(run, kind, steps, native, parts, clusters) for kind, steps in kinds_of(run["steps"]).items()]
+    arrival = arrival_of(parts, clusters)
     groups, steps = native[SCOPE].shape
     return Anatomy(
-        run, [*found, *([arrival] if arrival is not None else [])], groups // len(each), steps, _looking(native, tiled),
+        run, [*found, *([arrival] if arrival is not None else [])], groups // len(each), steps,
+        _looking(native, clusters),
         find_phase_populations(run, kinds, parts, native, _collected(rows), CONFIDENCE),
-        shown_of_phases(first_launch.exposed, _labels(run), CONFIDENCE),
-        _sampled(first_launch, parts, found),
-        left_behind(first_launch.memory, run["steps"]["count"], _labels(run)),
-        _lines(first_launch), notes,
+        shown_of_phases(first_launch.exposed, labels_of(run), CONFIDENCE),
+        _sampled(first_launch, parts, every),
+        left_behind(first_launch.memory, _left_per(run, (first, last), parts), labels_of(run)),
+        _lines(first_launch), notes, 1 if launches is None else len(np.unique(launches)),
     )  # fmt: skip
 
 
@@ -110,14 +114,12 @@ def _window(steps: str) -> tuple[int, float]:
     return int(first or 0), float(last or "inf")
 
 
-def _looking(native: Values, launches: NDArray[np.int64] | None) -> Interval | None:
-    """What probes cost a turn, as a share of the bare one: the robust paired difference."""
-    if STEP not in native or len(native[STEP]) < FEWEST:
+def _looking(native: Values, clusters: NDArray[np.int64]) -> Interval | None:
+    """What probes cost a turn, as a share of the bare one."""
+    if STEP not in native:
         return None
-    bare = native[STEP]
-    return paired_difference(native["probed_step_ns"], bare, CONFIDENCE, launches).scaled(
-        1 / float(bare.sum(axis=1).mean())
-    )
+    ratio = ratio_of_usual(native["probed_step_ns"], native[STEP], clusters)
+    return None if ratio is None else Interval(ratio.estimate - 1, ratio.low - 1, ratio.high - 1)
 
 
 def _collected(rows: Sequence[Columns | None]) -> NDArray[np.bool_] | None:
@@ -148,8 +150,13 @@ def _sampled(launch: Records, parts: Sequence[Part], kinds: Sequence[Kind]) -> l
     return sampled_phases(parse(launch.folded[NATIVE]), labels, shares, CONFIDENCE)
 
 
-def _labels(run: Mapping[str, Any]) -> dict[str, str]:
-    return {name: str(about["label"]) for name, about in run["anatomy"]["phases"].items()}
+def _left_per(run: Mapping[str, Any], window: tuple[int, float], parts: Sequence[Part]) -> Per:
+    """The steps that count for what is left behind, and what the sum over them is divided by."""
+    steps = range(run["steps"]["count"])
+    inside = sum(window[0] <= step < window[1] for step in steps)
+    requests = max((part.calls.sum(axis=1).mean() for part in parts if part.section == ARRIVAL), default=0.0)
+    arriving = frozenset(name for part in parts if part.section == ARRIVAL for name in part.names)
+    return Per(window, inside, arriving, float(requests))
 
 
 def _lines(records: Records) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ compared.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ from harness.analysis.by_launch import by_arm, is_by_launch
 from harness.analysis.intervals import Interval, joint_confidence, verdict
 from harness.analysis.measured import arm_values, launches_turns
 from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.phase_parts import labels_of
 from harness.analysis.statistics import FEWEST, typical_sum, welch
 from harness.analysis.summarise import summarise
 from harness.records.agreement import SIGNATURE
@@ -140,11 +142,12 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
 def _labels(records: Records) -> dict[str, str]:
     """Of a profile, the phase that each function is, with the function where several are one phase."""
     first = records.launches[0] if records.launches else records
-    phases = (first.run.get("anatomy") or {}).get("phases", {})
-    labels = [about["label"] for about in phases.values()]
+    if not first.run.get("anatomy"):
+        return {}
+    labels = labels_of(first.run)
+    counts = Counter(labels.values())
     return {
-        name: about["label"] if labels.count(about["label"]) == 1 else f"{about['label']}: {name.rpartition('.')[2]}"
-        for name, about in phases.items()
+        name: label if counts[label] == 1 else f"{label}: {name.rpartition('.')[2]}" for name, label in labels.items()
     }
 
 

@@ -54,19 +54,22 @@ def shown_of_phases(table: Columns, labels: Mapping[str, str], confidence: float
         return columns[name][order].reshape(len(passes), turns)  # type: ignore[no-any-return]
 
     names, planted = by_pass("name"), by_pass("planted_ns").astype(float)
-    phases = [name for name in dict.fromkeys(columns["name"].tolist()) if name != PLAIN]
+    of_label: dict[str, list[str]] = {}  # functions of one label are one phase
+    for name in dict.fromkeys(columns["name"].tolist()):
+        if name != PLAIN:
+            of_label.setdefault(labels.get(name, name), []).append(name)
     lags = LAGS if turns >= 2 * LAGS else 1
     there = [slice(lags - 1 - lag, turns - lag) for lag in range(lags)]  # turns with as many before them
     design = np.stack(
-        [np.where(names[:, at] == phase, planted[:, at], 0.0) for phase in phases for at in there], axis=2
+        [np.where(np.isin(names[:, at], own), planted[:, at], 0.0) for own in of_label.values() for at in there], axis=2
     )
     fitted = lagged_fit(design, by_pass("turn_ns").astype(float)[:, there[0]], np.zeros(len(passes), dtype=np.int64))
     critical = float(special.stdtrit(len(passes) - 1, (1 + confidence) / 2))
     found = {}
-    for place, phase in enumerate(phases):
+    for place, label in enumerate(of_label):
         own = slice(place * lags, (place + 1) * lags)
         share = float(fitted.coefficients[own].sum())
         squares = float((fitted.influences(own).sum(axis=1) ** 2).sum())
         half = critical * float(np.sqrt(len(passes) / (len(passes) - 1) * squares))
-        found[labels.get(phase, phase)] = Interval(share, share - half, share + half)
+        found[label] = Interval(share, share - half, share + half)
     return found

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from harness.analysis.measured import Values
     from harness.analysis.probe_cost import ProbeCost
 
-__all__ = ["ARRIVAL", "OUTPUT", "Part", "beside_ns", "kinds_of", "parts_of"]
+__all__ = ["ARRIVAL", "OUTPUT", "Part", "beside_ns", "kinds_of", "labels_of", "parts_of"]
 
 ARRIVAL: Final = "arrival"
 OUTPUT: Final = "output"
+TURN: Final = "turn"
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,12 @@ def parts_of(run: Mapping[str, Any], native: Values, cost: ProbeCost) -> list[Pa
     """The phases, functions of one label added up; those that were never called are left out."""
     turn = run.get("switch", {}).get("turn", "")
     grouped: dict[tuple[str, str, int, str], list[str]] = {}
-    phases = run["anatomy"]["phases"]
-    short = short_names(phases)
+    phases, labels = run["anatomy"]["phases"], labels_of(run)
     for name in run["config"]["probes"]:
         about = phases.get(name, {})
-        label = about.get("label", name)
-        label = short[name] if label == name or about.get("within") else label
-        section = about.get("section") or "turn"
-        within = phases.get(about.get("within") or "", {}).get("label", "")
-        grouped.setdefault((label, section, int(about.get("depth") or 0), within), []).append(name)
+        within = labels.get(about.get("within") or "", "")
+        key = labels.get(name, name), about.get("section") or TURN, int(about.get("depth") or 0), within
+        grouped.setdefault(key, []).append(name)
     found = []
     for (label, section, depth, within), names in grouped.items():
         calls = np.sum([native[f"{name}.calls"] for name in names], axis=0)
@@ -76,6 +74,13 @@ def parts_of(run: Mapping[str, Any], native: Values, cost: ProbeCost) -> list[Pa
         looking = calls * cost.inside_ns + nested * cost.outside_ns
         found.append(Part(label, section, tuple(names), depth, within, own, calls, looking))
     return found
+
+
+def labels_of(run: Mapping[str, Any]) -> dict[str, str]:
+    """What tables call each function: the label of a phase, and of any other the last parts of its name."""
+    phases = run["anatomy"]["phases"]
+    own = [name for name, about in phases.items() if about["label"] == name or about.get("within")]
+    return {name: str(about["label"]) for name, about in phases.items()} | short_names(own)
 
 
 def beside_ns(run: Mapping[str, Any], native: Values) -> NDArray[np.float64]:

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from harness.analysis.measured import Values
 
-__all__ = ["CONFIDENCE", "MARKED", "OF_THE_MODEL", "Kind", "PhaseTime", "arrival_of", "kind_of", "undisturbed"]
+__all__ = [
+    "CONFIDENCE",
+    "MARKED",
+    "OF_THE_MODEL",
+    "Kind",
+    "PhaseTime",
+    "arrival_of",
+    "kind_of",
+    "ratio_of_usual",
+    "undisturbed",
+]
 
 CONFIDENCE: Final = 0.95
 """Of each interval: a profile describes, and claims no difference."""
@@ -101,24 +111,23 @@ class Kind:
 class Turns:
     """The turns of one kind, [groups, steps of the kind]: whole, and whether nothing disturbed them.
 
-    `launches` is the launch of each group; None where there was one. Then intervals are over groups, else over
-    launches.
+    `clusters` is the group of each row, which native and A/A share, or its launch where there were several: intervals
+    are over these.
     """
 
     whole_ns: NDArray[np.float64]
     sound: NDArray[np.bool_]
-    launches: NDArray[np.int64] | None
+    clusters: NDArray[np.int64]
 
     def mean_us(self, values: NDArray[np.float64]) -> Interval:
-        """A mean over sound turns: each step's over groups, and that over steps; the interval over groups.
+        """A mean over sound turns: each step's over groups, and that over steps; the interval over clusters.
 
         A disturbed turn has the mean of its step's sound ones in its place, so that each step counts alike.
         """
         at_step = np.where(self.sound, values, 0.0).sum(axis=0) / self.sound.sum(axis=0)
         of_groups = np.where(self.sound, values, at_step).mean(axis=1)
-        if self.launches is not None:
-            of_groups = np.array([of_groups[self.launches == launch].mean() for launch in np.unique(self.launches)])
-        return mean_interval(of_groups, CONFIDENCE).scaled(1e-3)
+        each = np.array([of_groups[self.clusters == cluster].mean() for cluster in np.unique(self.clusters)])
+        return mean_interval(each, CONFIDENCE).scaled(1e-3)
 
 
 def kind_of(
@@ -127,7 +136,7 @@ def kind_of(
     steps: NDArray[np.int64],
     native: Values,
     parts: Sequence[Part],
-    launches: NDArray[np.int64] | None,
+    clusters: NDArray[np.int64],
 ) -> Kind:
     """The phases of one kind of turn.
 
@@ -137,27 +146,28 @@ def kind_of(
         steps: the turns of a pass that are of this kind.
         native: all values, [groups, steps].
         parts: the phases.
-        launches: the launch of each group; None where there was one.
+        clusters: as `Turns.clusters`.
     """
     inside = [part for part in parts if part.section != ARRIVAL]
     arrived = np.sum(
         [part.own_ns for part in parts if part.section == ARRIVAL] or [np.zeros_like(native[SCOPE])], axis=0
     )
     whole = (native[SCOPE] - arrived - beside_ns(run, native))[:, steps]
-    turns = Turns(whole, undisturbed(whole), launches)
+    turns = Turns(whole, undisturbed(whole), clusters)
     whole_us = turns.mean_us(whole)
     phases = [_time(part.at(steps), turns, whole_us.estimate) for part in inside if part.calls[:, steps].any()]
     bare = native[STEP][:, steps] if STEP in native else None
-    of_core = np.sum([part.own_ns[:, steps] for part in inside if part.section != OUTPUT], axis=0)
+    looking = sum((part.cost_ns for part in inside if part.section != OUTPUT), np.zeros_like(native[SCOPE]))
+    of_core = (native["probed_step_ns"] - looking)[:, steps]
     requests, tokens = (np.asarray(run["steps"][key])[steps] for key in ("num_reqs", "num_tokens"))
-    bare_turns = None if bare is None else Turns(bare, undisturbed(bare), launches)
+    bare_turns = None if bare is None else Turns(bare, undisturbed(bare), clusters)
     return Kind(
         kind, len(steps), (int(requests.min()), int(requests.max())), (int(tokens.min()), int(tokens.max())), whole_us,
         None if bare_turns is None else bare_turns.mean_us(bare_turns.whole_ns),
-        None if bare is None or len(bare) < FEWEST else _told(of_core, bare, launches),
+        None if bare is None else ratio_of_usual(of_core, bare, clusters),
         _in_order(phases),
         whole_us.estimate - sum(phase.us.estimate for phase in phases),
-        1 - float(turns.sound.mean()), 1 - float(whole[turns.sound].sum() / whole.sum()),
+        1 - float(turns.sound.mean()), _lost(whole, turns.sound),
     )  # fmt: skip
 
 
@@ -166,12 +176,13 @@ def _time(part: Part, turns: Turns, whole_us: float) -> PhaseTime:
     p50, p99, longest = (float(np.quantile(part.own_ns, level)) / 1e3 for level in (0.5, 0.99, 1.0))
     seen = us.estimate + cost
     return PhaseTime(
-        part.label, part.section, part.names, us, us.estimate / whole_us, float(part.calls.mean()), p50, p99, longest,
+        part.label, part.section, part.names, us, us.estimate / whole_us if whole_us > 0 else 0.0,
+        float(part.calls.mean()), p50, p99, longest,
         cost / seen if seen > 0 else 1.0, part.depth, part.within,
     )  # fmt: skip
 
 
-def arrival_of(parts: Sequence[Part], launches: NDArray[np.int64] | None) -> Kind | None:
+def arrival_of(parts: Sequence[Part], clusters: NDArray[np.int64]) -> Kind | None:
     """What happens to a request when it comes: sums over a pass, over the requests."""
     of_arrival = [part for part in parts if part.section == ARRIVAL]
     requests = max((float(part.calls.sum(axis=1).mean()) for part in of_arrival), default=0.0)
@@ -179,10 +190,10 @@ def arrival_of(parts: Sequence[Part], launches: NDArray[np.int64] | None) -> Kin
         return None
     each = [part.per(requests) for part in of_arrival]
     whole = np.sum([part.own_ns for part in each], axis=0)
-    turns = Turns(whole, undisturbed(whole), launches)
+    turns = Turns(whole, undisturbed(whole), clusters)
     whole_us = turns.mean_us(whole)
     phases = sorted((_time(part, turns, whole_us.estimate) for part in each), key=lambda phase: -phase.us.estimate)
-    lost = 1 - float(turns.sound.mean()), 1 - float(whole[turns.sound].sum() / whole.sum())
+    lost = 1 - float(turns.sound.mean()), _lost(whole, turns.sound)
     return Kind(ARRIVAL, round(requests), (1, 1), (0, 0), whole_us, None, None, phases, 0.0, *lost)
 
 
@@ -203,6 +214,11 @@ def _in_order(phases: Sequence[PhaseTime]) -> list[PhaseTime]:
     ]
 
 
+def _lost(whole: NDArray[np.float64], sound: NDArray[np.bool_]) -> float:
+    """The share of all time that is in turns that were left out."""
+    return 1 - float(whole[sound].sum() / whole.sum()) if whole.sum() > 0 else 0.0
+
+
 def undisturbed(whole: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which turns took no longer than the same turn usually does and `FAR` robust standard deviations.
 
@@ -217,8 +233,13 @@ def undisturbed(whole: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray(whole <= usual + FAR * np.maximum(spread, np.median(spread)))
 
 
-def _told(of_core: NDArray[np.float64], bare: NDArray[np.float64], launches: NDArray[np.int64] | None) -> Interval:
-    """The phases of the core's turn, added up, over the bare turn: by the usual differences of both in each step."""
-    usual = float(typical_sum(bare))
-    difference = paired_difference(of_core, bare, CONFIDENCE, launches).scaled(1 / usual)
+def ratio_of_usual(
+    values: NDArray[np.float64], bare: NDArray[np.float64], clusters: NDArray[np.int64]
+) -> Interval | None:
+    """Turns over bare ones, by the usual differences of both in each step; None where there are too few clusters."""
+    each = np.unique(clusters)
+    if len(each) < FEWEST:
+        return None
+    ones, others = (np.stack([np.median(side[clusters == one], axis=0) for one in each]) for side in (values, bare))
+    difference = paired_difference(ones, others, CONFIDENCE).scaled(1 / float(typical_sum(others)))
     return Interval(1 + difference.estimate, 1 + difference.low, 1 + difference.high)

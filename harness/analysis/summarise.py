@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from harness.records.folder import Records
     from harness.records.tables import Columns
 
-__all__ = ["scope_half_width_us", "summarise"]
+__all__ = ["scope_half_width_us", "summarise", "whole_run"]
 
 WITHHELD = "withheld"
 
@@ -53,7 +53,7 @@ def summarise(records: Records) -> Summary:
     """Work out a run's summary; an unfinished group is left out and noted."""
     if is_by_launch(records.run):
         return summarise_launches(records)
-    run, notes = _whole(records), run_notes(records)
+    run, notes = whole_run(records), run_notes(records)
     config = run["config"]
     probes, protocol = list(config["probes"]), config["protocol"]
     equality = run.get("equality", {})
@@ -144,11 +144,20 @@ def scope_half_width_us(records: Records) -> float:
     return float(max((difference.high - difference.low) / 2 for difference in differences))
 
 
-OF_FIRST_LAUNCH: Final = ("switch", "calls", "called_in", "checked", "on_other_threads", "scope_found", "no_ceiling")
+OF_FIRST_LAUNCH: Final = (
+    "switch",
+    "calls",
+    "called_in",
+    "checked",
+    "on_other_threads",
+    "scope_found",
+    "no_ceiling",
+    "anatomy",
+)
 """What a run of several launches takes from the first one, where it has none of its own."""
 
 
-def _whole(records: Records) -> dict[str, Any]:
+def whole_run(records: Records) -> dict[str, Any]:
     """run.json, of several launches with what only they know."""
     run = records.run
     first = records.launches[0].run if records.launches else {}

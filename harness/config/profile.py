@@ -6,7 +6,7 @@ import re
 from importlib.util import find_spec
 from typing import Annotated, Any, Final
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.config.numbers import Count
 from harness.config.strict import Strict
@@ -49,7 +49,7 @@ class Profile(Strict):
     def _a_window(cls, steps: str) -> str:
         if steps:
             window(steps)
-        return steps
+        return steps.strip()
 
     @field_validator("lines")
     @classmethod
@@ -58,10 +58,11 @@ class Profile(Strict):
             raise ValueError(f"{LINES} is not installed, and times lines: `python -m pip install {LINES}` installs it")
         return lines
 
-    @property
-    def window(self) -> tuple[int, int | None]:
-        """The first step, and the one after the last; None where that is the pass's end."""
-        return window(self.steps) if self.steps else (0, None)
+    @model_validator(mode="after")
+    def _depth_of_something(self) -> Profile:
+        if self.depth > 1 and not self.into:
+            raise ValueError("depth: it is of opened phases, and `into` opens none: leave it out")
+        return self
 
 
 def window(steps: str) -> tuple[int, int | None]:

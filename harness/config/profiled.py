@@ -35,7 +35,7 @@ def profile_of(base: Path, asked: Mapping[str, Any], overrides: Sequence[str]) -
     Raises:
         ConfigError: one line a fault.
     """
-    values: dict[str, Any] = {"protocol.exposed": False}  # behind a change, of which there is none
+    values: dict[str, Any] = {"protocol.exposed": False, "protocol.grain": "step"}  # there is no change
     labels: dict[str, str] = {}
     for key, value in asked.items():
         if value:

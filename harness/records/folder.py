@@ -160,7 +160,7 @@ class RunFolder:
         self._write_table("memory.parquet", columns)
 
     def write_exposed(self, columns: Mapping[str, Sequence[Any]]) -> None:
-        """Write how long passes took with delays behind phases: one row a (group, phase)."""
+        """Write how long turns took with delays behind phases as drawn: one row a (pass, step)."""
         self._write_table("exposed.parquet", columns)
 
     def write_lines(self, columns: Mapping[str, Sequence[Any]]) -> None:

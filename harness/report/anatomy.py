@@ -75,7 +75,7 @@ def print_anatomy(anatomy: Anatomy, console: Console, folder: Path, full: bool =
             console.print(Text(f"{kind.kind}: {whole_sentence(kind)}.", style="dim"))
     for line in told(anatomy):
         console.print(Text(f"{line}.", style="dim"))
-    if found := suggestions(anatomy, _config(folder)):
+    if found := suggestions(anatomy, _config(folder, anatomy)):
         console.print(Text("\nMost to win on the host (us a turn):", style="bold"))
         for phase, line, won_us in found:
             console.print(Text(f"{phase.label} ({figure(won_us)}): {line}"), soft_wrap=True)
@@ -97,6 +97,7 @@ def render_anatomy(folder: Path, anatomy: Anatomy) -> dict[str, str]:
     from harness.report.anatomy_plot import draw_anatomy
 
     plots, tables = draw_anatomy(anatomy), _tables(anatomy)
+    tried = suggestions(anatomy, _config(folder, anatomy))
     beside = [name for name in ("trace.json",) if (folder / name).is_file()]
     beside += [path.relative_to(folder).as_posix() for path in sorted((folder / "flamegraphs").glob("*.folded"))]
     context: dict[str, Any] = {
@@ -104,9 +105,7 @@ def render_anatomy(folder: Path, anatomy: Anatomy) -> dict[str, str]:
         "measured_on": _measured_on(anatomy),
         "sentence": sentence(anatomy),
         "told": told(anatomy),
-        "suggestions": [
-            (phase.label, figure(won_us), line) for phase, line, won_us in suggestions(anatomy, _config(folder))
-        ],
+        "suggestions": [(phase.label, figure(won_us), line) for phase, line, won_us in tried],
         "notes": anatomy.notes,
         "beside": beside,
         "command": one_line(shlex.join(without_out(anatomy.run["command"]))),
@@ -150,9 +149,10 @@ def _tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
     return [*found, *lines_tables(anatomy)]
 
 
-def _config(folder: Path) -> str:
-    """The path of the run's config, for a command line."""
-    return shlex.quote(str(folder / "config.yaml"))
+def _config(folder: Path, anatomy: Anatomy) -> str:
+    """The path of the run's config, for a command line; its name alone where it does not lie in the folder."""
+    own = folder / "config.yaml"
+    return shlex.quote(str(own) if own.is_file() else str(anatomy.run["config_file"]))
 
 
 def _title(anatomy: Anatomy) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from harness.analysis.phase_parts import ARRIVAL
 from harness.report.plots import COLOURS, HATCHES, INK, LINE, Plot, as_svg, make_figure
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def draw_anatomy(anatomy: Anatomy) -> list[Plot]:
         for place, part in enumerate(parts)
     } | {OTHERS: (GREY, "")}
     titles = {
-        kind.kind: f"{kind.kind}\n{kind.whole_us.estimate / 1e3:.3g} ms{'' if kind.bare_us else ' a request'}"
+        kind.kind: f"{kind.kind}\n{kind.whole_us.estimate / 1e3:.3g} ms{' a request' if kind.kind == ARRIVAL else ''}"
         for kind in anatomy.kinds
     }
     rows = math.ceil((len(parts) + 1) / COLUMNS)

@@ -105,9 +105,9 @@ def overview(anatomy: Anatomy, most: int) -> Table | None:
     kinds = [kind for kind in anatomy.kinds if kind.kind != ARRIVAL]
     if not kinds:
         return None
-    order: dict[str, None] = {}
+    order: dict[tuple[str, int, str], str] = {}
     for kind in kinds:
-        order |= dict.fromkeys(_key(phase) for phase in kind.phases)
+        order |= {_key(phase): _short(phase) for phase in kind.phases}
     rows = list(order)[:most]
     cells = []
     for kind in kinds:
@@ -115,11 +115,12 @@ def overview(anatomy: Anatomy, most: int) -> Table | None:
         rest = kind.whole_us.estimate - sum(by[row].us.estimate for row in rows if row in by)
         us = [half_width(by[row].us) + DAGGER * by[row].marked if row in by else "" for row in rows]
         share = [f"{100 * by[row].share:.1f}" if row in by else "" for row in rows]
+        of_rest = 100 * rest / kind.whole_us.estimate if kind.whole_us.estimate else 0.0
         cells.append(Column(kind.kind, "us a turn", [*us, figure(rest), half_width(kind.whole_us)]))
-        cells.append(Column("", "%", [*share, f"{100 * rest / kind.whole_us.estimate:.1f}", "100"]))
+        cells.append(Column("", "%", [*share, f"{of_rest:.1f}", "100"]))
     marked = any(phase.marked for kind in kinds for phase in kind.phases if _key(phase) in rows)
     names = [
-        *rows,
+        *(order[row] for row in rows),
         f"{len(order) - len(rows)} more, and in none" if len(order) > len(rows) else "in no phase",
         "all of it",
     ]
@@ -173,7 +174,8 @@ def memory_table(anatomy: Anatomy) -> Table | None:
     ]
     return Table(
         "", list(anatomy.left), columns,
-        ["Net: what a phase frees of its own is not in it. Objects are those that the garbage collector follows"], 0,
+        ["Net: what a phase frees of its own is not in it. Objects are those that the garbage collector follows. "
+         "What belongs to the arrival is a request"], 0,
         corner="phase",
     )  # fmt: skip
 
@@ -251,14 +253,18 @@ def told(anatomy: Anatomy) -> list[str]:
             f"[{low:.2f}, {high:.2f}]; what they cost is subtracted from each phase"
         )
     lines.append(
-        "A phase's time is its own, without other phases that it calls; ± is a 95 % interval over groups, in this "
-        "process"
+        "A phase's time is its own, without other phases that it calls; ± is a 95 % interval over "
+        f"{'launches' if anatomy.launches > 1 else 'groups, in this process'}"
     )
     return lines
 
 
-def _key(phase: PhaseTime) -> str:
-    """A row of the overview; inside of an opened phase the function's own name is enough."""
+def _key(phase: PhaseTime) -> tuple[str, int, str]:
+    return phase.label, phase.depth, phase.within
+
+
+def _short(phase: PhaseTime) -> str:
+    """A row's title in the overview; inside of an opened phase the function's own name is enough."""
     return f"{'  ' * phase.depth}{phase.label.rpartition('.')[2]}" if phase.depth else phase.label
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import ConfigError
 from harness.instrument.anatomy import phases_of, whole
 from harness.instrument.scopes import JOIN
+from harness.records.recorded import MOST
 from harness.running.into import look_into
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tup
         The scope, the probes, and what run.json tells of them: `phases` with label and section by full name.
 
     Raises:
-        ConfigError: a target leads to no function.
+        ConfigError: a target leads to no function, or targets lead to too many.
     """
     held, wanted = whole(turn, generation), phases_of(turn, generation)
     found = host.there([*held, *(phase.name for phase in wanted)])
@@ -65,5 +67,8 @@ def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tup
     }
     for pattern in profile.targets:
         for name in host.find(pattern):
-            phases.setdefault(name, {"label": name, "section": "", "target": pattern})
+            phases.setdefault(name, {"label": name, "section": ""})
+    if len(phases) > MOST:
+        told = f"with the phases {len(phases)} functions would be timed, and at most {MOST} can be"
+        raise ConfigError(f"profile.targets: {told}: name fewer, such as one class or some of its methods")
     return JOIN.join(name for name in held if name in found), list(phases), {"phases": phases}

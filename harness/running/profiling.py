@@ -131,7 +131,6 @@ class Profiling:
                 into["hits"] += row["hits"] / LINE_PASSES
                 into["ns"] += row["ns"] / LINE_PASSES
             self.observer.advance()
-        self.facts["anatomy"]["lines"] = "times of lines have the tracer's own cost in them, which each line adds"
         with _written(self.folder.write_lines) as rows:
             rows += sums.values()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 import time
@@ -237,6 +238,8 @@ class Stages:
         self.host.focus(scope, probes)
         focused = self.loaded.experiment.model_copy(update={"scope": scope, "probes": probes})
         self.loaded = self.loaded._replace(experiment=focused)
+        # Also after a restart of the engine.
+        self._instrumentation = dataclasses.replace(self._instrumentation, scope=scope, probes=probes)
         self.facts |= {"config": focused.model_dump(mode="json"), "scope_found": True}
 
     def _restart(self) -> None:
@@ -244,6 +247,8 @@ class Stages:
         self.host.stop()
         self.host.start()
         self.host.install(self._instrumentation)
+        if (profile := self.loaded.experiment.profile) is not None and profile.lines:
+            self.host.time_lines(profile.lines)
 
     def _check_again(self, groups: int, last: bool) -> None:
         """Compare arms with native once more, after so many groups, beside what is timed.

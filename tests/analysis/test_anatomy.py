@@ -9,13 +9,15 @@ import pytest
 
 from harness.analysis.anatomy import dissect
 from harness.analysis.phase_exposure import shown_of_phases
-from harness.analysis.phase_memory import left_behind
+from harness.analysis.phase_memory import Per, left_behind
 from harness.analysis.phase_samples import sampled_phases
 from harness.analysis.phase_times import undisturbed
+from harness.report.anatomy_tables import overview
 from harness.sampling.stacks import Frame
 from tests.analysis.profiles import (
     FORWARD,
     GROUPS,
+    LOGPROBS,
     NEW_BLOCKS,
     OPENING,
     OPENING_US,
@@ -171,13 +173,17 @@ def test_of_too_few_passes_and_of_torn_ones_nothing_is_said_to_show() -> None:
 
 def test_what_is_left_behind_is_a_mean_over_turns_and_functions_of_one_label_are_added_up() -> None:
     table = {
-        "step": [0, 1, 0, 1, 0, 1],
-        "counted": ["tracked"] * 6,
-        "name": ["a.first", "a.first", "a.second", "a.second", "a.silent", "a.silent"],
-        "calls": [1, 1, 1, 1, 0, 0],
-        "objects": [3.0, 5.0, -1.0, 1.0, 7.0, 7.0],
+        "step": [0, 1, 0, 1, 0, 1, 0],
+        "counted": ["tracked"] * 7,
+        "name": ["a.first", "a.first", "a.second", "a.second", "a.silent", "a.silent", "a.arrives"],
+        "calls": [1, 1, 1, 1, 0, 0, 4],
+        "objects": [3.0, 5.0, -1.0, 1.0, 7.0, 7.0, 12.0],
     }
-    assert left_behind(table, 2, {"a.first": "phase", "a.second": "phase"}) == {"phase": {"tracked": 4.0}}
+    labels = {"a.first": "phase", "a.second": "phase", "a.arrives": "arrival"}
+    whole = Per((0, float("inf")), 2, frozenset({"a.arrives"}), 4.0)
+    assert left_behind(table, whole, labels) == {"phase": {"tracked": 4.0}, "arrival": {"tracked": 3.0}}
+    last = Per((1, 2), 1, frozenset({"a.arrives"}), 4.0)
+    assert left_behind(table, last, labels) == {"phase": {"tracked": 6.0}, "arrival": {"tracked": 3.0}}
 
 
 def test_a_sample_belongs_to_the_innermost_phase_on_its_stack() -> None:
@@ -203,3 +209,41 @@ def test_a_profile_with_stacks_has_the_shares_by_samples() -> None:
     folded = f"MainThread;{owner}.{method} ({path}.py:10) 7\n"
     anatomy = dissect(replace(make_profile(), folded={"native": folded}))
     assert {found.label: found.samples for found in anatomy.sampled if found.samples} == {"schedule": 7}
+
+
+def test_functions_of_one_label_show_as_one_phase() -> None:
+    found = shown_of_phases(delayed(12), {SCHEDULE: "both", FORWARD: "both"}, 0.999)
+    assert list(found) == ["both"]
+    assert found["both"].low < 0.625 < found["both"].high
+
+
+def test_native_and_its_repetition_share_their_groups(anatomy) -> None:
+    forward = phase(anatomy, "decode", "forward")
+    records = make_profile()
+    alone = {key: column[records.columns["arm"] == "native"] for key, column in records.columns.items()}
+    run = {**records.run, "arms_measured": ["native"]}
+    half = phase(dissect(replace(records, run=run, columns=alone)), "decode", "forward")
+    assert forward.us.high - forward.us.low == pytest.approx(half.us.high - half.us.low, rel=0.2)
+    first = {key: column[records.columns["group"] == 0] for key, column in records.columns.items()}
+    one = phase(dissect(replace(records, columns=first)), "decode", "forward")
+    assert (one.us.low, one.us.high) == (float("-inf"), float("inf"))
+
+
+def test_launches_take_what_only_they_know_and_intervals_are_over_them() -> None:
+    launch = make_profile()
+    top = {key: value for key, value in launch.run.items() if key not in ("switch", "anatomy")}
+    anatomy = dissect(replace(launch, run=top, launches=[launch] * 3))
+    rest = phase(anatomy, "decode", "rest of the turn")
+    assert rest.us.estimate == pytest.approx(OWN_US[TURN], rel=2e-3)  # without the instrument's own time
+    assert of_kind(anatomy, "decode").told.estimate == pytest.approx(1, abs=2e-3)
+    assert anatomy.launches == 3
+    assert rest.us.high - rest.us.low == pytest.approx(0, abs=1e-9)  # the three are the same
+
+
+def test_two_opened_functions_of_one_name_are_two_rows() -> None:
+    records = make_profile(into=["schedule"])
+    phases = records.run["anatomy"]["phases"]
+    phases[NEW_BLOCKS] |= {"label": "BlockPool.take", "within": SCHEDULE, "depth": 1}
+    phases[LOGPROBS] |= {"label": "Other.take", "within": SCHEDULE, "depth": 1}
+    table = overview(dissect(records), 20)
+    assert table.rows.count("  get_new_blocks") + table.rows.count("  update_from_output") == 2

@@ -40,6 +40,7 @@ def test_a_profile_has_native_alone_and_the_whole_turn(tmp_path) -> None:
         ({"profile": {"depth": 9}}, "profile.depth"),
         ({"profile": {"steps": "9:3"}}, "there is no step between 9 and 3"),
         ({"profile": {"steps": ":"}}, "write FIRST:LAST"),
+        ({"profile": {"depth": 2}}, "depth: it is of opened phases"),
         ({"profile": {"lines": ["schedule"]}}, "profile.lines.0"),
         ({"profile": {"intoo": []}}, "into"),
         ({"host": {"kind": "vllm_v0"}}, "profile"),
@@ -86,6 +87,10 @@ def test_the_projects_profiles_are_valid(path, tmp_path) -> None:
     assert loaded.experiment.profile is not None
     assert loaded.experiment.title.startswith("Anatomy of a turn: ")
     assert f"harness profile configs/profile/{path.name}" in path.read_text()
+
+
+def test_a_window_is_kept_without_what_is_around_it(tmp_path) -> None:
+    assert load(config(tmp_path, profile={"steps": " 1:2 "})).experiment.profile.steps == "1:2"
 
 
 def test_the_default_is_there() -> None:

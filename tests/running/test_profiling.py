@@ -311,7 +311,6 @@ def test_functions_line_by_line_are_written_with_their_source(run) -> None:
     assert lines["line"].tolist() == [first, first + 1, first + 2]
     assert lines["ns"][1:].min() > 0
     assert set(lines["name"]) == {f"{HERE}.state"}
-    assert "tracer" in made.facts["anatomy"]["lines"]
     assert made.host.passes[-2:] == ["lines"] * 2
 
 
