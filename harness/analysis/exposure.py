@@ -160,28 +160,46 @@ class LaggedFit(NamedTuple):
         return moved
 
 
-def lagged_fit(design: NDArray[np.float64], turns_ns: NDArray[np.float64], launches: NDArray[np.int64]) -> LaggedFit:
+def lagged_fit(
+    design: NDArray[np.float64], turns_ns: NDArray[np.float64], launches: NDArray[np.int64], stretch: int = 0
+) -> LaggedFit:
     """Fit turns to what ran in them and before them, with residuals clipped (Huber 1981, section 7.8).
 
     Args:
         design: [passes, turns, columns].
         turns_ns: [passes, turns].
         launches: of each pass.
+        stretch: so many turns of a pass, one after the other, have a level of their own as well, by which the machine's
+            drift cancels; 0 for none.
     """
-    # Each step's level, of each launch, is taken out of both sides, which is the same as fitting it (Frisch & Waugh).
-    design = _levelled(design, launches)
+
+    def levelled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        # Each step's level, of each launch, is taken out of both sides, which is to fit it (Frisch & Waugh). Then
+        # that of each stretch is, which leaves the steps' levels at zero.
+        return _of_stretches(_levelled(values, launches), stretch)
+
+    design = levelled(design)
     inverse = np.linalg.pinv(np.einsum("psk,psl->kl", design, design))
     pseudo = turns_ns
     for _ in range(ROUNDS):
-        around = _levelled(pseudo, launches)
+        around = levelled(pseudo)
         fitted = pseudo - around + design @ (inverse @ np.einsum("psk,ps->k", design, around))
         residuals = turns_ns - fitted
         limit = CLIP * 1.4826 * np.median(np.abs(residuals))
         inside = np.abs(residuals) <= limit
         pseudo = fitted + np.clip(residuals, -limit, limit) / inside.mean()
-    around = _levelled(pseudo, launches)
+    around = levelled(pseudo)
     coefficients = inverse @ np.einsum("psk,ps->k", design, around)
     return LaggedFit(coefficients, design, around - design @ coefficients, inverse)
+
+
+def _of_stretches(values: NDArray[np.float64], stretch: int) -> NDArray[np.float64]:
+    """Without the mean of each stretch of a pass; the second axis is turns. What is left over joins the last one."""
+    if not stretch:
+        return values
+    ends = [*range(stretch, values.shape[1] - stretch + 1, stretch), values.shape[1]]
+    parts = [values[:, begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return np.concatenate([part - part.mean(axis=1, keepdims=True) for part in parts], axis=1)
 
 
 def _levelled(values: NDArray[np.float64], launches: NDArray[np.int64]) -> NDArray[np.float64]:

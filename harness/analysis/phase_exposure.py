@@ -22,6 +22,8 @@ __all__ = ["shown_of_phases"]
 PLAIN: Final = ""
 """The name in turns without a delay."""
 FEWEST_PASSES: Final = 6
+STRETCH: Final = 8
+"""Turns in which the machine's speed is taken as one: it drifts by a tenth within seconds."""
 
 
 def shown_of_phases(table: Columns, labels: Mapping[str, str], confidence: float) -> dict[str, Interval]:
@@ -63,7 +65,9 @@ def shown_of_phases(table: Columns, labels: Mapping[str, str], confidence: float
     design = np.stack(
         [np.where(np.isin(names[:, at], own), planted[:, at], 0.0) for own in of_label.values() for at in there], axis=2
     )
-    fitted = lagged_fit(design, by_pass("turn_ns").astype(float)[:, there[0]], np.zeros(len(passes), dtype=np.int64))
+    fitted = lagged_fit(
+        design, by_pass("turn_ns").astype(float)[:, there[0]], np.zeros(len(passes), dtype=np.int64), STRETCH
+    )
     critical = float(special.stdtrit(len(passes) - 1, (1 + confidence) / 2))
     found = {}
     for place, label in enumerate(of_label):

@@ -48,6 +48,8 @@ class StepRows:
     def begin(self, now_ns: int = 0) -> None:
         """A step is about to begin, and the one before ends: what happens from now on belongs to it."""
         self.close()
+        if not self.rows:
+            self._ledger.take_bookkeeping()  # before the first step: of requests that arrived, and in no turn
         self._turn_began_ns, self._beside_ns = now_ns, 0
         self._events_before = read_events()
 

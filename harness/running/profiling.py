@@ -31,7 +31,7 @@ __all__ = ["Behind", "Profiling", "behind_phases"]
 SEED: Final = 7
 """Beside the seed of the measured passes, so that both are drawn independently."""
 LINE_PASSES: Final = 2
-FEWEST_GROUPS: Final = 3
+FEWEST_GROUPS: Final = 2
 MOST_GROUPS: Final = 30
 SHARE: Final = 0.1
 """Of a usual turn: what is planted in each, about."""
@@ -143,24 +143,27 @@ class Profiling:
         arms = [ArmSpec(NATIVE, "", None), *(ArmSpec(each.name, "", each.delay_ns, at=each.name) for each in delays)]
         self.install(replace(instrumentation, arms=arms, probes=()))
         self.facts["anatomy"]["delays_ns"] = {each.name: each.delay_ns for each in delays}
-        group_s = len(arms) * self.pass_s * (1 + SHARE)
+        # Every other turn has no delay: what one makes longer is told by what turns are without.
+        drawn = [0] * len(delays) + list(range(1, len(arms)))
+        group_s = len(drawn) * self.pass_s * (1 + SHARE / 2)
         groups = min(max(int(self.budget_s / group_s), FEWEST_GROUPS), MOST_GROUPS)
-        self.observer.stage("planting delays behind phases", groups * len(arms), groups * group_s)
+        self.observer.stage("planting delays behind phases", groups * len(drawn), groups * group_s)
         self.serve("bare", [0], "a pass that warms up for delays")  # every phase is called in another way from now on
         budget = Budget(self.budget_s)
         steps = len(delays[0].planted_ns) + 1
         with _written(self.folder.write_exposed) as rows:
-            for group, passes in enumerate(complete_blocks(len(arms), steps, groups, [seed, SEED])):
+            for group, passes in enumerate(complete_blocks(len(drawn), steps, groups, [seed, SEED])):
                 if not budget.admits() and group >= FEWEST_GROUPS:
                     break
                 for place, chosen in enumerate(passes.tolist()):
-                    begin_ns = self.serve("bare", chosen, "a pass with delays").columns["begin_ns"]
+                    put = [drawn[which] for which in chosen]
+                    begin_ns = self.serve("bare", put, "a pass with delays").columns["begin_ns"]
                     rows += [
                         {
                             "group": group, "pass": group * len(passes) + place, "step": step, "name": arms[arm].at,
                             "turn_ns": after - before, "planted_ns": delays[arm - 1].planted_ns[step] if arm else 0,
                         }
-                        for step, (arm, (before, after)) in enumerate(zip(chosen[:-1], pairwise(begin_ns), strict=True))
+                        for step, (arm, (before, after)) in enumerate(zip(put[:-1], pairwise(begin_ns), strict=True))
                     ]  # fmt: skip
                     self.observer.advance()
 

@@ -504,7 +504,7 @@ def rows_of(turn, bookkeeping: list[int]) -> StepRows:
 
 def test_the_instruments_own_time_is_taken_out_of_a_step() -> None:
     """By hand: 5000 ns as timed, of which 1200 went into binding the probes."""
-    rows = rows_of(None, [1200, 1200])
+    rows = rows_of(None, [0, 1200, 1200])
     rows.executed(0, True, None, 10_000, 15_000, 4000)
     rows.sampled(700, 600)
     rows.begin()
@@ -519,8 +519,11 @@ def test_the_instruments_own_time_is_taken_out_of_a_step() -> None:
 
 
 def test_a_turn_is_a_step_without_the_instruments_own_time_and_one_without_a_step_belongs_to_the_last() -> None:
-    """By hand: of 9000 ns, 300 before the execution, 1200 in it, 40 behind it, 60 at the end were the instrument's."""
-    rows = rows_of(("core", "step_fn"), [300, 1200, 60, 7, 0, 0, 0])
+    """By hand: of 9000 ns, 300 before the execution, 1200 in it, 40 behind it, 60 at the end were the instrument's.
+
+    And 5000 before the first turn, while requests arrived.
+    """
+    rows = rows_of(("core", "step_fn"), [0, 5000, 300, 1200, 60, 7, 0, 0, 0])
     rows.begin(100_000)
     rows.before_execute()
     rows.executed(0, True, None, 101_000, 106_000, 4000)

@@ -234,7 +234,7 @@ def test_what_shows_of_each_phase_is_told_by_delays_behind_it(run) -> None:
     names += [f"{HERE}.sample_tokens"]
     assert table["group"].max() + 1 >= FEWEST_GROUPS
     for _, of_step in table.groupby(["group", "step"]):  # a block: each step meets each delay once a group
-        assert sorted(of_step["name"]) == sorted(names)
+        assert sorted(of_step["name"]) == sorted([*names, *[""] * (len(names) - 2)])  # half of the turns have none
     assert (table.groupby("pass")["name"].nunique() > 1).any()  # drawn anew for each step
     delays = made.facts["anatomy"]["delays_ns"]
     planted = [delays[name] + PLANT_BASE_NS if name else 0 for name in table["name"]]
