@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from harness.doctor.engine import examine_phases
 from harness.doctor.targets import _held
 from harness.errors import HarnessError
+from harness.instrument.anatomy import phases_of
 
 
 def test_probes_that_are_one_function_are_told() -> None:
@@ -16,3 +18,15 @@ def test_probes_that_are_one_function_are_told() -> None:
     assert _held("json.loads", known).startswith("held under ")
     with pytest.raises(HarnessError, match=r"json\.dumps and json:dumps are the same function; name it once"):
         _held("json:dumps", known)
+
+
+def test_the_phases_that_there_are_are_counted_and_the_others_named(monkeypatch) -> None:
+    missing = "vllm.v1.core.sched.scheduler.Scheduler.schedule"
+    monkeypatch.setattr("harness.doctor.engine.those_there", lambda names: [name for name in names if name != missing])
+    v1, v2 = examine_phases()
+    assert (v1.level, v1.subject) == ("ok", "phases")
+    count = len(phases_of("turn", "v1"))
+    assert v1.found == f"v1 runner: {count - 1} of {count} functions are there; not {missing}"
+    assert missing in v2.found
+    monkeypatch.setattr("harness.doctor.engine.those_there", lambda names: [])
+    assert [finding.level for finding in examine_phases()] == ["warning", "warning"]

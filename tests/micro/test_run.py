@@ -151,7 +151,10 @@ def test_what_the_user_can_mend_is_one_line_with_file_and_key(tmp_path, text, me
 
 
 def test_doctor_has_nothing_to_examine(monkeypatch) -> None:
-    for name in ("machine.examine_machine", "engine.examine_engine", "engine.examine_generations"):
+    for name in (
+        "machine.examine_machine",
+        *(f"engine.examine_{what}" for what in ("engine", "generations", "phases")),
+    ):
         monkeypatch.setattr(f"harness.doctor.{name}", list)
     (finding,) = _examine(Path("configs/micro/all.yaml"), None)
     assert (finding.level, "nothing to try" in finding.found) == ("ok", True)
