@@ -89,13 +89,16 @@ def dissect(records: Records) -> Anatomy:
     clusters = np.tile(members, len(each))
     parts = parts_of(run, native, cost)
     first, last = _window(run["config"]["profile"].get("steps") or "")
-    kinds = {kind: steps[(steps >= first) & (steps < last)] for kind, steps in kinds_of(run["steps"]).items()}
+    all_kinds = kinds_of(run["steps"])
+    kinds = {kind: steps[(steps >= first) & (steps < last)] for kind, steps in all_kinds.items()}
     kinds = {kind: steps for kind, steps in kinds.items() if len(steps)}
     if not kinds:
         notes.append(f"no turn of a pass lies in {run['config']['profile']['steps']}: it has {run['steps']['count']}")
     found = [kind_of(run, kind, steps, native, parts, clusters) for kind, steps in kinds.items()]
     found.sort(key=lambda kind: -kind.whole_us.estimate * kind.count)
-    every = [kind_of(run, kind, steps, native, parts, clusters) for kind, steps in kinds_of(run["steps"]).items()]
+    every = found  # samples are of whole passes
+    if sum(map(len, kinds.values())) < run["steps"]["count"]:
+        every = [kind_of(run, kind, steps, native, parts, clusters) for kind, steps in all_kinds.items()]
     arrival = arrival_of(parts, clusters)
     groups, steps = native[SCOPE].shape
     return Anatomy(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness.analysis.names import short_names
+from harness.analysis.shapes import kind_of_turn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,6 +98,5 @@ def beside_ns(run: Mapping[str, Any], native: Values) -> NDArray[np.float64]:
 
 def kinds_of(steps: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
     """The steps of each kind."""
-    requests, prefills = np.asarray(steps["num_reqs"]), np.asarray(steps["num_prefills"])
-    kinds = np.where(prefills == 0, "decode", np.where(prefills == requests, "prefill", "mixed"))
-    return {str(kind): np.flatnonzero(kinds == kind) for kind in dict.fromkeys(kinds.tolist())}
+    kinds = list(map(kind_of_turn, steps["num_reqs"], steps["num_prefills"]))
+    return {kind: np.flatnonzero(np.array(kinds) == kind) for kind in dict.fromkeys(kinds)}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["steps_by_shape"]
+__all__ = ["kind_of_turn", "steps_by_shape"]
 
 
 def steps_by_shape(steps: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
@@ -28,8 +28,7 @@ def steps_by_shape(steps: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
     for step, (reqs, tokens, prefills) in enumerate(
         zip(steps["num_reqs"], steps["num_tokens"], steps["num_prefills"], strict=True)
     ):
-        kind = "decode" if prefills == 0 else "prefill" if prefills == reqs else "mixed"
-        grouped.setdefault((kind, _octave(tokens)), []).append(step)
+        grouped.setdefault((kind_of_turn(reqs, prefills), _octave(tokens)), []).append(step)
     named = {}
     for (kind, _), members in grouped.items():
         tokens = [steps["num_tokens"][step] for step in members]
@@ -37,6 +36,11 @@ def steps_by_shape(steps: Mapping[str, Any]) -> dict[str, NDArray[np.int64]]:
         size = f"{low} token{'' if high == 1 else 's'}" if low == high else f"{low} to {high} tokens"
         named[f"{kind}, {size}"] = np.array(members)
     return named
+
+
+def kind_of_turn(requests: int, prefills: int) -> str:
+    """`prefill` where all requests still process their prompt, `decode` where none does, else `mixed`."""
+    return "decode" if prefills == 0 else "prefill" if prefills == requests else "mixed"
 
 
 def _octave(tokens: int) -> int:

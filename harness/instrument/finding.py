@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
 from harness.changes.code import plain_function
-from harness.errors import ConfigError, in_line, told_with_place
-from harness.instrument.targets import resolve
+from harness.errors import ConfigError, in_line
+from harness.instrument.targets import import_longest, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,14 +47,14 @@ def find_functions(pattern: str) -> list[str]:
     Raises:
         ConfigError: it names none; the message suggests similar ones.
     """
-    plain, _, wild = _split(pattern)
-    module, rest = _module(plain, pattern)
-    name = module.__name__
+    plain, wild = _split(pattern)
+    module, rest = import_longest([*plain, ""], pattern, "profile")  # of which all may be the module's name
+    rest, name = rest[:-1], module.__name__
     every = sorted(_functions_of(module, name))
     if not rest and not wild:
         found = every
     else:
-        inside = ".".join([name, *rest, *([wild] if wild else [])])
+        inside = ".".join([name, *rest, *wild])
         found = [each for each in every if fnmatch.fnmatchcase(each, inside)]
         found = found or [each for each in every if each.startswith(f"{inside}.")]
         if not found and not wild:
@@ -67,27 +66,11 @@ def find_functions(pattern: str) -> list[str]:
     return found
 
 
-def _split(pattern: str) -> tuple[str, str, str]:
-    """What comes before the first part with a wildcard, the dot, and the rest."""
+def _split(pattern: str) -> tuple[list[str], list[str]]:
+    """The parts before the first one with a wildcard, and the rest."""
     parts = pattern.split(".")
     place = next((i for i, part in enumerate(parts) if any(sign in part for sign in WILD)), len(parts))
-    return ".".join(parts[:place]), ".", ".".join(parts[place:])
-
-
-def _module(plain: str, pattern: str) -> tuple[Any, list[str]]:
-    """The longest part of a name that is a module, imported, and what follows it."""
-    path = plain.split(".")
-    for length in range(len(path), 0, -1):
-        prefix = ".".join(path[:length])
-        try:
-            return importlib.import_module(prefix), path[length:]
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{prefix}.".startswith(f"{error.name}."):
-                raise ConfigError(f"profile: {in_line(pattern, 200)}: importing {prefix!r} failed: {error}") from error
-        except Exception as error:  # a module can fail in any way while it is imported
-            why = told_with_place(error)
-            raise ConfigError(f"profile: {in_line(pattern, 200)}: importing {prefix!r} failed: {why}") from error
-    raise ConfigError(f"profile: {in_line(pattern, 200)}: there is no module {path[0]!r}; write package.module.Class.*")
+    return parts[:place], parts[place:]
 
 
 def _functions_of(held: Any, name: str) -> Iterator[str]:

@@ -108,7 +108,6 @@ class Instrument:
         self._shared = snapshot()
         self._not_reset = ""
         self._collects = True
-        self._opening: tuple[Callable[[], None], Callable[[], None]] = (nothing, nothing)
         self._timer = StepTimer(
             self._loop, self._ledger, self._switch, self._pulse, self._spans, self._checked, self._device,
             clock, cpu_clock,
@@ -183,8 +182,8 @@ class Instrument:
         for site in self._placer.sites:
             for owner, method, watched in site.watches():
                 bind(owner, method, watched(getattr(owner, method)))
-        if any(probing):  # before the loop's own methods are bound, which may be probed as well
-            self._opening = self._probes.bind()
+        # Before the loop's own methods are bound, which may be probed as well.
+        opening = self._probes.bind() if any(probing) else (nothing, nothing)
         through = self._counter.counted if kind == "count" else _unchanged
         ending = self._device.ending if kind == "device" else _unchanged
         (owner, method), last = self._loop.execute, self._loop.sample
@@ -200,20 +199,20 @@ class Instrument:
         if kind == "check":
             self._checked.begin(self._bindings)
             of_values = self._checked.around_values()
-        self._switch.bind(self._around(), of_values, checking=kind == "check")
+        self._switch.bind(self._around(opening), of_values, checking=kind == "check")
         if kind == "trace":
             self._spans.open()
         self._shared = snapshot()
         self._limit.begin()
         self._switch.put(schedule[0], probing[0])  # requests arrive under the first step's arm
 
-    def _around(self) -> dict[FunctionType, Around]:
-        """What is around functions in this pass."""
+    def _around(self, opening: tuple[Callable[[], None], Callable[[], None]]) -> dict[FunctionType, Around]:
+        """What is around functions in this pass; `opening` binds the probes where the scope opens, and unbinds them."""
         kind, timed = self._timer.kind, any(self._timer.probing)
         found = self._checked.around() if kind == "check" else {**self.beside.around()}
         if timed:
             found |= self._probes.around
-        of_scope = OfScope(kind, timed, self._probes.ledger, self._opening, self._scope if self._ranged else "")
+        of_scope = OfScope(kind, timed, self._probes.ledger, opening, self._scope if self._ranged else "")
         for function in self._scope_functions:
             found[function] = of_scope.around(found.get(function, Around(None)), self._counter, self._device)
         return found

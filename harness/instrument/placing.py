@@ -17,6 +17,7 @@ from harness.changes.live import LiveRefusal, innermost
 from harness.changes.sources import files_in
 from harness.errors import ConfigError, GrainError
 from harness.instrument.arms import load_arm, load_object
+from harness.instrument.callees import functions_of
 from harness.instrument.device import ranged
 from harness.instrument.planting import plant
 from harness.instrument.switch import Placement
@@ -173,9 +174,7 @@ class Placer:
 
     def _behind(self, arm: ArmSpec) -> Placement:
         """A delay behind a function that no arm changes."""
-        function = plain_function(resolve(arm.at, what="a delay behind").function)
-        if function is None:
-            raise ConfigError(f"a delay behind {arm.at!r}: it is no function that is written in Python")
+        function = functions_of([arm.at], "a delay behind")[arm.at]
         return Placement(callables={function: self._around(arm)(frozen(function))})
 
     def _at_seam(self, arm: ArmSpec) -> Placement:

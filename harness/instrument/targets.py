@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from types import FunctionType
 
-__all__ = ["Target", "live_functions", "resolve"]
+__all__ = ["Target", "import_longest", "live_functions", "resolve"]
 
 _ABSENT: Final = object()
 _HEAP_TYPE: Final = 1 << 9
@@ -108,7 +108,7 @@ def resolve(name: str, what: str = "probe") -> Target:
         ConfigError: no such module or attribute, or it cannot be called; the message suggests similar names.
     """
     path = name.replace(":", ".").split(".")
-    module, rest = _import_longest(path, name, what)
+    module, rest = import_longest(path, name, what)
     owner: Any = module
     found: Any = module
     for part in rest:
@@ -175,7 +175,7 @@ def _lazy(function: Callable[..., Any]) -> str:
     return next((name for name, is_one in kinds.items() if is_one(plain)), "")
 
 
-def _import_longest(path: list[str], name: str, what: str) -> tuple[Any, list[str]]:
+def import_longest(path: list[str], name: str, what: str) -> tuple[Any, list[str]]:
     """Import the longest prefix of `path` that is a module; the rest are attributes."""
     for length in range(len(path) - 1, 0, -1):
         prefix = ".".join(path[:length])

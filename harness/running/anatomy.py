@@ -37,7 +37,8 @@ def time_phases(
         ConfigError: a target, a phase to be opened or a function for its lines is not there.
     """
     generation = facts["host"]["details"]["generation"]
-    scope, _, facts["anatomy"] = phases_here(host, profile, facts["switch"]["turn"], generation)
+    scope, phases = phases_here(host, profile, facts["switch"]["turn"], generation)
+    facts["anatomy"] = {"phases": phases}
     if profile.lines:
         host.time_lines(profile.lines)
     if profile.into:
@@ -45,8 +46,8 @@ def time_phases(
     return scope, list(facts["anatomy"]["phases"])
 
 
-def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tuple[str, list[str], dict[str, Any]]:
-    """The scope and the probes of a profile.
+def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tuple[str, dict[str, Any]]:
+    """The scope of a profile, and the functions that are timed in it.
 
     Args:
         host: started.
@@ -55,7 +56,7 @@ def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tup
         generation: of the runner.
 
     Returns:
-        The scope, the probes, and what run.json tells of them: `phases` with label and section by full name.
+        The scope; and by full name the label and the section of each function, as run.json tells them.
 
     Raises:
         ConfigError: a target leads to no function, or targets lead to too many.
@@ -71,4 +72,4 @@ def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tup
     if len(phases) > MOST:
         told = f"with the phases {len(phases)} functions would be timed, and at most {MOST} can be"
         raise ConfigError(f"profile.targets: {told}: name fewer, such as one class or some of its methods")
-    return JOIN.join(name for name in held if name in found), list(phases), {"phases": phases}
+    return JOIN.join(name for name in held if name in found), phases

@@ -82,7 +82,7 @@ class Profiling:
             it went well, did the same steps and gave native's tokens; the third argument names the pass in errors.
         install: puts another instrumentation in the place of the one that is installed.
         facts: the run's facts, which are filled here.
-        budget_s: what the passes with delays may take; three groups are served in any case.
+        budget_s: what the passes with delays may take; two groups are served in any case.
         pass_s: what a pass takes.
     """
 

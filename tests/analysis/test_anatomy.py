@@ -76,6 +76,8 @@ def test_phases_and_rest_add_up_to_the_whole(anatomy) -> None:
 def test_the_phases_of_the_core_add_up_to_the_bare_turn(anatomy) -> None:
     decode = of_kind(anatomy, "decode")
     assert decode.told.estimate == pytest.approx(1, abs=1e-3)
+    of_core = sum(found.us.estimate for found in decode.phases if found.section == "turn")
+    assert of_core / decode.bare_us.estimate == pytest.approx(decode.told.estimate, abs=2e-3)  # the same, by the phases
     assert decode.bare_us.estimate == pytest.approx(np.mean([core_us(step) for step in range(1, STEPS)]), rel=2e-3)
     assert of_kind(dissect(make_profile(bare=1.25)), "decode").told.estimate == pytest.approx(0.8, abs=1e-3)
 
