@@ -37,8 +37,8 @@ NATIVE_ARM = ("native", "", None)
 ARMS = [NATIVE_ARM, *((name, reference, None) for name, reference in SEAMS["slot_mapping"].places["v1"].arms.items())]
 PROBES = ["torch.tensor", "compute_slot_mapping", "torch.frombuffer", "torch.cat"]
 SCOPE = "_prepare_inputs"
-NOT_REPEATED = ["context.attn_metadata[model.layers.*.self_attn.attn].scheduler_metadata"]
-"""Of native, from pass to pass: a struct of the CPU backend with uninitialised gaps."""
+NOT_REPEATED = {"context.attn_metadata[model.layers.*.self_attn.attn].scheduler_metadata"}
+"""Of native, from pass to pass: a struct of the CPU backend with uninitialised gaps, which can be alike by chance."""
 
 
 class WrongBlock:
@@ -112,7 +112,7 @@ MIXED = requests((1, 3), (31, 2), (32, 5), (33, 4), (64, 1), (65, 9), (128, 3), 
 def test_every_arm_equals_native_in_every_step_of_the_real_loop(host, untouched, work) -> None:
     names = install(host)
     checked = known(host, work)
-    assert host.checked()["not_repeated"] == NOT_REPEATED
+    assert set(host.checked()["not_repeated"]) <= NOT_REPEATED
     assert [set(calls) for calls in checked.watched["calls"].values()] == [{1}]
     assert [len(tokens) for tokens in checked.tokens] == [request.output_tokens for request in work]
     assert sum(checked.columns["num_tokens"]) >= sum(len(r.prompt_token_ids) + r.output_tokens - 1 for r in work)
