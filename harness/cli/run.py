@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.config.launched import Launched
     from harness.records.folder import RunFolder
     from harness.running.run import Outcome
+    from harness.running.shared import SharedEngine
 
 __all__ = ["carry_out", "command", "execute"]
 
@@ -39,6 +40,7 @@ TRACE_STEPS = 8
 @click.option("--nvtx", is_flag=True, help="NVTX ranges around scope and arms, for Nsight (on a GPU).")
 @click.option("--full", is_flag=True, help="Print every table and remark at the end, and not one screen.")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
+@click.option("--points", hidden=True, default="", help="For processes that harness starts itself.")
 @click.option("--launched", hidden=True, default="", help="For processes that harness starts itself.")
 def command(
     config: Path,
@@ -52,6 +54,7 @@ def command(
     nvtx: bool,
     full: bool,
     verbose: bool,
+    points: str,
     launched: str,
 ) -> int:
     """Run CONFIG: check that all arms compute the same, measure them, print and write the table.
@@ -83,6 +86,10 @@ def command(
     loaded = load(config, overrides, chosen) if part is None else load_launched(config, overrides, part)
     given = [str(config), *(word for override in overrides for word in ("--set", override))]
     given += ["--arms", arms] if arms else []
+    if points:
+        from harness.cli.points import carry_out_points
+
+        return carry_out_points(loaded, points, path, given, verbose=verbose, trace=trace, flamegraph=flamegraph)
     return carry_out(loaded, path, given, verbose=verbose, full=full, trace=trace, flamegraph=flamegraph, launched=part)
 
 
@@ -97,6 +104,7 @@ def carry_out(
     flamegraph: bool = False,
     written: Callable[[], Loaded] | None = None,
     launched: Launched | None = None,
+    shared: SharedEngine | None = None,
 ) -> int:
     """Run a config that has been read, and show what came of it; gives the exit status.
 
@@ -110,6 +118,7 @@ def carry_out(
         flamegraph: also sample each arm.
         written: writes the config into the folder, which is there by then, and gives what is run instead.
         launched: what this is of a run at launch grain; None for a run of its own.
+        shared: an engine that this run takes over and leaves to the next; None to start and stop its own.
 
     Raises:
         ConfigError: the config asks for something that is not there.
@@ -119,19 +128,19 @@ def carry_out(
 
     from harness import signals
     from harness.cli.by_launch import ByLaunch, may_go_on
-    from harness.cli.sweep import execute_points
+    from harness.cli.points import execute_points
     from harness.config.sweep import points_of
     from harness.errors import told_shortly
     from harness.hosts.vllm_v0 import go_where_it_is
     from harness.records.folder import RunFolder
     from harness.running.foreseen import foresee
+    from harness.running.shared import by_engine
 
     if loaded.experiment.host.kind == "vllm_v0":
         go_where_it_is()
     points = points_of(loaded)
     choice = foresee(loaded)  # refused before there is a folder
-    for point in points:
-        foresee(point.loaded)
+    alone = [point.number for point in points if foresee(point.loaded).launch]
     folder = RunFolder(path)
     if folder.note:
         click.echo(f"harness: {folder.note}", err=True)
@@ -145,14 +154,18 @@ def carry_out(
         only_first = ("--flamegraph",) if flamegraph else ()
         by_launch = ByLaunch(loaded, folder, given, typed, only_first, _tested(), choice.why)
         if points:
-            outcome = execute_points(loaded, points_of(loaded), folder, given, typed, only_first, _tested())
+            engines = by_engine(points_of(loaded), alone)
+            outcome = execute_points(loaded, engines, folder, given, typed, only_first, _tested())
         elif choice.launch:
             outcome = by_launch()
         elif loaded.experiment.protocol.launches > 1:
             outcome = execute_launches(loaded, folder, given, typed, only_first)
         else:
-            outcome = execute(loaded, folder, verbose, typed, TRACE_STEPS if trace else 0, flamegraph, launched)
+            steps = TRACE_STEPS if trace else 0
+            outcome = execute(loaded, folder, verbose, typed, steps, flamegraph, launched, shared)
             if outcome.refused and may_go_on(loaded):
+                if shared is not None:
+                    shared.stop()
                 by_launch.why = [outcome.refused]
                 outcome = by_launch()
         logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {path / LOG})"
@@ -219,12 +232,11 @@ def execute(
     trace_steps: int = 0,
     flamegraphs: bool = False,
     launched: Launched | None = None,
+    shared: SharedEngine | None = None,
 ) -> Outcome:
     """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
     from harness.analysis.summarise import scope_half_width_us
     from harness.cli.output import Terminal, engine_output_to
-    from harness.hosts.needs import needed_arguments
-    from harness.hosts.starting import resolve_model
     from harness.hosts.vllm import VllmHost
     from harness.hosts.vllm_v0 import VllmV0Host
     from harness.records.folder import RunReader
@@ -233,12 +245,15 @@ def execute(
     from harness.running.guard import guarded
     from harness.running.instrumenting import instrument
     from harness.running.run import Run
+    from harness.running.shared import engine_arguments
 
     experiment = loaded.experiment
-    needed = needed_arguments(experiment.workload)
-    engine = {**needed, **experiment.engine, "model": resolve_model(str(experiment.engine["model"]), loaded.folder)}
     kinds: dict[str, type[VllmHost | VllmV0Host]] = {"vllm": VllmHost, "vllm_v0": VllmV0Host}
-    host = kinds[experiment.host.kind](experiment.host, engine)
+    host = shared.host if shared is not None else None
+    if host is None:
+        host = kinds[experiment.host.kind](experiment.host, engine_arguments(loaded))
+    if shared is not None:
+        shared.host = host
     in_process = experiment.host.process == "in_process"  # an engine in processes of its own is watched by its host
     names = [arm.name for arm in instrument(loaded).arms]
     prepared = prepare(loaded, folder.path / CHANGES)
@@ -250,7 +265,8 @@ def execute(
         reader = RunReader(folder.path)  # each look reads from it what is new
         run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(reader.read()))
         run.trace_steps, run.flamegraphs, run.pulse = trace_steps, flamegraphs, pulse
-        run.folders, run.changes, run.launched = folders_of(prepared), facts_of(prepared), launched
+        run.folders, run.changes = folders_of(prepared), facts_of(prepared)
+        run.launched, run.shared = launched, shared
         return run.execute()
 
 

@@ -1,4 +1,4 @@
-"""A config with a sweep, as `harness run` and `harness ab` carry it out, and its report."""
+"""The report of a config with a sweep, as `harness run`, `harness ab` and `harness report` show it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from harness.config.file import Loaded
-    from harness.config.sweep import Point
-    from harness.records.folder import RunFolder
-    from harness.running.run import Outcome
-
-__all__ = ["execute_points", "report_sweep", "show_sweep"]
-
-
-def execute_points(
-    loaded: Loaded,
-    points: Sequence[Point],
-    folder: RunFolder,
-    given: list[str],
-    typed: list[str],
-    only_first: tuple[str, ...],
-    tested: str,
-) -> Outcome:
-    """Run a config at every point of its sweep, each in a process of its own that shows its own progress."""
-    from harness.digits import duration
-    from harness.running.points import Points
-
-    def announce(number: int, planned: int, left_s: float | None) -> None:
-        left = "" if left_s is None else f", about {duration(left_s)} left"
-        click.echo(f"point {number} of {planned}: {points[number - 1].told}{left}", err=True)
-
-    return Points(loaded, folder, given, typed, announce, tested, only_first, points=points).execute()
+__all__ = ["report_sweep", "show_sweep"]
 
 
 def show_sweep(folder: Path) -> None:

@@ -111,7 +111,8 @@ class ConfigEntry(Recorded):
 
 
 class PointEntry(Recorded):
-    """A point of a sweep: its number, and the value of each key."""
+    """A point of a sweep: its number, the value of each key, and which engine served it, counted from 1."""
 
     number: Counted
+    engine: Counted | None = None
     values: Annotated[dict[str, Value], Field(min_length=1, max_length=2)]

@@ -29,7 +29,7 @@ from harness.records.folder import read_facts
 from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from harness.config.file import Loaded
@@ -133,7 +133,10 @@ class Launches:
 
     def _run_of(self, launch: Launch) -> list[str]:
         """The command of the launch's run, without what is its own."""
-        return [sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(self._path(launch))]
+        return self._command_of(self._path(launch))
+
+    def _command_of(self, path: Path) -> list[str]:
+        return [sys.executable, "-m", "harness", "run", *self.arguments, "--out", str(path)]
 
     def _path(self, launch: Launch) -> Path:
         return self.folder.launch(launch.number)
@@ -169,27 +172,34 @@ class Launches:
 
     def _one(self, launch: Launch) -> Outcome:
         """Run one launch to its end, and take over its facts."""
-        path = self._path(launch)
-        arguments, environment = self._arguments(launch), self._environment(launch)
+        return self._taken(launch, self._run(self._arguments(launch), self._environment(launch)))
+
+    def _run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+        """Run a process to its end; its exit status."""
         # In a process group of its own: Ctrl-C reaches it once, from here.
         process = self.start(
             arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0, preexec_fn=begin_as_child
         )
         try:
             exit_status = int(process.wait())
-            exit_status = 1 if exit_status < 0 else exit_status  # a signal ended it
+            return 1 if exit_status < 0 else exit_status  # a signal ended it
         except KeyboardInterrupt:
             process.send_signal(signal.SIGINT)
             try:
-                exit_status = int(process.wait()) or INTERRUPTED
+                return int(process.wait()) or INTERRUPTED
             except KeyboardInterrupt:
                 process.kill()
-                exit_status = INTERRUPTED
+                return INTERRUPTED
+
+    def _taken(self, launch: Launch, exit_status: int) -> Outcome:
+        """Take over the facts of a launch that has ended; how it ended."""
+        path = self._path(launch)
         try:
             run = read_facts(path)
             self._take_over(run, path)
         except RecordsError as error:
-            return Outcome("failed", exit_status or 1, f"{self._name(launch)}: {error}")
+            status = "interrupted" if exit_status == INTERRUPTED else "failed"
+            return Outcome(status, exit_status or 1, f"{self._name(launch)}: {error}")
         message = f"{self._name(launch)}: {run['message']}" if run.get("message") else ""
         status = "interrupted" if exit_status == INTERRUPTED else str(run["status"])
         return Outcome("failed" if status == "running" else status, exit_status, message)

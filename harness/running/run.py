@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.hosts.base import Host
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
+    from harness.running.shared import SharedEngine
 
 __all__ = ["INTERRUPTED", "Outcome", "Run", "facts_at_end", "facts_at_start", "now"]
 
@@ -51,6 +52,7 @@ class Run:
         folders: by arm, the files that it changes, where it is a patch or a tree.
         changes: by arm, what is known of these, for run.json.
         launched: what this is of a run at launch grain; None for a run of its own.
+        shared: the engine that this run takes over, if it has been started, and leaves; None to start and stop its own.
         selftest: one line on the last selftest of this machine, for the report.
         unequal: arms that did not compute what native computes, and why.
         facts: what goes into run.json besides the config.
@@ -69,6 +71,7 @@ class Run:
     folders: Mapping[str, Path] = field(default_factory=dict)
     changes: Mapping[str, Any] = field(default_factory=dict)
     launched: Launched | None = None
+    shared: SharedEngine | None = None
     unequal: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -86,7 +89,7 @@ class Run:
         self.folder.write_run(self.facts)
         stages = Stages(
             self.loaded, self.host, self.folder, self.observer, self.half_width_us, self.unequal, self.facts,
-            self.trace_steps, self.flamegraphs, self.pulse, self.folders, self.launched,
+            self.trace_steps, self.flamegraphs, self.pulse, self.folders, self.launched, self.shared,
         )  # fmt: skip
         with signals.heeded():
             try:
@@ -126,6 +129,8 @@ class Run:
             outcome.message = "; ".join(filter(None, [outcome.message, f"{lost}: {told(error)}"]))
 
     def _stop(self) -> None:
+        if self.shared is not None:
+            return
         try:
             self.host.stop()
         except KeyboardInterrupt:

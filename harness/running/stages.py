@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
     from harness.running.planning import Plan
+    from harness.running.shared import SharedEngine
 
 __all__ = ["Stages"]
 
@@ -68,6 +69,7 @@ class Stages:
     pulse: str = ""
     folders: Mapping[str, Path] = field(default_factory=dict)
     launched: Launched | None = None
+    shared: SharedEngine | None = None
     _installed: list[str] = field(default_factory=list, init=False)
     _ceilings: list[str] = field(default_factory=list, init=False)
     _measuring: Measuring | None = field(default=None, init=False)
@@ -149,12 +151,16 @@ class Stages:
 
     def _start(self) -> HostInfo:
         experiment = self.loaded.experiment
-        self.observer.stage("starting the engine", 0, last_start_s(experiment))
-        began, imported = time.monotonic(), "vllm" in sys.modules
-        info = self.host.start()
-        self.facts["start_s"] = time.monotonic() - began
-        if not imported:  # with vLLM's import, which is most of it
-            remember_took(engine_like(experiment), self.facts["start_s"])
+        info = self.shared.info if self.shared is not None else None
+        if info is None:
+            self.observer.stage("starting the engine", 0, last_start_s(experiment))
+            began, imported = time.monotonic(), "vllm" in sys.modules
+            info = self.host.start()
+            self.facts["start_s"] = time.monotonic() - began
+            if not imported:  # with vLLM's import, which is most of it
+                remember_took(engine_like(experiment), self.facts["start_s"])
+            if self.shared is not None:
+                self.shared.info = info
         self.facts["host"] = _host_facts(info)
         # The model as the config names it, without this machine's paths.
         self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}

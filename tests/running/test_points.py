@@ -1,4 +1,4 @@
-"""The points of a sweep: each is a run of its own, and the whole says what became of them."""
+"""The points of a sweep: each is a run in a folder of its own, and the whole says what became of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from harness.errors import ConfigError
 from harness.records.folder import RunFolder
 from harness.records.sweep import read_sweep
 from harness.running.points import Points
-from harness.running.run import Run
+from harness.running.run import INTERRUPTED, Run
+from harness.running.shared import SharedEngine, by_engine
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Silent
 from tests.instrument.test_instrument import OffByOne, own
@@ -25,21 +26,25 @@ SWEEP = "sweep: {workload.output_tokens: [3, 5]}\n"
 
 
 class Process:
-    """A point, played in this process."""
+    """The process of one engine, played in this one."""
 
     started: ClassVar[list[list[str]]] = []
     fails_at: ClassVar[int] = 0
+    exits_with: ClassVar[int] = 1
 
     def __init__(self, arguments: list[str], **how: Any) -> None:
         Process.started.append(arguments)
-        self.exit_status = 1
-        if len(Process.started) == Process.fails_at:
-            return
         overrides = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--set"]
         out = Path(arguments[arguments.index("--out") + 1])
-        loaded = load(Path(arguments[4]), overrides)
-        assert not loaded.experiment.sweep
-        self.exit_status = Run(loaded, FakeHost(), RunFolder(out), Silent()).execute().exit_status
+        points = {point.number: point for point in points_of(load(Path(arguments[4]), overrides))}
+        self.exit_status = 0
+        for number in map(int, arguments[arguments.index("--points") + 1].split(",")):
+            if number == Process.fails_at:
+                self.exit_status = Process.exits_with
+                return
+            folder = RunFolder(RunFolder.existing(out).point(number))
+            status = Run(points[number].loaded, FakeHost(), folder, Silent()).execute().exit_status
+            self.exit_status = self.exit_status or status
 
     def wait(self) -> int:
         return self.exit_status
@@ -56,22 +61,80 @@ def sweep(tmp_path, monkeypatch):
     command = [str(path), "--set", "protocol.groups=3"]
     return Points(
         loaded, RunFolder(tmp_path / "run"), command, ["harness", "run"], lambda number, *_: announced.append(number),
-        start=Process, points=points_of(loaded), first_arguments=("--flamegraph",),
+        start=Process, engines=by_engine(points_of(loaded)), first_arguments=("--flamegraph",),
     )  # fmt: skip
 
 
-def test_each_point_runs_in_a_folder_of_its_own_with_its_own_values(sweep) -> None:
+def test_points_that_differ_in_the_workload_alone_share_an_engine(sweep) -> None:
     outcome = sweep.execute()
     assert outcome.status == "complete"
-    for number, (arguments, tokens) in enumerate(zip(Process.started, (3, 5), strict=True), start=1):
-        assert arguments[arguments.index("--out") + 1] == str(sweep.folder.path / "points" / f"{number:02d}")
-        assert f"workload.output_tokens={tokens}" in arguments
-        assert ("--flamegraph" in arguments) is (number == 1)
+    (arguments,) = Process.started
+    assert arguments[arguments.index("--out") + 1] == str(sweep.folder.path)
+    assert arguments[arguments.index("--points") + 1] == "1,2"
+    assert "--flamegraph" in arguments
     run = json.loads((sweep.folder.path / "run.json").read_text())
     assert [point["values"] for point in run["points"]] == [{"workload.output_tokens": value} for value in (3, 5)]
+    assert [point["engine"] for point in run["points"]] == [1, 1]
     whole = summarise_sweep(read_sweep(sweep.folder.path))
     assert [point.summary.run["steps"]["count"] for point in whole.points] == [3, 5]
     assert [point.difference("numpy", "scope").arm for point in whole.points] == ["numpy", "numpy"]
+
+
+def test_an_engine_serves_all_points_that_it_can_and_no_other(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{CONFIG}\nsweep: {{workload.output_tokens: [3, 5], engine.block_size: [16, 32]}}\n")
+    points = points_of(load(path))
+    together = [[point.number for point in engine] for engine in by_engine(points)]
+    assert together == [[1, 3], [2, 4]]
+    assert {point.values["engine.block_size"] for point in points if point.number in together[0]} == {16}
+    assert [[point.number for point in engine] for engine in by_engine(points, alone=[1])] == [[1], [2, 4], [3]]
+
+
+def test_a_workload_that_needs_more_of_the_engine_has_its_own(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{CONFIG}\nsweep: {{workload.sampling.detokenize: [false, true]}}\n")
+    assert len(by_engine(points_of(load(path)))) == 2
+
+
+def test_engines_of_their_own_run_in_processes_of_their_own(tmp_path, sweep) -> None:
+    path = tmp_path / "two.yaml"
+    path.write_text(f"{CONFIG}\nsweep: {{engine.block_size: [16, 32]}}\n")
+    loaded = load(path, ["protocol.groups=3"])
+    sweep.loaded, sweep.arguments = loaded, [str(path), "--set", "protocol.groups=3"]
+    sweep.engines = by_engine(points_of(loaded))
+    sweep.__post_init__()
+    sweep.execute()
+    assert [words[words.index("--points") + 1] for words in Process.started] == ["1", "2"]
+    assert ["--flamegraph" in words for words in Process.started] == [True, False]
+    run = json.loads((sweep.folder.path / "run.json").read_text())
+    assert [point["engine"] for point in run["points"]] == [1, 2]
+
+
+def test_a_run_in_a_shared_engine_neither_starts_nor_stops_what_serves_already(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(LIST_ONLY)
+    happened: list[str] = []
+
+    class Counted(FakeHost):
+        def start(self):
+            happened.append("start")
+            return super().start()
+
+        def stop(self):
+            happened.append("stop")
+            super().stop()
+
+    shared = SharedEngine(Counted())
+    for name in ("one", "two"):
+        loaded = load(path, ["protocol.groups=3"])
+        run = Run(loaded, shared.host, RunFolder(tmp_path / name), Silent(), shared=shared)
+        assert run.execute().status == "complete"
+        assert ("start_s" in run.facts) is (name == "one")
+        assert run.facts["host"]["engine"]
+    assert happened == ["start"]
+    shared.stop()
+    assert happened == ["start", "stop"]
+    assert shared.info is None
 
 
 def test_an_arm_that_is_unequal_at_a_point_is_struck_there_and_the_others_go_on(sweep) -> None:
@@ -81,7 +144,8 @@ def test_an_arm_that_is_unequal_at_a_point_is_struck_there_and_the_others_go_on(
     assert not run["equality"]["wrong"]["equal"]
     assert "at workload.output_tokens=5: differs at step" in run["equality"]["wrong"]["reason"]
     assert run["equality"]["numpy"]["equal"]
-    assert len(Process.started) == 2
+    points = [json.loads(file.read_text()) for file in sorted(sweep.folder.path.glob("points/*/run.json"))]
+    assert [point["status"] for point in points] == ["complete", "complete"]
 
 
 def test_a_point_that_fails_ends_the_run_and_the_points_before_it_are_kept(sweep, monkeypatch) -> None:
@@ -93,6 +157,14 @@ def test_a_point_that_fails_ends_the_run_and_the_points_before_it_are_kept(sweep
     whole = summarise_sweep(read_sweep(sweep.folder.path))
     assert whole.points[0].summary is not None
     assert whole.notes == ["workload.output_tokens=5: was not run"]
+
+
+def test_ctrl_c_between_two_points_interrupts_the_run(sweep, monkeypatch) -> None:
+    monkeypatch.setattr(Process, "fails_at", 2)
+    monkeypatch.setattr(Process, "exits_with", INTERRUPTED)
+    outcome = sweep.execute()
+    assert (outcome.status, outcome.exit_status) == ("interrupted", INTERRUPTED)
+    assert "1 of 2 points were measured and kept before" in outcome.message
 
 
 def test_a_folder_that_holds_points_is_not_taken_again(sweep) -> None:

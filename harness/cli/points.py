@@ -1,0 +1,95 @@
+"""A config with a sweep, as `harness run` and `harness ab` carry it out: a process an engine, a run a point."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.config.file import Loaded
+    from harness.config.sweep import Point
+    from harness.records.folder import RunFolder
+    from harness.running.run import Outcome
+
+__all__ = ["carry_out_points", "execute_points"]
+
+
+def execute_points(
+    loaded: Loaded,
+    engines: Sequence[Sequence[Point]],
+    folder: RunFolder,
+    given: list[str],
+    typed: list[str],
+    only_first: tuple[str, ...],
+    tested: str,
+) -> Outcome:
+    """Run a config at every point of its sweep: of each engine, those that it serves, in a process of their own."""
+    from harness.running.points import Points
+
+    told = {point.number: point.told for points in engines for point in points}
+
+    def announce(number: int, planned: int, left_s: float | None) -> None:
+        _announce(f"point {number} of {planned}: {told[number]}", left_s)
+
+    return Points(loaded, folder, given, typed, announce, tested, only_first, engines=engines).execute()
+
+
+def carry_out_points(
+    loaded: Loaded, asked: str, path: Path, given: list[str], *, verbose: bool, trace: bool, flamegraph: bool
+) -> int:
+    """Run some points of a sweep in this process, one after the other in one engine; the worst exit status.
+
+    Args:
+        loaded: the whole config.
+        asked: the points' numbers, with commas.
+        path: the sweep's folder.
+        given: arguments of `harness run` that read the whole config.
+        verbose: leave the engine's own log on the terminal.
+        trace: also write trace.json at each point.
+        flamegraph: also sample each arm at the first of these points.
+
+    Raises:
+        ConfigError: the sweep has no such points.
+    """
+    from harness.cli.run import carry_out
+    from harness.config.sweep import points_of
+    from harness.records.folder import RunFolder, read_facts
+    from harness.running.points import OPTION
+    from harness.running.shared import SharedEngine
+
+    by_number = {str(point.number): point for point in points_of(loaded)}
+    chosen = [by_number[number] for number in asked.split(",") if number in by_number]
+    if len(chosen) != asked.count(",") + 1:
+        from harness.errors import ConfigError
+
+        raise ConfigError(f"{OPTION}: it is for processes that harness starts itself; leave it out")
+    folder, shared, worst = RunFolder.existing(path), SharedEngine(), 0
+    began = time.monotonic()
+    try:
+        for done, point in enumerate(chosen):
+            if done:
+                left_s = (time.monotonic() - began) / done * (len(chosen) - done)
+                _announce(f"point {point.number} of {len(by_number)}: {point.told}", left_s)
+            settings = [word for override in point.overrides for word in ("--set", override)]
+            status = carry_out(
+                point.loaded, folder.point(point.number), [*given, *settings], verbose=verbose, full=False,
+                trace=trace, flamegraph=flamegraph and not done, shared=shared,
+            )  # fmt: skip
+            worst = worst or status
+            if read_facts(folder.point(point.number))["status"] != "complete":
+                break
+    finally:
+        shared.stop()
+    return worst
+
+
+def _announce(what: str, left_s: float | None) -> None:
+    from harness.digits import duration
+
+    left = "" if left_s is None else f", about {duration(left_s)} left"
+    click.echo(f"{what}{left}", err=True)
