@@ -15,7 +15,7 @@ from harness.errors import ConfigError, in_line
 __all__ = ["Point", "points_of"]
 
 MOST_POINTS: Final = 25
-"""Points of a sweep: each starts an engine."""
+"""Points of a sweep: each is a run of its own."""
 LEAST_S: Final = 5.0
 """Seconds of measuring at a point, where `protocol.seconds` is shared out among many."""
 
@@ -58,7 +58,7 @@ def points_of(loaded: Loaded) -> list[Point]:
     drawn = [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
     if len(drawn) > MOST_POINTS:
         raise ConfigError(
-            loaded.place(f"sweep: {len(drawn)} points; take {MOST_POINTS} or fewer: each starts an engine")
+            loaded.place(f"sweep: {len(drawn)} points; take {MOST_POINTS} or fewer: each is a run of its own")
         )
     shared = _shared_out(loaded, len(drawn))
     return [Point(number, values, shared, _at(loaded, {**shared, **values})) for number, values in enumerate(drawn, 1)]
