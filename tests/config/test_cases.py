@@ -37,7 +37,7 @@ def test_a_case_is_bounded_and_explained(path) -> None:
     assert command in PAGE.read_text()
     config = yaml.safe_load(path.read_text())
     assert config["protocol"]["seconds"] <= 45, "a case runs in two minutes"
-    assert all(len(values) <= 4 for values in config.get("sweep", {}).values()), "each point starts an engine"
+    assert all(len(values) <= 4 for values in config.get("sweep", {}).values()), "each point takes its time"
 
 
 def test_every_patch_of_the_cases_is_an_arm() -> None:

@@ -82,5 +82,5 @@ def test_a_point_that_is_not_valid_is_named(loaded) -> None:
 
 def test_too_many_points_are_refused(loaded) -> None:
     values = list(range(1, 7))
-    with pytest.raises(ConfigError, match=f"sweep: 36 points; take {MOST_POINTS} or fewer: each starts an engine"):
+    with pytest.raises(ConfigError, match=f"sweep: 36 points; take {MOST_POINTS} or fewer: each is a run of its own"):
         points_of(loaded(f"{{workload.requests: {values}, protocol.seed: {values}}}"))
