@@ -223,6 +223,10 @@ class FakeHost:
     def find(self, pattern: str) -> list[str]:
         return find_functions(pattern)
 
+    def time_elsewhere(self, wanted: bool) -> dict[str, Any]:
+        """All of it is in this process."""
+        return {}
+
     def look_into(self, names: Sequence[str], depth: int) -> None:
         assert self.instrument is not None
         self.instrument.beside.look_into(names, depth)

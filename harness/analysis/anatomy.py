@@ -19,6 +19,7 @@ from harness.analysis.phase_exposure import shown_of_phases
 from harness.analysis.phase_memory import Per, left_behind
 from harness.analysis.phase_parts import ARRIVAL, Part, kinds_of, labels_of, parts_of
 from harness.analysis.phase_populations import PhasePopulation, find_phase_populations
+from harness.analysis.phase_processes import ProcessPhase, of_processes
 from harness.analysis.phase_samples import SampledPhase, sampled_phases
 from harness.analysis.phase_times import CONFIDENCE, Kind, arrival_of, kind_of, ratio_of_usual
 from harness.analysis.run_notes import run_notes
@@ -51,6 +52,7 @@ class Anatomy:
         shown: by phase, what share of its time shows in the loop; empty where that was not asked for.
         sampled: the phases' shares by py-spy's samples; empty where there are none.
         left: by phase and kind of count, what it leaves behind a turn; empty where that was not asked for.
+        processes: phases in the engine's other processes; empty where it has no other.
         lines: a row a line of a function: name, line, hits, ns a pass, text.
         notes: what a reader has to know.
         launches: how many measured something; intervals are over them where there are several.
@@ -68,6 +70,7 @@ class Anatomy:
     lines: list[dict[str, Any]]
     notes: list[str] = field(default_factory=list)
     launches: int = 1
+    processes: list[ProcessPhase] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """For summary.json: everything but run.json."""
@@ -109,6 +112,7 @@ def dissect(records: Records) -> Anatomy:
         _sampled(first_launch, parts, every),
         left_behind(first_launch.memory, _left_per(run, (first, last), parts), labels_of(run)),
         _lines(first_launch), notes, 1 if launches is None else len(np.unique(launches)),
+        of_processes(first_launch.processes, run, kinds, CONFIDENCE),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.analysis.anatomy import dissect
+from harness.analysis.phase_processes import main_process
 from harness.analysis.summarise import summarise
 from harness.records.folder import read_run
 from harness.records.profile_schema import is_profile
@@ -48,8 +49,9 @@ class LoadedRun:
         counters: one row an arm: counts a step (ATen dispatches, copies to the device and their bytes).
         device: on a GPU one row a (arm, pass, step) by its own clock: `device_gap_ns`, `device_scope_ns`,
             `device_step_ns` (`instrument.device.DeviceClock.take`); empty without one.
-        phases: of a profile one row a (kind of turn, phase), as `phase_times.PhaseTime`: `us` with its interval, share,
-            calls, percentiles, what looking cost as a share of what was seen; empty for any other run.
+        phases: of a profile one row a (process, kind of turn, phase), as `phase_times.PhaseTime`: `us` with its
+            interval, share, calls, percentiles, what looking cost as a share of what was seen; then those of the engine's other
+            processes, which have neither share nor percentiles. Empty for any other run.
     """
 
     run: dict[str, Any]
@@ -99,18 +101,24 @@ def comparisons_frame(summary: Summary) -> pd.DataFrame:
 
 
 def phases_frame(anatomy: Anatomy) -> pd.DataFrame:
-    """One row a (kind of turn, phase) of a profile, as `LoadedRun.phases`."""
-    columns = ["kind", "phase", "section", "functions", "depth", "us", "low_us", "high_us", "share", "calls", "p50_us",
-               "p99_us", "longest_us", "looking"]  # fmt: skip
-    rows = [
+    """One row a (process, kind of turn, phase) of a profile, as `LoadedRun.phases`."""
+    columns = ["process", "kind", "phase", "section", "functions", "depth", "us", "low_us", "high_us", "share", "calls",
+               "p50_us", "p99_us", "longest_us", "looking"]  # fmt: skip
+    main = main_process(anatomy.run) if anatomy.processes else "engine"
+    rows: list[dict[str, Any]] = [
         {
-            "kind": kind.kind, "phase": phase.label, "section": phase.section, "functions": " ".join(phase.names),
-            "depth": phase.depth, "us": phase.us.estimate, "low_us": phase.us.low, "high_us": phase.us.high,
-            "share": phase.share, "calls": phase.calls, "p50_us": phase.p50_us, "p99_us": phase.p99_us,
-            "longest_us": phase.longest_us, "looking": phase.looking,
+            "process": main, "kind": kind.kind, "phase": phase.label, "section": phase.section,
+            "functions": " ".join(phase.names), "depth": phase.depth, **_us(phase.us), "share": phase.share,
+            "calls": phase.calls, "p50_us": phase.p50_us, "p99_us": phase.p99_us, "longest_us": phase.longest_us,
+            "looking": phase.looking,
         }
         for kind in anatomy.kinds
         for phase in kind.phases
+    ]  # fmt: skip
+    rows += [
+        {"process": each.process, "kind": each.kind, "phase": each.label, "section": each.section, "depth": 0,
+         **_us(each.us), "calls": each.calls}
+        for each in anatomy.processes
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from harness.config.file import Loaded
@@ -40,7 +40,15 @@ def execute_points(
 
 
 def carry_out_points(
-    loaded: Loaded, asked: str, path: Path, given: list[str], *, verbose: bool, trace: bool, flamegraph: bool
+    loaded: Loaded,
+    asked: str,
+    path: Path,
+    given: list[str],
+    carry_out: Callable[..., int],
+    *,
+    verbose: bool,
+    trace: bool,
+    flamegraph: bool,
 ) -> int:
     """Run some points of a sweep in this process, one after the other in one engine; the worst exit status.
 
@@ -49,6 +57,7 @@ def carry_out_points(
         asked: the points' numbers, with commas.
         path: the sweep's folder.
         given: arguments of `harness run` that read the whole config.
+        carry_out: `harness.cli.run.carry_out`, which runs a point.
         verbose: leave the engine's own log on the terminal.
         trace: also write trace.json at each point.
         flamegraph: also sample each arm at the first of these points.
@@ -56,7 +65,6 @@ def carry_out_points(
     Raises:
         ConfigError: the sweep has no such points.
     """
-    from harness.cli.run import carry_out
     from harness.config.sweep import points_of
     from harness.records.folder import RunFolder, read_facts
     from harness.running.points import OPTION

@@ -89,7 +89,9 @@ def command(
     if points:
         from harness.cli.points import carry_out_points
 
-        return carry_out_points(loaded, points, path, given, verbose=verbose, trace=trace, flamegraph=flamegraph)
+        return carry_out_points(
+            loaded, points, path, given, carry_out, verbose=verbose, trace=trace, flamegraph=flamegraph
+        )
     return carry_out(loaded, path, given, verbose=verbose, full=full, trace=trace, flamegraph=flamegraph, launched=part)
 
 

@@ -55,6 +55,7 @@ class PassResult:
             threads (checking passes).
         changed: global state that was changed during the pass, in words; it has been put back.
         found: rows of what a pass of kind "look" or "lines" saw in the first worker (`Callees.take`, `LineTimes.take`).
+        processes: of the engine's other processes each its own columns, while `Host.time_elsewhere` (probed passes).
         not_reset: why the engine cannot be put in its first state after the pass; empty where it can (checking passes).
     """
 
@@ -72,6 +73,7 @@ class PassResult:
     texts: list[str] = field(default_factory=list)
     logprobs: list[list[Any]] = field(default_factory=list)
     cached_tokens: int = 0
+    processes: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
 
     @property
     def answers(self) -> Answers | None:
@@ -124,6 +126,14 @@ class Host(Protocol):
 
     def time_lines(self, names: Sequence[str]) -> None:
         """Time these functions line by line in passes of kind "lines". Raises likewise."""
+        ...
+
+    def time_elsewhere(self, wanted: bool) -> dict[str, Any]:
+        """From now on time, or no longer, the engine's other processes in probed passes.
+
+        Gives by process the phases that are timed there, the function that is a turn, and what a probe costs; workers
+        beyond the first have those of the first, and are not among them.
+        """
         ...
 
     def checked(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness import errors
 from harness.children import ENGINE_OWNER, end_forks_with_engine_owner, tied_to_this_process
 from harness.hosts.base import HostInfo, PassResult
+from harness.hosts.elsewhere import Elsewhere
 from harness.hosts.processes import EngineProcesses
 from harness.hosts.stack_chunk import call_in_large_chunk
 from harness.hosts.starting import (
@@ -30,7 +31,7 @@ from harness.hosts.tokenizer import MADE, lacks_tokenizer, write_tokenizer
 from harness.hosts.vllm_core import RESET, resettable
 from harness.hosts.vllm_requests import adapters_of, answers_of, sampling_params
 from harness.hosts.vllm_settings import ENGINE_DEFAULTS, EXTENSION, engine_environment, on_cpu
-from harness.hosts.workers import as_far_as_all, merge_workers
+from harness.hosts.workers import as_far_as_all, columns_beyond_first, merge_workers
 from harness.instrument.calibration import Calibration
 from harness.instrument.pristine import OUT_OF_REACH, is_core, reset
 from harness.instrument.pulse import SIZE, Pulse, Watch
@@ -68,6 +69,7 @@ class VllmHost:
         own = {} if self._processes is None else {ENGINE_OWNER: str(os.getpid())}
         self._environment = Environment({**self.environment, **own})
         self._adapters: set[Adapter] = set()
+        self._elsewhere: Elsewhere | None = None
         self._tokenizer: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> HostInfo:
@@ -163,6 +165,14 @@ class VllmHost:
         """Time these functions line by line in passes of kind "lines"."""
         self._rpc("harness_time_lines", list(names))
 
+    def time_elsewhere(self, wanted: bool) -> dict[str, Any]:
+        """From now on time the processes without a model runner in probed passes, or no longer."""
+        if self._elsewhere is not None:
+            self._elsewhere.remove()
+        engine = self._llm.llm_engine
+        self._elsewhere = Elsewhere(engine, self._processes, self._core_apart) if wanted else None
+        return self._elsewhere.describe() if self._elsewhere is not None else {}
+
     def checked(self) -> dict[str, Any]:
         """How much checking passes compare: the first worker's leaves, without what any worker does not repeat."""
         answers: list[dict[str, Any]] = self._rpc("harness_checked")
@@ -224,11 +234,18 @@ class VllmHost:
             why_not = self._reset_core(backwards=kind == "soil")
             self._not_reset = self._not_reset or why_not
         self._rpc("harness_begin", kind, [int(arm) for arm in schedule], [bool(step) for step in probed])
+        elsewhere = self._elsewhere if kind == "probed" else None
+        if elsewhere is not None:
+            elsewhere.begin()
         if self._processes is None:
             outputs = call_in_large_chunk(self._llm.generate, prompts, params, use_tqdm=False, **adapters)
         else:
             outputs = self._processes.call(self._generate_together, prompts, params, adapters)
-        records = merge_workers(self._rpc("harness_end"))
+        processes = elsewhere.end() if elsewhere is not None else {}
+        of_workers = self._rpc("harness_end")
+        records = merge_workers(of_workers)
+        if elsewhere is not None:
+            records["processes"] = processes | columns_beyond_first(of_workers)
         if self._core_apart and kind == "check":  # no worker can tell of the core then
             records["not_reset"] = self._reset_core(backwards=False)
         return PassResult(**answers_of(requests, outputs), **records)
@@ -270,6 +287,7 @@ class VllmHost:
         if self._llm is None:
             return None
         try:
+            self.time_elsewhere(False)
             answers = as_far_as_all(answer for answer in self._rpc("harness_end", True) if answer is not None)
             return PassResult(tokens=None, **merge_workers(answers)) if answers else None
         except Exception:  # noqa: BLE001 (the engine may be gone in any way; the caller has the first error)
@@ -278,6 +296,7 @@ class VllmHost:
     def stop(self) -> None:
         """Shut the engine down, and put the environment back."""
         self._environment.put_back()
+        self._elsewhere = None
         if self._tokenizer is not None:
             self._tokenizer.cleanup()
         llm, self._llm = self._llm, None

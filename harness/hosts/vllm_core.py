@@ -1,7 +1,7 @@
-"""What harness adds to vLLM's engine core where that is in a process of its own: a method that resets it.
+"""What harness adds to vLLM's engine core where that is in a process of its own: methods that reset and time it.
 
 There the core is not above its workers' methods, and `pristine.core_of` finds none. vLLM's client can call any method
-of the core by its name, so its process begins here, adds one and goes on as vLLM's own.
+of the core by its name, so its process begins here, adds them and goes on as vLLM's own.
 """
 
 from __future__ import annotations
@@ -14,10 +14,16 @@ from harness.instrument.pristine import reset
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["RESET", "resettable", "run_engine_core"]
+__all__ = ["BEGIN", "END", "REMOVE", "RESET", "TIME", "resettable", "run_engine_core"]
 
 RESET: Final = "harness_reset_core"
 """The method's name; it gives why the core could not be reset, or nothing."""
+TIME: Final = "harness_time_core"
+"""Makes the instrument of a core whose workers are other processes; gives what is timed there."""
+BEGIN: Final = "harness_begin_core"
+END: Final = "harness_end_core"
+REMOVE: Final = "harness_remove_from_core"
+INSTRUMENT: Final = "_harness"
 
 _vllms: Callable[..., Any] | None = None
 """vLLM's own `run_engine_core`, while this one is in its place; a forked process has it as its parent had it."""
@@ -27,13 +33,39 @@ def run_engine_core(*args: Any, **kwargs: Any) -> None:
     """What runs in the engine core's process. A spawned one finds it by its name."""
     from vllm.v1.engine.core import EngineCore, EngineCoreProc
 
-    setattr(EngineCore, RESET, harness_reset_core)
+    methods: dict[str, Callable[..., Any]] = {
+        RESET: harness_reset_core, TIME: _time, BEGIN: _begin, END: _end, REMOVE: _remove,
+    }  # fmt: skip
+    for name, method in methods.items():
+        setattr(EngineCore, name, method)
     (_vllms or EngineCoreProc.run_engine_core)(*args, **kwargs)
 
 
 def harness_reset_core(self: Any, backwards: bool = False) -> str:
     """As `pristine.reset`, of the core whose method it is."""
     return reset(self, backwards=backwards)
+
+
+def _time(self: Any) -> dict[str, Any]:
+    from harness.hosts.process_instrument import ProcessInstrument
+
+    instrument = ProcessInstrument.of_core(self, front_apart=True)
+    setattr(self, INSTRUMENT, instrument)
+    return instrument.describe()
+
+
+def _begin(self: Any) -> None:
+    getattr(self, INSTRUMENT).begin()
+
+
+def _end(self: Any) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = getattr(self, INSTRUMENT).end()
+    return columns
+
+
+def _remove(self: Any) -> None:
+    if (instrument := vars(self).pop(INSTRUMENT, None)) is not None:
+        instrument.remove()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from harness.errors import StepMismatchError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["as_far_as_all", "merge_workers"]
+__all__ = ["as_far_as_all", "columns_beyond_first", "merge_workers"]
 
 
 def as_far_as_all(answers: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -47,3 +47,8 @@ def merge_workers(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "not_reset": next((answer["not_reset"] for answer in answers if answer["not_reset"]), ""),
         "changed": list(dict.fromkeys(name for answer in answers for name in answer["changed"])),
     }
+
+
+def columns_beyond_first(answers: Sequence[dict[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+    """The columns of a pass that `merge_workers` leaves out, by worker."""
+    return {f"worker {rank}": answer["columns"] for rank, answer in enumerate(answers) if rank}

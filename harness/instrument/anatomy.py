@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["ARRIVAL", "OUTPUT", "PHASES_OF_A_TURN", "SECTIONS", "TURN", "Phase", "phases_of", "whole"]
+__all__ = ["ARRIVAL", "CORE", "FRONT", "OUTPUT", "PHASES_OF_A_TURN", "SECTIONS", "TURN", "Phase", "phases_of", "whole"]
 
 ARRIVAL: Final = "arrival"
 TURN: Final = "turn"
 OUTPUT: Final = "output"
 SECTIONS: Final = (ARRIVAL, TURN, OUTPUT)
 """What happens to a request when it comes; what the engine core does in a turn; what becomes of the turn's tokens."""
+
+
+CORE: Final = "core"
+FRONT: Final = "front"
+"""Generations of loops without a runner: an engine core's, a front end's (`harness.instrument.loops`)."""
 
 
 class Phase(NamedTuple):
@@ -24,7 +29,7 @@ class Phase(NamedTuple):
         label: what tables call it. Several functions of one label are added up.
         section: one of `SECTIONS`.
         name: of the function, in full.
-        generation: of the runner that has it; empty where every one has.
+        generation: of the runner, or of the loop without one, that has it; empty where every one has.
     """
 
     label: str
@@ -36,6 +41,7 @@ class Phase(NamedTuple):
 _CORE: Final = "vllm.v1.core.sched.scheduler.Scheduler"
 _V1: Final = "vllm.v1.worker.gpu_model_runner.GPUModelRunner"
 _V2: Final = "vllm.v1.worker.gpu.model_runner.GPUModelRunner"
+_QUEUE: Final = "vllm.distributed.device_communicators.shm_broadcast.MessageQueue"
 _SAMPLER: Final = "vllm.v1.sample.sampler.Sampler"
 
 PHASES_OF_A_TURN: Final = (
@@ -46,6 +52,8 @@ PHASES_OF_A_TURN: Final = (
     Phase("request queued", ARRIVAL, "vllm.v1.engine.core.EngineCore.add_request"),
     Phase("rest of the turn", TURN, "vllm.v1.engine.core.EngineCore.step"),
     Phase("rest of the turn", TURN, "vllm.v1.engine.core.EngineCore.step_with_batch_queue"),
+    Phase("messages to workers", TURN, f"{_QUEUE}.enqueue", CORE),
+    Phase("wait for workers", TURN, f"{_QUEUE}.dequeue", CORE),
     Phase("schedule", TURN, f"{_CORE}.schedule"),
     Phase("new blocks", TURN, "vllm.v1.core.block_pool.BlockPool.get_new_blocks"),
     Phase("rest of execute", TURN, f"{_V1}.execute_model", "v1"),
@@ -84,24 +92,33 @@ _WHOLE: Final = {
     ARRIVAL: "vllm.v1.engine.llm_engine.LLMEngine.add_request",
     OUTPUT: "vllm.v1.engine.output_processor.OutputProcessor.process_outputs",
 }
+_QUEUED: Final = "vllm.v1.engine.core.EngineCore.add_request"
 
 
-def whole(turn: str, generation: str) -> tuple[str, ...]:
-    """The functions that hold all the others: of each section the outermost.
+def whole(turn: str, generation: str, front_apart: bool = False) -> tuple[str, ...]:
+    """The functions that hold all the others in a process: of each section the outermost.
 
     Args:
-        turn: the function of the engine core that is a turn; empty where the core is in another process than its
-            workers. Then only what the model runner does is seen.
-        generation: of the runner.
+        turn: the function of the engine core that is a turn; empty where the core is in another process. Then only
+            what the model runner does is seen, or the front end.
+        generation: of the runner, or of the loop where none is in the process.
+        front_apart: whether the front end is in another process than the engine core.
     """
+    if generation == FRONT:
+        return (_WHOLE[ARRIVAL], _WHOLE[OUTPUT])
+    if turn:
+        return (_QUEUED, turn) if front_apart else (_WHOLE[ARRIVAL], turn, _WHOLE[OUTPUT])
     runner = {"v1": _V1, "v2": _V2}[generation]
-    if not turn:
-        return (f"{runner}.execute_model", f"{runner}.sample_tokens")
-    return (_WHOLE[ARRIVAL], turn, _WHOLE[OUTPUT])
+    return (f"{runner}.execute_model", f"{runner}.sample_tokens")
 
 
 def phases_of(turn: str, generation: str) -> list[Phase]:
-    """The phases that a runner of this generation may have; without a turn, those of its worker's process."""
+    """The phases that a runner of this generation may have; without a turn, those of its worker's process.
+
+    The front end has the arrival's and the output's.
+    """
+    if generation == FRONT:
+        return [phase for phase in PHASES_OF_A_TURN if phase.section != TURN]
     return [
         phase for phase in PHASES_OF_A_TURN if phase.generation in ("", generation) and (turn or phase.section == TURN)
     ]

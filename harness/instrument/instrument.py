@@ -121,10 +121,10 @@ class Instrument:
         for function in self._scope_functions:
             self._switch.know(function)
         placer = self._placer
-        # A probe of a scope's own function stands inside of it, or it would find no scope open.
-        switched = (*self._switch.changed, *self._scope_functions)
-        places = self._switch.places
-        self._probes = Probes(probes, self._ledger, switched, placer.short_name, placer.functions, places)
+        self._probes = Probes(
+            probes, self._ledger, self._switch.changed, self._scope_functions, placer.short_name, placer.functions,
+            self._switch.places,
+        )  # fmt: skip
         self.probe_names = self._probes.names
         self._counter = Counter(self._synchronisations, EveryCall(self._probes.functions))
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.errors import SeamError
 
-__all__ = ["Batch", "Loop", "V0Loop", "V1Loop", "V2Loop", "loop_of"]
+__all__ = ["Batch", "CoreLoop", "FrontLoop", "Loop", "V0Loop", "V1Loop", "V2Loop", "loop_of"]
 
 
 class Batch(NamedTuple):
@@ -108,6 +108,60 @@ class V0Loop:
         sequences = sum(len(group.seq_data) for group in groups)
         prefills = sum(group.is_prompt for group in groups)
         return Batch(sequences, sum(group.token_chunk_size for group in groups), prefills)
+
+
+class CoreLoop:
+    """An engine core whose workers are other processes (vllm/v1/engine/core.py): it schedules, waits and updates.
+
+    Args:
+        core: vLLM's EngineCore.
+    """
+
+    generation = "core"
+
+    def __init__(self, core: Any) -> None:
+        self.core, self.runner = core, core.model_executor
+        self.turn: tuple[Any, str] | None = (core, "step_fn")
+        self.execute = (self.runner, "execute_model")
+        self.sample = (self.runner, "sample_tokens") if hasattr(self.runner, "sample_tokens") else None
+
+    def is_step(self, work: Any) -> bool:
+        """`work` is vLLM's SchedulerOutput."""
+        return bool(work.total_num_scheduled_tokens)
+
+    def batch(self, work: Any) -> Batch:
+        """From what was scheduled; the scheduler's requests have been moved on by it already."""
+        requests = self.core.scheduler.requests
+        prefills = 0
+        for req_id, tokens in work.num_scheduled_tokens.items():
+            request = requests.get(req_id)
+            prefills += request is not None and request.num_computed_tokens - tokens < request.num_prompt_tokens
+        return Batch(len(work.num_scheduled_tokens), int(work.total_num_scheduled_tokens), prefills)
+
+
+class FrontLoop:
+    """The front end of an engine whose core is another process: a step is what comes out of one of the core's turns.
+
+    Args:
+        engine: vLLM's LLMEngine (vllm/v1/engine/llm_engine.py).
+    """
+
+    generation = "front"
+    core = None
+    turn: tuple[Any, str] | None = None
+    sample: tuple[Any, str] | None = None
+
+    def __init__(self, engine: Any) -> None:
+        self.runner = engine.output_processor
+        self.execute = (self.runner, "process_outputs")
+
+    def is_step(self, work: Any) -> bool:
+        """`work` is a list of vLLM's EngineCoreOutput."""
+        return bool(work)
+
+    def batch(self, work: Any) -> Batch:
+        """Which of them were prefills is not known here."""
+        return Batch(len(work), sum(len(output.new_token_ids) for output in work), 0)
 
 
 def loop_of(runner: Any, core: Any = None) -> Loop:

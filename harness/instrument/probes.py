@@ -26,7 +26,9 @@ class Probes:
     Args:
         names: dotted names, or `own` for what the seam swaps.
         ledger: times their calls, under slots from 1 on.
-        changed: the functions that arms change, and those of the scope.
+        changed: the functions that arms change.
+        scope: the functions of the scope. A probe of one stands inside of it, also where a decorator is around both: it
+            would find no scope open from outside.
         own: the seam's short name for the functions in `swapped`; empty where there is no seam.
         swapped: what the seam, or `swap`, names.
         places: names whose value arms change, as `Switch.places`.
@@ -43,6 +45,7 @@ class Probes:
         names: Sequence[str],
         ledger: Ledger,
         changed: Sequence[FunctionType],
+        scope: Sequence[FunctionType],
         own: str,
         swapped: Sequence[FunctionType],
         places: Collection[tuple[int, str]] = (),
@@ -73,7 +76,9 @@ class Probes:
             if at_seam and own:
                 self.own_slot = slot
                 self._by_switch |= dict.fromkeys(swapped, slot)
-            elif function is not None and function in changed and target is not None and target.function is function:
+            elif function is not None and (
+                function in scope or (function in changed and target is not None and target.function is function)
+            ):
                 self._by_switch[function] = slot
             elif target is not None:
                 if taken := [key for space, key in target.module_slots if (id(space), key) in places]:

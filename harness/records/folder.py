@@ -8,6 +8,7 @@ counters.parquet         the counting pass: one row a (arm, step)
 probing.parquet          one arm's scope with its probes and without: two rows a (group, step)
 ceilings.parquet         the baseline and arms that may compute less: one row a (arm, group, step)
 memory.parquet           of a profile, the objects that phases leave: one row a (kind, phase, step)
+processes.parquet        of a profile, the engine's other processes: one row a (pass, process, step, phase)
 exposed.parquet          of a profile, passes with delays behind phases as drawn: one row a (pass, step)
 lines.parquet            of a profile, functions line by line: one row a line
 device.parquet           on a GPU, the passes by the device's clock: one row a (pass, arm, step)
@@ -162,6 +163,10 @@ class RunFolder:
     def write_exposed(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write how long turns took with delays behind phases as drawn: one row a (pass, step)."""
         self._write_table("exposed.parquet", columns)
+
+    def write_processes(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Write the phases in the engine's other processes: one row a (group, process, step, phase) with a call."""
+        self._write_table("processes.parquet", columns)
 
     def write_lines(self, columns: Mapping[str, Sequence[Any]]) -> None:
         """Write functions line by line: one row a line."""

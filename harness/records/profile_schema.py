@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from harness.records.recorded import DOTTED, MANY, Count, Recorded
+from harness.records.recorded import DOTTED, MANY, Count, Number, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,13 +42,28 @@ class UntimedFacts(Recorded):
     why: str
 
 
+class ProbeCosts(Recorded):
+    """What a probe costs in a process: inside of its own time, and in its caller's."""
+
+    inside_ns: Number
+    outside_ns: Number
+
+
+class ProcessFacts(Recorded):
+    """Another process of the engine: the phases that are timed in it, and what a probe costs there."""
+
+    phases: Annotated[dict[FullName, PhaseFacts], Field(max_length=MANY)]
+    calibration: ProbeCosts
+
+
 class AnatomyFacts(Recorded):
-    """The phases by the full names of their functions, what was planted behind them, and a note on lines."""
+    """The phases by the full names of their functions, what was planted behind them, and other processes' phases."""
 
     phases: Annotated[dict[FullName, PhaseFacts], Field(max_length=MANY)]
     untimed: Annotated[list[UntimedFacts], Field(max_length=MANY)] = Field(default_factory=list)
     delays_ns: Annotated[dict[FullName, Count], Field(max_length=MANY)] = Field(default_factory=dict)
     lines: str = ""
+    processes: Annotated[dict[Label, ProcessFacts], Field(max_length=MANY)] = Field(default_factory=dict)
 
 
 def is_profile(facts: Mapping[str, Any]) -> bool:

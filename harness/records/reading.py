@@ -50,6 +50,7 @@ class Records:
         device: one row a (pass, arm, step) by the device's clock; empty without a GPU.
         ceilings: one row a (arm, group, step), of the baseline and of arms that may compute less; empty without any.
         memory: of a profile, one row a (kind of objects, phase, step) in which it was called: what it left behind.
+        processes: of a profile, one row a (group, process, step, phase) of the engine's other processes.
         exposed: of a profile, one row a (pass, step): the time to the next step, with a delay behind the phase.
         lines: of a profile, one row a line of each function that was timed line by line.
         folded: by arm, the folded stacks of its flamegraph.
@@ -67,6 +68,7 @@ class Records:
     launches: list[Records] = field(default_factory=list)
     ceilings: Columns = field(default_factory=dict)
     memory: Columns = field(default_factory=dict)
+    processes: Columns = field(default_factory=dict)
     exposed: Columns = field(default_factory=dict)
     lines: Columns = field(default_factory=dict)
 
@@ -151,7 +153,8 @@ class RunReader:
                 unreadable[name] = cut_reason(error)
         records = Records(
             run, columns, unreadable, partial, beside["counters"], beside["probing"], beside["device"], folded,
-            ceilings=beside["ceilings"], memory=beside["memory"], exposed=beside["exposed"], lines=beside["lines"],
+            ceilings=beside["ceilings"], memory=beside["memory"], processes=beside["processes"],
+            exposed=beside["exposed"], lines=beside["lines"],
         )  # fmt: skip
         return records if self._launch else _with_launches(records, self._path)
 

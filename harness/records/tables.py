@@ -112,6 +112,7 @@ BESIDE: Final = {
     "device": Beside(("step", "pass", *DEVICE_COLUMNS)),
     "ceilings": Beside(("group", "step", "scope_ns", "step_ns")),
     "memory": Beside(("step", "calls", "objects"), texts=("counted", "name")),
+    "processes": Beside(("group", "step", "calls", "nested_calls", "self_ns"), texts=("process", "name")),
     "exposed": Beside(("group", "pass", "step", "turn_ns", "planted_ns"), texts=("name",)),
     "lines": Beside(("line", "hits", "ns"), texts=("name", "text")),
 }

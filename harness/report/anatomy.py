@@ -13,6 +13,7 @@ from rich.text import Text
 from harness.analysis.phase_parts import ARRIVAL
 from harness.records.folder import RunFolder
 from harness.report.anatomy_figures import figure
+from harness.report.anatomy_processes import processes_sentence, processes_tables
 from harness.report.anatomy_tables import (
     columns_that_fit,
     kind_table,
@@ -73,6 +74,8 @@ def print_anatomy(anatomy: Anatomy, console: Console, folder: Path, full: bool =
                 console.print(Text(footnote, style="dim"))
         for kind in anatomy.kinds[:3]:
             console.print(Text(f"{kind.kind}: {whole_sentence(kind)}.", style="dim"))
+    if beside := processes_sentence(anatomy):
+        console.print(Text(f"{beside}.", style="dim"))
     for line in told(anatomy):
         console.print(Text(f"{line}.", style="dim"))
     if found := suggestions(anatomy, _config(folder, anatomy)):
@@ -138,6 +141,7 @@ def _tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
     found = [
         (f"{kind_title(kind, anatomy)}: {whole_sentence(kind)}", kind_table(kind, anatomy)) for kind in anatomy.kinds
     ]
+    found += processes_tables(anatomy)
     if (recurs := populations_table(anatomy)) is not None:
         found.append(("What recurs: phases that take another time in turns with something in common", recurs))
     if (sampled := sampled_table(anatomy)) is not None:

@@ -1,4 +1,4 @@
-"""Passes of a profile beside the measured ones: what phases leave behind, functions line by line, and what shows."""
+"""Passes of a profile beside the measured ones: other processes, what phases leave behind, lines, what shows."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ __all__ = ["Behind", "Profiling", "behind_phases"]
 SEED: Final = 7
 """Beside the seed of the measured passes, so that both are drawn independently."""
 LINE_PASSES: Final = 2
+PROCESS_PASSES: Final = (5, 20)
+"""At least and at most: in which the engine's other processes are timed."""
 FEWEST_GROUPS: Final = 2
 MOST_GROUPS: Final = 30
 SHARE: Final = 0.1
@@ -81,6 +83,7 @@ class Profiling:
         serve: serves the workload once, in a pass of that kind with step i under the i-th arm of these, and checks that
             it went well, did the same steps and gave native's tokens; the third argument names the pass in errors.
         install: puts another instrumentation in the place of the one that is installed.
+        time_elsewhere: of the host.
         facts: the run's facts, which are filled here.
         budget_s: what the passes with delays may take; two groups are served in any case.
         pass_s: what a pass takes.
@@ -88,6 +91,7 @@ class Profiling:
 
     serve: Callable[[PassKind, Sequence[int], str], PassResult]
     install: Callable[[Instrumentation], object]
+    time_elsewhere: Callable[[bool], dict[str, Any]]
     folder: RunFolder
     observer: Observer
     facts: dict[str, Any]
@@ -96,12 +100,39 @@ class Profiling:
 
     def go(self, profile: Profile, instrumentation: Instrumentation, seed: int) -> None:
         """Whatever the profile asks for; delays come last, since they need arms of their own."""
+        self.processes()
         if profile.memory:
             self.memory()
         if profile.lines:
             self.lines()
         if profile.exposed:
             self.exposed(instrumentation, seed)
+
+    def processes(self) -> None:
+        """The phases in the engine's other processes, each by its own clock; nothing where it has no other."""
+        details = self.facts["host"]["details"]
+        if details.get("process") != "subprocess" and details.get("core_in_reach", True):
+            return
+        try:
+            described = self.time_elsewhere(True)
+            self.facts["anatomy"]["processes"] = described
+            self._processes({name: str(about["turn"]) for name, about in described.items()})
+        finally:
+            self.time_elsewhere(False)
+
+    def _processes(self, turns: Mapping[str, str]) -> None:
+        fewest, most = PROCESS_PASSES
+        self.observer.stage("timing the other processes", most, most * self.pass_s)
+        self.serve("probed", [0], "a pass that warms up other processes")
+        budget = Budget(self.budget_s)
+        with _written(self.folder.write_processes) as rows:
+            for group in range(most):
+                if not budget.admits() and group >= fewest:
+                    break
+                found = self.serve("probed", [0], "a pass that times other processes").processes
+                for process, columns in found.items():
+                    rows += _by_phase(group, process, columns, turns.get(process, ""))
+                self.observer.advance()
 
     def memory(self) -> None:
         """Objects that each phase leaves behind: of each kind a pass that warms up, and one that counts."""
@@ -171,6 +202,30 @@ class Profiling:
     def _phases(self) -> Mapping[str, Mapping[str, Any]]:
         phases: Mapping[str, Mapping[str, Any]] = self.facts["anatomy"]["phases"]
         return phases
+
+
+def _by_phase(group: int, process: str, columns: Mapping[str, Sequence[Any]], turn: str) -> list[dict[str, Any]]:
+    """A row a (step, phase) that was called in it.
+
+    What the instrument did in the middle of a turn is taken out of the function that is the turn.
+    """
+    rows = []
+    names = [name.removesuffix(".self_ns") for name in columns if name.endswith(".self_ns")]
+    for name in names:
+        if name == "scope":
+            continue
+        beside_ns = [0] * len(columns["step"])
+        if name == turn:
+            of_turns = zip(columns[f"{name}.total_ns"], columns["turn_ns"], strict=True)
+            beside_ns = [total - of_turn for total, of_turn in of_turns]
+        each = (columns[key] for key in ("step", f"{name}.calls", f"{name}.nested_calls", f"{name}.self_ns"))
+        for step, calls, nested, self_ns, beside in zip(*each, beside_ns, strict=True):
+            if calls:
+                rows.append(
+                    {"group": group, "process": process, "step": step, "name": name, "calls": calls,
+                     "nested_calls": nested, "self_ns": self_ns - beside}
+                )  # fmt: skip
+    return rows
 
 
 @contextlib.contextmanager

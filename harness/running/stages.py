@@ -146,7 +146,14 @@ class Stages:
         if experiment.profile is not None:
             budget_s = beside_s(plan)
             Profiling(
-                self._serve, self.host.install, self.folder, self.observer, self.facts, budget_s, self._pass_s
+                self._serve,
+                self.host.install,
+                self.host.time_elsewhere,
+                self.folder,
+                self.observer,
+                self.facts,
+                budget_s,
+                self._pass_s,
             ).go(experiment.profile, instrumentation, experiment.protocol.seed)
 
     def _start(self) -> HostInfo:
