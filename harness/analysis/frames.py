@@ -50,8 +50,8 @@ class LoadedRun:
         device: on a GPU one row a (arm, pass, step) by its own clock: `device_gap_ns`, `device_scope_ns`,
             `device_step_ns` (`instrument.device.DeviceClock.take`); empty without one.
         phases: of a profile one row a (process, kind of turn, phase), as `phase_times.PhaseTime`: `us` with its
-            interval, share, calls, percentiles, what looking cost as a share of what was seen; then those of the engine's other
-            processes, which have neither share nor percentiles. Empty for any other run.
+            interval, share, calls, percentiles, what looking cost as a share of what was seen; then those of the
+            engine's other processes, which have neither share nor percentiles. Empty for any other run.
     """
 
     run: dict[str, Any]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.instrument.pristine import reset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["BEGIN", "END", "REMOVE", "RESET", "TIME", "resettable", "run_engine_core"]
+__all__ = ["BEGIN", "END", "METHODS", "REMOVE", "RESET", "TIME", "resettable", "run_engine_core"]
 
 RESET: Final = "harness_reset_core"
 """The method's name; it gives why the core could not be reset, or nothing."""
@@ -27,18 +27,6 @@ INSTRUMENT: Final = "_harness"
 
 _vllms: Callable[..., Any] | None = None
 """vLLM's own `run_engine_core`, while this one is in its place; a forked process has it as its parent had it."""
-
-
-def run_engine_core(*args: Any, **kwargs: Any) -> None:
-    """What runs in the engine core's process. A spawned one finds it by its name."""
-    from vllm.v1.engine.core import EngineCore, EngineCoreProc
-
-    methods: dict[str, Callable[..., Any]] = {
-        RESET: harness_reset_core, TIME: _time, BEGIN: _begin, END: _end, REMOVE: _remove,
-    }  # fmt: skip
-    for name, method in methods.items():
-        setattr(EngineCore, name, method)
-    (_vllms or EngineCoreProc.run_engine_core)(*args, **kwargs)
 
 
 def harness_reset_core(self: Any, backwards: bool = False) -> str:
@@ -66,6 +54,21 @@ def _end(self: Any) -> dict[str, list[Any]]:
 def _remove(self: Any) -> None:
     if (instrument := vars(self).pop(INSTRUMENT, None)) is not None:
         instrument.remove()
+
+
+METHODS: Final[Mapping[str, Any]] = {
+    RESET: harness_reset_core, TIME: _time, BEGIN: _begin, END: _end, REMOVE: _remove,
+}  # fmt: skip
+"""What is added, by name."""
+
+
+def run_engine_core(*args: Any, **kwargs: Any) -> None:
+    """What runs in the engine core's process. A spawned one finds it by its name."""
+    from vllm.v1.engine.core import EngineCore, EngineCoreProc
+
+    for name, method in METHODS.items():
+        setattr(EngineCore, name, method)
+    (_vllms or EngineCoreProc.run_engine_core)(*args, **kwargs)
 
 
 @contextlib.contextmanager

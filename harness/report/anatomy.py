@@ -73,7 +73,7 @@ def print_anatomy(anatomy: Anatomy, console: Console, folder: Path, full: bool =
             for footnote in table.footnotes:
                 console.print(Text(footnote, style="dim"))
         for kind in anatomy.kinds[:3]:
-            console.print(Text(f"{kind.kind}: {whole_sentence(kind)}.", style="dim"))
+            console.print(Text(f"{kind.kind}: {whole_sentence(kind, anatomy)}.", style="dim"))
     if beside := processes_sentence(anatomy):
         console.print(Text(f"{beside}.", style="dim"))
     for line in told(anatomy):
@@ -139,7 +139,8 @@ def write_anatomy(folder: Path, anatomy: Anatomy) -> None:
 
 def _tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
     found = [
-        (f"{kind_title(kind, anatomy)}: {whole_sentence(kind)}", kind_table(kind, anatomy)) for kind in anatomy.kinds
+        (f"{kind_title(kind, anatomy)}: {whole_sentence(kind, anatomy)}", kind_table(kind, anatomy))
+        for kind in anatomy.kinds
     ]
     found += processes_tables(anatomy)
     if (recurs := populations_table(anatomy)) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from harness.analysis.phase_parts import ARRIVAL
 from harness.analysis.phase_processes import ANY, main_process
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from harness.analysis.anatomy import Anatomy
 
 __all__ = ["processes_sentence", "processes_tables"]
+
+AT_ONCE: Final = (
+    "Processes work at the same time and wait for each other, so that their columns do not add up to a turn"
+)
+ON_THE_WAY: Final = ("front end", "engine core")
 
 
 def processes_tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
@@ -34,16 +39,26 @@ def processes_tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
                 columns.setdefault(each.process, {})[each.label] = half_width(each.us)
                 sums[each.process] = sums.get(each.process, 0.0) + each.us.estimate
         if len(columns) > 1 or kind not in own:
-            rows = list(dict.fromkeys(label for cells in columns.values() for label in cells))
+            processes = sorted(columns, key=_place)
+            rows = list(dict.fromkeys(label for process in processes for label in columns[process]))
             cells = [
-                Column(process, "us", [*(of.get(label, "") for label in rows), figure(sums[process])])
-                for process, of in columns.items()
+                Column(process, "us", [*(columns[process].get(label, "") for label in rows), figure(sums[process])])
+                for process in processes
             ]
             what = "a request that arrives" if kind == ARRIVAL else "any turn" if kind == ANY else f"a {kind} turn"
-            notes = ["Processes work at the same time and wait for each other, so that their columns do not add up to a turn"]
+            notes = [
+                "Processes work at the same time and wait for each other, so that their columns do not add up to a turn"
+            ]
             found.append((f"Each process by its own clock: {what}", Table("us", [*rows, "all of it"], cells, notes, 1,
                                                                           corner="phase")))  # fmt: skip
     return found
+
+
+def _place(process: str) -> tuple[int, str]:
+    """On the way of a request: the front end, the engine core, the workers."""
+    return next(
+        (place for place, first in enumerate(ON_THE_WAY) if process.startswith(first)), len(ON_THE_WAY)
+    ), process
 
 
 def processes_sentence(anatomy: Anatomy) -> str:

@@ -22,6 +22,7 @@ __all__ = [
 EDGES: Final = 2
 """Spaces around a cell."""
 SUGGESTED: Final = 3
+CORES: Final = "the engine core's turn"
 MOST_UNTIMED: Final = 20
 """Functions that are told of and have no time."""
 LOOKED: Final = f"{DAGGER} looking cost more than {100 * MARKED:.0f} % of what was seen, and is subtracted"
@@ -35,14 +36,15 @@ def kind_title(kind: Kind, anatomy: Anatomy) -> str:
     return f"{kind.kind}: {kind.count} of {anatomy.steps} turns, {requests} requests and {tokens} tokens in each"
 
 
-def whole_sentence(kind: Kind) -> str:
+def whole_sentence(kind: Kind, anatomy: Anatomy) -> str:
     """How long it takes, whether the phases add up to it, and what was left out."""
-    what = "a request" if kind.kind == ARRIVAL else "a turn with its output"
+    turn = _turn(anatomy)
+    what = "a request" if kind.kind == ARRIVAL else "a turn with its output" if turn == CORES else turn
     parts = [f"{what} takes {half_width(kind.whole_us)} us"]
     if kind.bare_us is not None and kind.told is not None:
         percent = kind.told.scaled(100)
         parts.append(
-            f"the phases of the engine core's turn add up to {percent.estimate:.1f} % "
+            f"the phases of {turn} add up to {percent.estimate:.1f} % "
             f"(±{(percent.high - percent.low) / 2:.1f}) of what it takes without probes ({half_width(kind.bare_us)} us)"
         )
     if kind.disturbed:
@@ -249,7 +251,7 @@ def told(anatomy: Anatomy) -> list[str]:
     if anatomy.looking is not None:
         low, high = 100 * anatomy.looking.low, 100 * anatomy.looking.high
         lines.append(
-            f"Probes made the engine core's turn {100 * anatomy.looking.estimate:+.2f} % longer "
+            f"Probes made {_turn(anatomy)} {100 * anatomy.looking.estimate:+.2f} % longer "
             f"[{low:.2f}, {high:.2f}]; what they cost is subtracted from each phase"
         )
     lines.append(
@@ -257,6 +259,11 @@ def told(anatomy: Anatomy) -> list[str]:
         f"{'launches' if anatomy.launches > 1 else 'groups, in this process'}"
     )
     return lines
+
+
+def _turn(anatomy: Anatomy) -> str:
+    """What a turn is of: of the engine core where that is in the profiled process, else of the first worker."""
+    return CORES if anatomy.run.get("switch", {}).get("turn") else "the first worker's step"
 
 
 def _key(phase: PhaseTime) -> tuple[str, int, str]:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import json
 import statistics
 import sys
 from typing import Any, NamedTuple
 
 import pytest
 
+from harness.analysis.anatomy import dissect
 from harness.analysis.phase_exposure import shown_of_phases
 from harness.config.file import load
+from harness.hosts.starting import resolve_model
 from harness.records.folder import Records, RunFolder, read_run
+from harness.report.anatomy_processes import processes_tables
 from harness.running.profiling import FEWEST_GROUPS
 from harness.running.run import Run
+from tests.engine.conftest import CONFIG as SHARED_CONFIG
+from tests.engine.conftest import ENGINE, Silent
+from tests.processes import finish, session_of
 
 pytestmark = pytest.mark.engine
 
@@ -28,6 +35,13 @@ engine: {{model: none}}
 workload: {{requests: 4, prompt_tokens: 12, output_tokens: {STEPS}}}
 profile: {{into: [prepare inputs], lines: [{UPDATE}], exposed: true}}
 protocol: {{groups: 5, counters: false, warmup: 1}}
+"""
+OF_ITS_OWN = f"""\
+host: {{process: subprocess}}
+engine: {json.dumps({"model": "none", **ENGINE})}
+workload: {{requests: 2, prompt_tokens: 12, output_tokens: 4}}
+profile: {{memory: false}}
+protocol: {{groups: 5, counters: false, warmup: 1, bare: false}}
 """
 
 
@@ -53,13 +67,6 @@ def functions() -> dict[str, tuple[Any, Any]]:
 
 @pytest.fixture(scope="module")
 def profiled(host, tmp_path_factory) -> Profiled:
-    class Silent:
-        def note(self, text: str) -> None: ...
-
-        def stage(self, name: str, passes: int, seconds: float | None = None) -> None: ...
-
-        def advance(self) -> None: ...
-
     folder = tmp_path_factory.mktemp("profile")
     path = folder / "config.yaml"
     path.write_text(CONFIG)
@@ -124,3 +131,37 @@ def test_lines_of_a_function_have_their_source_and_hits(profiled) -> None:
     assert lines["line"].tolist() == list(range(first, first + len(source)))
     assert lines["hits"].max() >= STEPS
     assert all((lines["ns"] > 0) == (lines["hits"] > 0))
+
+
+def test_each_process_of_an_engine_of_its_own_is_timed_by_its_own_clock(tmp_path) -> None:
+    path, folder = tmp_path / "config.yaml", tmp_path / "run"
+    model = resolve_model("models/one-layer-llama", SHARED_CONFIG.parent)
+    path.write_text(OF_ITS_OWN.replace('"none"', json.dumps(model)))
+    with session_of(["-m", "harness", "profile", str(path), "--out", str(folder)]) as process:
+        status, out, err = finish(process)
+    assert (status, "Traceback" in err) == (0, False), err
+    assert "Beside the worker 0, in processes of their own and by their own clocks, a turn: front end" in out
+    records = read_run(folder)
+    assert records.unreadable == {}
+    processes = records.run["anatomy"]["processes"]
+    assert list(processes) == ["front end", "engine core"]
+    apart = records.processes
+    labels = {
+        (process, processes[process]["phases"][name]["label"])
+        for process, name in zip(apart["process"].tolist(), apart["name"].tolist(), strict=True)
+    }
+    assert {
+        ("front end", "rest of arrival"), ("front end", "input processing"), ("front end", "rest of output"),
+        ("engine core", "request queued"), ("engine core", "schedule"), ("engine core", "wait for workers"),
+        ("engine core", "update from output"), ("engine core", "rest of the turn"),
+    } <= labels  # fmt: skip
+    assert not {label for process, label in labels if process == "engine core"} & {"forward", "rest of output"}
+    schedules = (apart["process"] == "engine core") & (apart["name"] == SCHEDULE)
+    assert sorted(set(apart["step"][schedules])) == list(range(records.run["steps"]["count"]))
+    assert apart["self_ns"].min() > 0
+    own = records.columns
+    assert set(own[f"{RUNNER}.execute_model.calls"][own["probed"]]) >= {1}  # also as what is rest of the scope
+    tables = dict(processes_tables(dissect(records)))
+    assert [column.title for column in tables["Each process by its own clock: a decode turn"].columns] == [
+        "front end", "engine core", "worker 0",
+    ]  # fmt: skip

@@ -18,7 +18,7 @@ from harness.instrument.planting import PLANT_BASE_NS
 from harness.records.folder import RunFolder, read_run
 from harness.running import into
 from harness.running.into import MOST_CALLS
-from harness.running.profiling import FEWEST_GROUPS, LEAST_NS, behind_phases
+from harness.running.profiling import FEWEST_GROUPS, LEAST_NS, PROCESS_PASSES, behind_phases
 from harness.running.run import Run
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 
@@ -113,7 +113,7 @@ class Host(FakeHost):
 def phases(monkeypatch):
     held = (f"{HERE}.execute_model", f"{HERE}.sample_tokens")
     monkeypatch.setattr("harness.running.profiling.MOST_GROUPS", 4)
-    monkeypatch.setattr("harness.running.anatomy.whole", lambda turn, generation: held)
+    monkeypatch.setattr("harness.running.anatomy.whole", lambda turn, generation, front_apart: held)
     monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation: PHASES)
 
 
@@ -216,6 +216,52 @@ def test_what_each_phase_leaves_behind_is_written(run) -> None:
     assert set(memory["objects"][of_nothing]) == {0}
     assert f"{HERE}.never" not in set(memory["name"])
     assert made.host.passes[-4:] == ["blocks", "blocks", "tracked", "tracked"]
+
+
+OTHER = "vllm.v1.engine.output_processor.OutputProcessor.process_outputs"
+
+
+class Apart(Host):
+    """With a front end in another process, which takes 7 ns a turn and 3 of them of a function that is the turn."""
+
+    wanted: bool = False
+
+    def start(self) -> Any:
+        info = super().start()
+        return dataclasses.replace(info, details={**info.details, "process": "subprocess"})
+
+    def time_elsewhere(self, wanted: bool) -> dict[str, Any]:
+        self.wanted = wanted
+        about = {"phases": {OTHER: {"label": "rest of output", "section": OUTPUT}}, "turn": OTHER,
+                 "calibration": {"inside_ns": 1.0, "outside_ns": 1.0}}  # fmt: skip
+        return {"front end": about} if wanted else {}
+
+    def run_pass(self, kind: Any, schedule: Any, requests: Any, probed: Any = ()) -> Any:
+        result = super().run_pass(kind, schedule, requests, probed)
+        if not (self.wanted and kind == "probed"):
+            return result
+        each = {"self_ns": 7, "total_ns": 9, "calls": 1, "nested_calls": 2}
+        columns = {"step": list(range(STEPS)), "turn_ns": [6] * STEPS, "scope.self_ns": [1] * STEPS}
+        columns |= {f"{OTHER}.{key}": [value] * (STEPS - 1) + [0] for key, value in each.items()}
+        columns |= {f"{OTHER}.total_ns": [9] * (STEPS - 1) + [6]}
+        return dataclasses.replace(result, processes={"front end": columns})
+
+
+def test_other_processes_are_timed_in_passes_of_their_own(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(CONFIG.replace("PROFILE", "{memory: false}"))
+    host = Apart(CLOCK, Engine())
+    made = Run(load(path), host, RunFolder(tmp_path / "run"), Silent())
+    assert well(made.execute())
+    records = read_run(made.folder.path)
+    assert records.unreadable == {}
+    table = pd.DataFrame(records.processes)
+    assert set(table["process"]) == {"front end"}
+    assert set(table["name"]) == {OTHER}
+    assert len(table) == PROCESS_PASSES[1] * (STEPS - 1)  # the last step has no call
+    assert set(table["self_ns"]) == {7 - (9 - 6)}  # without what the instrument did in the middle of the turn
+    assert list(records.run["anatomy"]["processes"]) == ["front end"]
+    assert not host.wanted
 
 
 def test_memory_can_be_left_out(run) -> None:
