@@ -97,6 +97,10 @@ def launch_grain_notes(run: dict[str, Any], values: dict[str, list[Values]]) -> 
             "`state` was not, since unwritten buffers hold what a process found in memory"
             + "".join(_fields(f"what only {arm} has", fields) for arm, fields in across.get("only_there", {}).items())
         )
+    notes += [
+        f"{arm} computes otherwise than native, as a setting may, so that times are compared and not results: it {why}"
+        for arm, why in across.get("otherwise", {}).items()
+    ]
     few = [name for name, launches in values.items() if name != AA and len(launches) < FEWEST]
     if few and values:
         notes.append(f"no verdict with fewer than {FEWEST} launches of an arm: {', '.join(few)}")

@@ -1,4 +1,4 @@
-"""What a config may say of its arms: each is native, a function or class, a patch, or a source tree, under a name."""
+"""What a config may say of its arms: each is native, a function or class, a patch, a source tree, or a setting."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOW: Final = "write module:NAME or path/file.py:NAME, or {patch: FILE}, or {tree
 
 
 class Arm(Strict):
-    """An implementation under a name; none of `reference`, `patch` and `tree` where it is native.
+    """An implementation, or a setting, under a name; native has none of these.
 
     Attributes:
         name: as it stands in tables.
@@ -39,6 +39,8 @@ class Arm(Strict):
         tree: a folder with another version of vLLM's source.
         revert: take the patch back: what is installed has it already.
         only: of the patch or the tree, these functions alone.
+        env, engine, host: keys of these sections of the config (`env` is short for `host.env`) that the arm's engines
+            are started with, and that make it a setting.
         delay_us: a busy wait planted behind each call, to see whether the instrument recovers it.
         ceiling: it may compute less than native: it says at most how much could be won there, and has no verdict.
     """
@@ -51,8 +53,16 @@ class Arm(Strict):
     only: list[Annotated[str, Field(pattern=f"^{DOTTED}$", max_length=300)]] = Field(
         default_factory=list, max_length=100
     )
+    env: dict[str, str] = Field(default_factory=dict, max_length=100)
+    engine: dict[str, Any] = Field(default_factory=dict, max_length=100)
+    host: dict[str, Any] = Field(default_factory=dict, max_length=20)
     delay_us: Delay | None = None
     ceiling: bool = False
+
+    @property
+    def setting(self) -> bool:
+        """Whether its engines are started otherwise, with vLLM's code as it is."""
+        return bool(self.env or self.engine or self.host)
 
     @property
     def change(self) -> str:
@@ -66,9 +76,19 @@ class Arm(Strict):
             raise ValueError(why)
         return reference
 
+    @field_validator("env", mode="before")
+    @classmethod
+    def _texts(cls, env: Any) -> Any:
+        """Numbers are written as such in YAML."""
+        if not isinstance(env, dict):
+            return env
+        return {key: str(value) if type(value) in (int, float) else value for key, value in env.items()}
+
     @model_validator(mode="after")
     def _one_of_three(self) -> Arm:
         given = [key for key in ("reference", "patch", "tree") if getattr(self, key)]
+        if self.setting and (given or self.delay_us is not None or self.ceiling):
+            raise ValueError("env, engine and host start the engine otherwise: give changed code an arm of its own")
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} each say what the arm is: keep one")
         if self.revert and not self.patch:
@@ -141,7 +161,13 @@ def why_unfit(arms: Sequence[Arm], seam: str, swap: str, own: Sequence[str]) -> 
     """
     if native := next((arm for arm in arms if arm.name == NATIVE and (arm.reference or arm.change)), None):
         return f"arms: `{native.name}` is the host's own implementation; give yours another name"
-    named = [arm for arm in arms if arm.name != NATIVE and arm.delay_us is None]
+    if any(arm.name == NATIVE and arm.setting for arm in arms):
+        return f"arms: `{NATIVE}` is started as the config says; give the setting another name"
+    setting = next((arm.name for arm in arms if arm.setting), "")
+    if setting and (seam or swap):
+        key = "seam" if seam else "swap"
+        return f"arms: {setting!r} is set when an engine starts, and {key} switches in a living one: leave {key} out"
+    named = [arm for arm in arms if arm.name != NATIVE and arm.delay_us is None and not arm.setting]
     nameless = next((arm.name for arm in named if not arm.reference and not arm.change), "")
     function = next((arm.name for arm in named if arm.reference), "")
     change = next((arm.name for arm in arms if arm.change), "")

@@ -81,6 +81,8 @@ def _held(probe: str, known: list[Target]) -> str:
 
 def _arm(arm: Arm, module: str, folder: Path) -> str:
     """Where an arm is, once it has been loaded and is one."""
+    if arm.setting:
+        return "a setting: its engines are started otherwise"
     if arm.change:
         return os.path.relpath(folder / arm.change)  # `foresee` has looked into it
     where, _, name = arm.reference.rpartition(":")

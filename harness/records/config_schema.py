@@ -39,6 +39,9 @@ class ArmEntry(Recorded):
     tree: str = ""
     revert: bool = False
     only: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
+    env: Section = Field(default_factory=dict)
+    engine: Section = Field(default_factory=dict)
+    host: Section = Field(default_factory=dict)
     delay_us: Amount | None = None
     ceiling: bool = False
 

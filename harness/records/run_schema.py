@@ -59,6 +59,7 @@ class AcrossFacts(Recorded):
     ignored: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     cut: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     only_there: dict[str, list[str]] = Field(default_factory=dict)
+    otherwise: dict[str, str] = Field(default_factory=dict)
     launches: dict[str, Count] = Field(default_factory=dict)
 
 

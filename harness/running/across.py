@@ -44,12 +44,17 @@ class Across:
 
     Attributes:
         ignored: fields that the config leaves out.
+        settings: arms that may compute otherwise than native, as long as their steps are of the same requests and
+            tokens.
         struck: arms that do other than native, and why.
+        otherwise: settings that compute otherwise than native, and where.
         compared: arms of which every launch so far is equal to native.
     """
 
     ignored: Sequence[str] = ()
+    settings: Sequence[str] = ()
     struck: dict[str, str] = field(default_factory=dict)
+    otherwise: dict[str, str] = field(default_factory=dict)
     compared: dict[str, int] = field(default_factory=dict)
     _natives: list[_Served] = field(default_factory=list)
     _waiting: dict[str, list[_Served]] = field(default_factory=dict)
@@ -100,15 +105,21 @@ class Across:
         self._only_there.setdefault(arm, set()).update(only_there)
         left_out = {STATE, *self._not_repeated, *self.ignored, *only_there}
         difference = first_difference_of_digests(native.rows, served.rows, left_out)
+        other_work, reason = False, ""
         if difference is not None:
-            where = "in" if difference.field == STEPS else f"at step {difference.step} of"
-            self.struck[arm] = f"differs {where} launch {served.launch}: {difference.told()}"
+            other_work = difference.field == STEPS
+            where = "in" if other_work else f"at step {difference.step} of"
+            reason = f"differs {where} launch {served.launch}: {difference.told()}"
         elif len(native.answers.tokens) != len(served.answers.tokens):
-            self.struck[arm] = f"answers {len(served.answers.tokens)} requests in launch {served.launch}"
+            other_work, reason = True, f"answers {len(served.answers.tokens)} requests in launch {served.launch}"
         elif other := answer_difference(native.answers, served.answers):
-            self.struck[arm] = f"generates other {other.what} in launch {served.launch}: {other.where}"
-        else:
+            reason = f"generates other {other.what} in launch {served.launch}: {other.where}"
+        if not reason:
             self.compared[arm] = self.compared.get(arm, 0) + 1
+        elif arm in self.settings and not other_work:
+            self.otherwise.setdefault(arm, reason)
+        else:
+            self.struck[arm] = reason
 
     def facts(self) -> dict[str, Any]:
         """For run.json: how much was compared, and what was not."""
@@ -120,5 +131,6 @@ class Across:
             "ignored": sorted(self.ignored),
             "cut": cut_in([[path for _, path, _ in self._natives[0].rows if not path.startswith(STATE)]]),
             "only_there": {arm: sorted(fields) for arm, fields in self._only_there.items() if fields},
+            "otherwise": dict(self.otherwise),
             "launches": dict(self.compared),
         }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness.config.launched import OPTION, Launched
+from harness.config.settings import options_of
 from harness.errors import RecordsError
 from harness.instrument.scopes import AUTO
 from harness.records.agreement import SIGNATURE, signature_difference
@@ -77,7 +78,8 @@ class ArmLaunches(Launches):
         protocol = protocol.model_copy(update={"grain": "launch", "launches": count})
         self.loaded = self.loaded._replace(experiment=experiment.model_copy(update={"protocol": protocol}))
         self._given = {"asked": asked, "why": list(self.why)}
-        self._across = Across(experiment.equality.left_out)
+        self._options = {arm.name: options_of(experiment, arm) for arm in experiment.arms}
+        self._across = Across(experiment.equality.left_out, [arm.name for arm in experiment.arms if arm.setting])
         self._found = Launched("", experiment.scope, tuple(experiment.probes), self._watched())
         self._overlays: dict[str, Path] = {}
         self._measured: list[str] = []
@@ -133,7 +135,8 @@ class ArmLaunches(Launches):
 
     def _arguments(self, launch: Launch) -> list[str]:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
-        return [*super()._arguments(launch), OPTION, self._found._replace(arm=launch.arm).as_text()]
+        settings = (word for option in self._options[launch.arm] for word in ("--set", option))
+        return [*super()._arguments(launch), *settings, OPTION, self._found._replace(arm=launch.arm).as_text()]
 
     def _is_first(self, launch: Launch) -> bool:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
@@ -158,6 +161,11 @@ class ArmLaunches(Launches):
             for key in SHARED:
                 if key in run and not known:
                     self.facts[key] = run[key]
+        elif (
+            self._across.natives and arm in self._across.settings and "steps" in run
+            and (difference := signature_difference(same, run["steps"]))
+        ):  # fmt: skip
+            self._across.struck.setdefault(arm, f"does other work than native: {difference}")
         for key in SHARED:
             if key in run:
                 self.facts.setdefault(key, run[key])
@@ -178,10 +186,12 @@ class ArmLaunches(Launches):
 
     def _judge(self, number: int, arm: str, path: Path, not_repeated: Sequence[str]) -> None:
         """Hold an arm's launches against native's, as far as there are any."""
-        before = set(self._across.struck)
+        before, otherwise = set(self._across.struck), set(self._across.otherwise)
         self._across.take(number, arm, path, not_repeated)
         for name in self._across.struck.keys() - before:
             self.note(f"{name} is struck: {self._across.struck[name]}")
+        for name in self._across.otherwise.keys() - otherwise:
+            self.note(f"{name} computes otherwise than native, as a setting may: {self._across.otherwise[name]}")
         self.facts["across"] = facts = self._across.facts()
         self.facts["checked"] = {
             key: facts[key] for key in ("leaves", "not_repeated", "ignored", "cut") if key in facts

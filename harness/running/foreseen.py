@@ -15,6 +15,7 @@ import psutil
 from harness.config.experiment import TraceWorkload
 from harness.config.numbers import LONGEST
 from harness.config.references import dotted, in_file, why_no_module, why_not_in_module
+from harness.config.settings import at_arm
 from harness.config.sources import Sources
 from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, installed, resolve_model
@@ -78,6 +79,13 @@ def foresee(loaded: Loaded) -> Choice:
         _check_size(loaded, model)
     except ConfigError as error:
         raise ConfigError(loaded.place(str(error))) from error
+    for index, arm in enumerate(experiment.arms):
+        if arm.setting:
+            try:
+                at = at_arm(loaded, arm)
+                _check_engine(at.experiment, resolve_model(str(at.experiment.engine["model"]), loaded.folder))
+            except ConfigError as error:
+                raise ConfigError(loaded.place(f"{loaded.key_of(index)}: {error}")) from error
     with tempfile.TemporaryDirectory(prefix="harness-changes-") as folder:
         return choose_grain(loaded, prepare(loaded, Path(folder)))
 

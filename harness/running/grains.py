@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from harness.config.settings import values_of
 from harness.errors import ConfigError, in_line
 from harness.seams import NATIVE
 
@@ -33,7 +34,7 @@ def choose_grain(loaded: Loaded, prepared: Mapping[str, Prepared]) -> Choice:
         ConfigError: what it asks for cannot be had.
     """
     asked = loaded.experiment.protocol.grain
-    refused = refused_in(prepared)
+    refused = [*refused_in(prepared), *_settings(loaded)]
     if asked == "launch" or (asked == "auto" and refused):
         if why := why_no_launches(loaded, prepared):
             because = f"; it cannot be switched between steps: {_told(refused)}" if refused else ""
@@ -58,17 +59,26 @@ def refused_in(prepared: Mapping[str, Prepared]) -> list[str]:
     ]
 
 
+def _settings(loaded: Loaded) -> list[str]:
+    """Arms that are settings, each with what it sets."""
+    return [
+        f"{arm.name}: {', '.join(values_of(loaded.experiment, arm))}: is set when an engine starts"
+        for arm in loaded.experiment.arms
+        if arm.setting
+    ]
+
+
 def why_no_launches(loaded: Loaded, prepared: Mapping[str, Prepared]) -> str:
     """Why this config cannot be compared at launch grain; empty where it can."""
     for arm in loaded.experiment.arms:
-        if arm.name == NATIVE and not arm.change:
+        if (arm.name == NATIVE and not arm.change) or arm.setting:
             continue
         if arm.ceiling:
             return f"arm {arm.name!r} is a ceiling, which is measured in the same engine: leave it out"
         if arm.name not in prepared or arm.delay_us is not None:
             return (
-                f"arm {arm.name!r} is neither a patch nor a tree, and only these can be put into the package that an "
-                "engine is started from: write it as a patch"
+                f"arm {arm.name!r} is neither a patch, a tree nor a setting, and an engine can be started with these "
+                "alone: write it as a patch"
             )
         if left := prepared[arm.name].left:
             return (

@@ -68,7 +68,7 @@ def path(tmp_path) -> Path:
         ("arms=[list, '.mine:C']", "arms.1.reference: '.mine:C' names no class"),
         (f"arms=[list, '{LONG}.py:C']", "arms.1: "),
         (f"arms=[list, 'm:{LONG}']", "arms.1.name: string should have at most 100 characters"),
-        ("arms=[{list: {a: b}}]", "arms.0.a: unknown key; known are ceiling, delay_us, name, only"),
+        ("arms=[{list: {a: b}}]", "arms.0.a: unknown key; known are ceiling, delay_us, engine, env, host, name, only"),
         ("baseline={}", "baseline: input should be a valid string"),
         ("baseline=[[list]]", "baseline: input should be a valid string"),
         ("host.env={'': b}", "host.env: '' is no name of an environment variable"),

@@ -47,7 +47,7 @@ def test_what_native_does_not_repeat_is_left_out_and_listed_and_state_is_never_c
     assert across.struck == {}
     assert across.facts() == {
         "leaves": 5, "not_repeated": ["context.opaque"], "ignored": ["logits"], "cut": [], "only_there": {},
-        "launches": {"pr": 1},
+        "otherwise": {}, "launches": {"pr": 1},
     }  # fmt: skip
 
 
@@ -116,3 +116,25 @@ def test_texts_and_log_probabilities_are_compared_between_launches(across) -> No
         "number": "generates other log probabilities in launch 5: request 1 from its token 0 on",
         "none": "generates other texts in launch 6: 0 requests have them instead of 2",
     }
+
+
+def test_a_setting_may_compute_otherwise_and_it_is_told_where(across) -> None:
+    across.settings = ["two", "other"]
+    across.one("native")
+    across.one("native")
+    across.one("two", tokens=[[1, 2], [4]])
+    across.one("two")
+    across.one("other", changed(slots="a tensor int64[2]: 4, 6"))
+    assert across.struck == {}
+    assert across.otherwise["two"].startswith("generates other tokens in launch 3")
+    assert "slots" in across.otherwise["other"]
+    assert across.compared == {"two": 1}
+
+
+def test_a_setting_with_other_steps_is_struck_as_any_arm(across) -> None:
+    across.settings = ["two"]
+    across.one("native")
+    across.one("native")
+    across.one("two", ROWS[:4])
+    assert list(across.struck) == ["two"]
+    assert across.otherwise == {}

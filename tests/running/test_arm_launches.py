@@ -14,6 +14,7 @@ from harness.analysis.compare import compare_runs
 from harness.cli.by_launch import ByLaunch, may_go_on
 from harness.config.file import load
 from harness.config.launched import Launched, load_launched
+from harness.config.settings import at_arm
 from harness.errors import ConfigError
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
@@ -105,7 +106,9 @@ class Process:
         self.signals: list[int] = []
         self.end = Process.ends.get(launched.arm) or Process.ends.get(str(len(Process.started)), "")
         luck = np.random.default_rng(len(Process.started)).normal(0, 200)
-        clock, mean = VirtualClock(reading_ns=10), 100_000 + luck + (5_000 if "count" in self.text else 0)
+        loaded = load_launched(config, overrides, launched)
+        slower = "count" in self.text or "SLOW" in loaded.experiment.host.env
+        clock, mean = VirtualClock(reading_ns=10), 100_000 + luck + 5_000 * slower
         rng = np.random.default_rng(len(Process.started) + 100)
         runner = Runner(
             table=WrongTable() if self.end == "wrong" else None,
@@ -119,7 +122,7 @@ class Process:
                 raise RuntimeError("no such row")
 
         host = FakeHost(clock, runner, before_pass)
-        run = Run(load_launched(config, overrides, launched), host, RunFolder(out), Silent())
+        run = Run(loaded, host, RunFolder(out), Silent())
         run.launched = launched
         self.exit_status = run.execute().exit_status
 
@@ -134,10 +137,10 @@ class Process:
 
 @pytest.fixture
 def launches(tmp_path, root, monkeypatch):
-    def make(*overrides: str, patch: str = STATE, **ends: str) -> ArmLaunches:
+    def make(*overrides: str, patch: str = STATE, config: str = CONFIG, **ends: str) -> ArmLaunches:
         monkeypatch.setattr(Process, "started", [], raising=False)
         monkeypatch.setattr(Process, "ends", {name.removeprefix("n"): end for name, end in ends.items()}, raising=False)
-        (tmp_path / "config.yaml").write_text(CONFIG)
+        (tmp_path / "config.yaml").write_text(config)
         (tmp_path / "state.patch").write_text(patch)
         loaded = load(tmp_path / "config.yaml", overrides)
         given = [str(tmp_path / "config.yaml"), *(word for each in overrides for word in ("--set", each))]
@@ -199,6 +202,83 @@ def test_each_engine_has_its_own_arm_in_it_and_all_are_compared(launches) -> Non
     report = (made.folder.path / "report.md").read_text()
     assert "launch grain: this cannot be switched in a living engine: state: vllm.table: why" in report
     assert "`state` was not" in report.replace("\\", "")
+
+
+SETTINGS = CONFIG.replace("[{state: {patch: state.patch}}]", "[{slow: {env: {SLOW: 1}}}, {big: {engine: {size: 2}}}]")
+
+
+def test_settings_are_started_as_they_say_and_held_against_native(launches) -> None:
+    made = launches(config=SETTINGS)
+    outcome = made.execute()
+    assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
+    assert Counter(launched.arm for launched, _ in Process.started) == {NATIVE: 4, "slow": 4, "big": 4}
+    records = read_run(made.folder.path)
+    started = {launch.run["arm"]: launch.run["config"] for launch in records.launches}
+    assert {arm: config["engine"].get("size") for arm, config in started.items()} == {
+        NATIVE: None, "slow": None, "big": 2,
+    }  # fmt: skip
+    assert {arm: config["host"]["env"] for arm, config in started.items()} == {
+        NATIVE: {}, "slow": {"SLOW": "1"}, "big": {},
+    }  # fmt: skip
+    summary = write_reports(made.folder.path)
+    found = summary.difference("slow", "scope")
+    assert (found.verdict, found.per_step_us.estimate) == ("slower", pytest.approx(5, abs=0.5))
+    assert summary.difference("big", "scope").verdict == "not resolved"
+    assert summary.arms["slow"].equal
+
+
+def test_a_setting_that_computes_otherwise_is_measured_and_the_report_says_so(launches) -> None:
+    made = launches(config=SETTINGS, big="wrong")
+    outcome = made.execute()
+    assert (outcome.status, outcome.exit_status) == ("complete", 0)
+    assert any(told.startswith("big computes otherwise than native, as a setting may") for told in made.told)
+    summary = write_reports(made.folder.path)
+    assert summary.arms["big"].measured
+    assert summary.arms["big"].equal is None
+    assert any(note.startswith("big computes otherwise than native") for note in summary.notes)
+
+
+def test_a_setting_that_does_other_work_is_struck(launches, monkeypatch) -> None:
+    monkeypatch.setattr("harness.running.arm_launches.signature_difference", lambda one, other: "6 steps, not 5")
+    made = launches(config=SETTINGS.replace("{slow: {env: {SLOW: 1}}}, ", ""))
+    outcome = made.execute()
+    assert outcome.exit_status in (1, 130)
+    assert "other work than native" in outcome.message
+
+
+def test_settings_go_to_launch_grain_by_themselves_and_mix_with_nothing_that_is_switched(tmp_path) -> None:
+    (tmp_path / "config.yaml").write_text(SETTINGS)
+    choice = choose_grain(load(tmp_path / "config.yaml"), {})
+    assert choice.launch
+    assert choice.why == (
+        "slow: host.env: is set when an engine starts", "big: engine.size: is set when an engine starts",
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="step was asked for"):
+        choose_grain(load(tmp_path / "config.yaml", ["protocol.grain=step"]), {})
+    for arms, told in (
+        ("{native: {engine: {size: 2}}}", "give the setting another name"),
+        ("{both: {engine: {size: 2}, patch: state.patch}}", "give changed code an arm of its own"),
+        ("{slow: {env: {SLOW: 1}}, only: [a.b]}", "only"),
+    ):
+        (tmp_path / "config.yaml").write_text(CONFIG.replace("{state: {patch: state.patch}}", arms))
+        with pytest.raises(ConfigError, match=told):
+            load(tmp_path / "config.yaml")
+
+
+def test_what_is_wrong_with_a_setting_is_told_before_anything_is_started(tmp_path) -> None:
+    (tmp_path / "config.yaml").write_text(SETTINGS)
+    loaded = load(tmp_path / "config.yaml")
+    slow, big = loaded.experiment.arms[1:]
+    assert at_arm(loaded, slow).experiment.host.env == {"SLOW": "1"}
+    assert at_arm(loaded, big).experiment.engine == {"model": "none", "size": 2}
+    threads = slow.model_copy(update={"env": {"OMP_NUM_THREADS": "2"}})
+    with pytest.raises(
+        ConfigError, match=r"env: OMP_NUM_THREADS is what host.threads sets: write host: \{threads: N\}"
+    ):
+        at_arm(loaded, threads)
+    odd = big.model_copy(update={"engine": {}, "host": {"treads": 2}})
+    with pytest.raises(ConfigError, match=r"host.treads: unknown key; did you mean 'threads'\?"):
+        at_arm(loaded, odd)
 
 
 def test_an_arm_that_serves_something_else_is_struck_and_not_launched_again(launches) -> None:
