@@ -36,8 +36,9 @@ def time_phases(
     Raises:
         ConfigError: a target, a phase to be opened or a function for its lines is not there.
     """
-    generation = facts["host"]["details"]["generation"]
-    scope, phases = phases_here(host, profile, facts["switch"]["turn"], generation)
+    details = facts["host"]["details"]
+    model = str(details.get("model_class", ""))
+    scope, phases = phases_here(host, profile, facts["switch"]["turn"], details["generation"], model)
     facts["anatomy"] = {"phases": phases}
     if profile.lines:
         host.time_lines(profile.lines)
@@ -46,7 +47,9 @@ def time_phases(
     return scope, list(facts["anatomy"]["phases"])
 
 
-def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tuple[str, dict[str, Any]]:
+def phases_here(
+    host: Host, profile: Profile, turn: str, generation: str, model: str = ""
+) -> tuple[str, dict[str, Any]]:
     """The scope of a profile, and the functions that are timed in it.
 
     Args:
@@ -54,6 +57,7 @@ def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tup
         profile: the config's section.
         turn: the function of the engine core that is a turn; empty where that is out of reach.
         generation: of the runner.
+        model: the full name of the model's class, where a phase is a method of it.
 
     Returns:
         The scope; and by full name the label and the section of each function, as run.json tells them.
@@ -61,7 +65,7 @@ def phases_here(host: Host, profile: Profile, turn: str, generation: str) -> tup
     Raises:
         ConfigError: a target leads to no function, or targets lead to too many.
     """
-    held, wanted = whole(turn, generation), phases_of(turn, generation)
+    held, wanted = whole(turn, generation), phases_of(turn, generation, model)
     found = host.there([*held, *(phase.name for phase in wanted)])
     phases: dict[str, dict[str, Any]] = {
         phase.name: {"label": phase.label, "section": phase.section} for phase in wanted if phase.name in found
