@@ -153,13 +153,13 @@ def _launches(records: Records) -> int:
 def _timed_otherwise(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """What makes self times of two runs times of other things; empty where they can be compared.
 
-    Profiles are compared by phases, whichever functions these are; what was opened in them makes their own times others.
+    Profiles are compared by phases, whichever functions these are; what is opened in one takes from its own time.
     """
     phases = is_profile(first) and is_profile(other)
 
     def of(run: dict[str, Any], key: str) -> Any:
         if phases and key in ("scope", "probes"):
-            return opened(run)
+            return opened(run) if key == "probes" else ""
         config = run["config"]
         return config.get(key, config["protocol"].get(key) or False)
 

@@ -77,7 +77,8 @@ def lacking(names: Sequence[str], figures: Sequence[PhaseFigures]) -> list[str]:
     """
     called = [{*each.get(NATIVE, ())} - {SCOPE, STEP} for each in figures]
     return [
-        f"only {names[here]} has {', '.join(sorted(phases))}: {names[1 - here]} does that in other phases, or not at all"
+        f"only {names[here]} has {', '.join(sorted(phases))}: "
+        f"{names[1 - here]} does that in other phases, or not at all"
         for here in (0, 1)
         if (phases := called[here] - called[1 - here]) and called[1 - here]
     ]

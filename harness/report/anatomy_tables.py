@@ -223,7 +223,8 @@ def sentence(anatomy: Anatomy) -> str:
 def suggestions(anatomy: Anatomy, config: str) -> list[tuple[PhaseTime, str, float]]:
     """The phases of the host with the most to win, the line that goes on there, and us a turn that would show.
 
-    It tries a change; on vLLM 0.5.4, which takes none at any function, it opens the phase. What computes the model is none of the host's code, and the rest of a function is not one place.
+    It tries a change; on vLLM 0.5.4, which takes changes at a seam alone, it opens the phase. What computes the model
+    is none of the host's code, and the rest of a function is not one place.
 
     Args:
         anatomy: the profile.
@@ -243,7 +244,7 @@ def suggestions(anatomy: Anatomy, config: str) -> list[tuple[PhaseTime, str, flo
 
 
 def swapped(anatomy: Anatomy) -> bool:
-    """Whether this engine takes a change at any function."""
+    """Whether this engine takes a change at any function, as all but vLLM 0.5.4 do."""
     return bool(anatomy.run["config"].get("host", {}).get("kind") != "vllm_v0")
 
 

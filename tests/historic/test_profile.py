@@ -152,7 +152,9 @@ def test_what_phases_leave_behind_and_what_shows_of_them_is_there(profiled) -> N
 @pytest.mark.skipif(not HAS_LINES, reason="line_profiler is not installed in this environment")
 def test_lines_are_timed(tmp_path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text(CONFIG.replace("into: [prepare inputs], depth: 2,", f"lines: [{PREPARE}],").replace("true", "false"))
+    path.write_text(
+        CONFIG.replace("into: [prepare inputs], depth: 2,", f"lines: [{PREPARE}],").replace("true", "false")
+    )
     with started() as host:
         run = Run(load(path), host, RunFolder(tmp_path / "run"), Silent())
         assert run.execute().status == "complete"
