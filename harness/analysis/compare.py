@@ -140,7 +140,7 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
 
 def _same_steps(first: Summary, other: Summary) -> bool:
     """Whether a whole step of both is the time of the same things."""
-    return (first.turns, has_output(first.run)) == (other.turns, has_output(other.run))
+    return first.turns == other.turns and not (first.turns and has_output(first.run) != has_output(other.run))
 
 
 def _launches(records: Records) -> int:

@@ -295,6 +295,14 @@ def test_profiles_of_one_generation_have_their_whole_turns_compared(tmp_path) ->
     assert not any("whole steps" in said for said in old.refusals)
 
 
+def test_steps_of_the_model_runner_alone_have_no_output_in_any_generation(make) -> None:
+    host = make_run()["host"]
+    details = {**host.get("details", {}), "generation": "v0"}
+    found = compare_runs([make("new"), make("old", host={**host, "details": details})])
+    assert "step" in {row.metric for row in found.rows}
+    assert not any("whole steps" in said for said in found.refusals)
+
+
 def test_phases_with_other_functions_opened_are_not_compared(tmp_path) -> None:
     found = compare_runs([write_profile(tmp_path / "before"), write_profile(tmp_path / "after", into=["schedule"])])
     assert {row.metric for row in found.rows} == {"step"}
