@@ -28,5 +28,8 @@ def test_the_phases_that_there_are_are_counted_and_the_others_named(monkeypatch)
     count = len(phases_of("turn", "v1"))
     assert v1.found == f"v1 runner: {count - 1} of {count} functions are there; not {missing}"
     assert missing in v2.found
+    (v0,) = examine_phases(("v0",), "a.model.Model")
+    count = len(phases_of("turn", "v0", "a.model.Model"))
+    assert v0.found == f"v0 runner: {count} of {count} functions are there"
     monkeypatch.setattr("harness.doctor.engine.those_there", lambda names: [])
     assert [finding.level for finding in examine_phases()] == ["warning", "warning"]

@@ -8,8 +8,8 @@ compared.
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import asdict, dataclass, field
+import itertools
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,11 +18,13 @@ from harness.analysis.by_launch import by_arm, is_by_launch
 from harness.analysis.intervals import Interval, joint_confidence, verdict
 from harness.analysis.measured import arm_values, launches_turns
 from harness.analysis.metrics import SCOPE, STEP
-from harness.analysis.phase_parts import labels_of
+from harness.analysis.phase_figures import lacking, opened, phase_figures
 from harness.analysis.statistics import FEWEST, typical_sum, welch
+from harness.analysis.step_time import has_output
 from harness.analysis.summarise import summarise
 from harness.records.agreement import SIGNATURE
 from harness.records.folder import read_run
+from harness.records.profile_schema import is_profile
 from harness.seams import AA
 from harness.texts import one_line
 
@@ -59,7 +61,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Row:
-    """One arm's metric in a run, compared with the first run.
+    """One arm's metric in a run, compared with the first run; of profiles a phase is one, by its label.
 
     `first_us` and `other_us` are means over launches, a step; the interval is None where there are too few launches.
     """
@@ -75,10 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What a comparison shows. `refusals` say why there are no verdicts, or what these leave open.
-
-    `labels` are what tables call a metric: of profiles, the phase of each function.
-    """
+    """What a comparison shows. `refusals` say why there are no verdicts, or what these leave open."""
 
     names: list[str]
     launches: list[int]
@@ -87,7 +86,6 @@ class RunComparison:
     rows: list[Row]
     confidence_each: float
     margin: float
-    labels: dict[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -111,17 +109,20 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
     refusals = _refusals(names, runs, summaries, launches, differences)
     same_work = [runs[0].get("steps", {}).get(key) for key in SIGNATURE]
     figures = [_figures(records) for records in all_records]
+    for index in range(1, len(runs)):
+        if is_profile(runs[0]) and is_profile(runs[index]) and not _timed_otherwise(runs[0], runs[index]):
+            refusals += lacking([names[0], names[index]], [figures[0], figures[index]])
     pairs = [
         (index, arm, metric)
         for index in range(1, len(runs))
         if [runs[index].get("steps", {}).get(key) for key in SIGNATURE] == same_work
         for arm in figures[0]
         if arm in figures[index] and arm != AA
-        for metric in (SCOPE, *runs[0]["config"]["probes"], STEP)
-        if metric in figures[0][arm] and metric in figures[index][arm]
+        for metric in figures[0][arm]
+        if metric in figures[index][arm]
         and (figures[0][arm][metric].any() or figures[index][arm][metric].any())
         and (metric == STEP or not _timed_otherwise(runs[0], runs[index]))
-        and (metric != STEP or summaries[0].turns == summaries[index].turns)
+        and (metric != STEP or _same_steps(summaries[0], summaries[index]))
     ]  # fmt: skip
     protocol = runs[0]["config"]["protocol"]
     confidence = joint_confidence(protocol["confidence"], len(pairs))
@@ -134,21 +135,12 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
         if interval is not None and not (summaries[0].withheld or summaries[index].withheld):
             judged = verdict(interval, protocol["margin"] * float(figures[0][arm][SCOPE].mean()))
         rows.append(Row(names[index], arm, metric, float(first.mean()), float(other.mean()), interval, judged))
-    return RunComparison(
-        names, launches, differences, refusals, rows, confidence, protocol["margin"], _labels(all_records[0])
-    )
+    return RunComparison(names, launches, differences, refusals, rows, confidence, protocol["margin"])
 
 
-def _labels(records: Records) -> dict[str, str]:
-    """Of a profile, the phase that each function is, with the function where several are one phase."""
-    first = records.launches[0] if records.launches else records
-    if not first.run.get("anatomy"):
-        return {}
-    labels = labels_of(first.run)
-    counts = Counter(labels.values())
-    return {
-        name: label if counts[label] == 1 else f"{label}: {name.rpartition('.')[2]}" for name, label in labels.items()
-    }
+def _same_steps(first: Summary, other: Summary) -> bool:
+    """Whether a whole step of both is the time of the same things."""
+    return first.turns == other.turns and not (first.turns and has_output(first.run) != has_output(other.run))
 
 
 def _launches(records: Records) -> int:
@@ -159,9 +151,15 @@ def _launches(records: Records) -> int:
 
 
 def _timed_otherwise(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """What makes self times of two runs times of other things; empty where they can be compared."""
+    """What makes self times of two runs times of other things; empty where they can be compared.
+
+    Profiles are compared by phases, whichever functions these are; what is opened in one takes from its own time.
+    """
+    phases = is_profile(first) and is_profile(other)
 
     def of(run: dict[str, Any], key: str) -> Any:
+        if phases and key in ("scope", "probes"):
+            return opened(run) if key == "probes" else ""
         config = run["config"]
         return config.get(key, config["protocol"].get(key) or False)
 
@@ -169,7 +167,9 @@ def _timed_otherwise(first: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def _figures(records: Records) -> dict[str, dict[str, np.ndarray[Any, np.dtype[np.float64]]]]:
-    """By arm and metric: microseconds a step of each launch."""
+    """By arm and metric, in the order of tables: microseconds a step of each launch."""
+    if is_profile(records.run):
+        return phase_figures(records)
     metrics = (SCOPE, *records.run["config"]["probes"], STEP)
     if is_by_launch(records.run):
         return {
@@ -256,6 +256,12 @@ def _refusals(
         "whole steps are not compared"
         for name, summary in zip(names[1:], summaries[1:], strict=True)
         if summary.turns != summaries[0].turns and any(arm.measured for arm in summary.arms.values())
+    ]
+    said += [
+        f"a turn of {name} has its output in it, and one of {other} has not: whole steps are not compared"
+        for pair in zip(names[1:], summaries[1:], strict=True)
+        for (name, with_it), (other, without) in itertools.permutations([(names[0], summaries[0]), pair])
+        if with_it.turns and without.turns and has_output(with_it.run) and not has_output(without.run)
     ]
     if few := [name for name, count in zip(names, launches, strict=True) if count < FEWEST]:
         said.append(

@@ -144,8 +144,6 @@ class Experiment(Strict):
         for names_of, label in ((names, "arms"), (self.probes, "probes"), (scopes, "scope")):
             if twice := sorted({name for name in names_of if names_of.count(name) > 1}):
                 raise ValueError(f"{label}: {', '.join(twice)} is named twice")
-        if self.profile is not None and self.host.kind != "vllm":
-            raise ValueError("profile: phases are known of kind: vllm: leave profile out, or name a scope and probes")
         if AUTO in scopes and len(scopes) > 1:
             raise ValueError(f"scope: {AUTO} stands alone: leave it or the others out")
         self._check_probes(place.target if place is not None else "")
@@ -176,7 +174,7 @@ class Experiment(Strict):
         if self.seam and self.swap:
             raise ValueError("swap: seam and swap both say what is replaced: leave one out")
         if not self.seam:
-            if self.host.kind == "vllm_v0":
+            if self.host.kind == "vllm_v0" and self.profile is None:
                 raise ValueError("seam: is missing: vllm_v0 takes arms at a seam alone, and neither swap nor patches")
             return None
         if self.seam not in SEAMS:

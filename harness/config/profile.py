@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib.util import find_spec
 from typing import Annotated, Any, Final
 
@@ -55,7 +56,8 @@ class Profile(Strict):
     @classmethod
     def _can_be_timed(cls, lines: list[str]) -> list[str]:
         if lines and find_spec(LINES) is None:
-            raise ValueError(f"{LINES} is not installed, and times lines: `python -m pip install {LINES}` installs it")
+            here = sys.executable  # each environment needs its own: vLLM 0.5.4 has another one
+            raise ValueError(f"{LINES} is not installed, and times lines: `{here} -m pip install {LINES}` installs it")
         return lines
 
     @model_validator(mode="after")

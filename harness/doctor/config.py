@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from harness.doctor.engine import RUNNERS, has_triton, python
+from harness.doctor.engine import RUNNERS, examine_phases, has_triton, python
 from harness.doctor.finding import Finding, check
 from harness.doctor.targets import examine_targets
 from harness.errors import HarnessError
@@ -38,7 +40,23 @@ def examine_historic(loaded: Loaded) -> Iterator[Finding]:
         yield Finding("fault", "vllm", f"cannot be imported: {type(error).__name__}: {error}", f"make clean; {SETUP}")
         return
     yield Finding("ok", "vllm", f"{VERSION}, for the CPU, its kernels replaced")
+    yield from examine_phases(("v0",), _model_class(loaded))
     yield from examine_targets(loaded, V0_RUNNER)
+
+
+def _model_class(loaded: Loaded) -> str:
+    """The full name of the class that vLLM 0.5.4 has for a config's model; empty where that is not known."""
+    from vllm import ModelRegistry
+
+    from harness.hosts.starting import resolve_model
+
+    try:
+        folder = Path(resolve_model(str(loaded.experiment.engine["model"]), loaded.folder))
+        (architecture, *_) = json.loads((folder / "config.json").read_text(encoding="utf-8"))["architectures"]
+        found = ModelRegistry.load_model_cls(str(architecture))
+    except (HarnessError, OSError, ValueError, LookupError, TypeError):
+        return ""
+    return "" if found is None else f"{found.__module__}.{found.__qualname__}"
 
 
 def examine_config(loaded: Loaded) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from harness.records import machine
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["RUNNERS", "examine_engine", "examine_generations", "examine_phases", "has_triton", "python"]
 
@@ -72,10 +72,15 @@ def examine_generations() -> Iterator[Finding]:
                 yield Finding("ok", subject, found)
 
 
-def examine_phases() -> Iterator[Finding]:
-    """Of each generation of model runners the phases of a turn that this vLLM has, by which profiles tell its time."""
-    for generation in ("v1", "v2"):
-        phases = phases_of("turn", generation)
+def examine_phases(generations: Sequence[str] = ("v1", "v2"), model: str = "") -> Iterator[Finding]:
+    """Of each generation of model runners the phases of a turn that this vLLM has, by which profiles tell its time.
+
+    Args:
+        generations: that this vLLM may have.
+        model: the full name of the model's class, of which V0's forward phase is a method; empty where it is unknown.
+    """
+    for generation in generations:
+        phases = phases_of("turn", generation, model)
         there = those_there([phase.name for phase in phases])
         lacking = [phase.name for phase in phases if phase.name not in there]
         found = f"{generation} runner: {len(there)} of {len(phases)} functions are there"

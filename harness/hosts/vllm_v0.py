@@ -174,6 +174,7 @@ class VllmV0Host:
                 "pid": os.getpid(),
                 "runner_module": type(runner).__module__,
                 "generation": "v0",
+                "model_class": f"{type(runner.model).__module__}.{type(runner.model).__qualname__}",
                 "process": "in_process",
                 "torch_threads": torch.get_num_threads(),
                 "cpus": sorted(os.sched_getaffinity(0)),
@@ -197,7 +198,9 @@ class VllmV0Host:
         from harness.instrument.instrument import Instrument
         from harness.instrument.loops import V0Loop
 
-        loop = V0Loop(self._worker)
+        if self._instrument is not None:
+            self._instrument.remove()
+        loop = V0Loop(self._worker, self._engine)
         self._instrument = Instrument(loop.runner, instrumentation, loop=loop)
         return self._instrument.calibrate()
 

@@ -1,7 +1,8 @@
 """The phases of a request's way through vLLM, from its arrival to its text, by the functions that they are.
 
 Names of all generations of runners stand side by side; those that a release of vLLM does not have are passed over, and
-a profile says which there are. vLLM's V2 runner has no scopes of its own for them.
+a profile says which there are. vLLM's V2 runner has no scopes of its own for them. What is the same thing has the same
+label in each generation, so that their profiles can be held against each other.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class Phase(NamedTuple):
     Attributes:
         label: what tables call it. Several functions of one label are added up.
         section: one of `SECTIONS`.
-        name: of the function, in full.
-        generation: of the runner, or of the loop without one, that has it; empty where every one has.
+        name: of the function, in full; `{model}` in it stands for the class of the model that is served.
+        generation: of the runner, or of the loop without one, that has it; empty where all of today's vLLM have it.
     """
 
     label: str
@@ -43,6 +44,14 @@ _V1: Final = "vllm.v1.worker.gpu_model_runner.GPUModelRunner"
 _V2: Final = "vllm.v1.worker.gpu.model_runner.GPUModelRunner"
 _QUEUE: Final = "vllm.distributed.device_communicators.shm_broadcast.MessageQueue"
 _SAMPLER: Final = "vllm.v1.sample.sampler.Sampler"
+_OF_TODAY: Final = ("v1", "v2", CORE, FRONT)
+_V0: Final = "vllm.worker.model_runner.ModelRunner"
+_V0_ENGINE: Final = "vllm.engine.llm_engine.LLMEngine"
+_V0_BLOCKS: Final = "vllm.core.block_manager_v1.BlockSpaceManagerV1"
+_V0_SAMPLER: Final = "vllm.model_executor.layers.sampler"
+_LOGITS: Final = "vllm.model_executor.layers.logits_processor"
+MODEL: Final = "{model}"
+"""Of a phase's name: vLLM 0.5.4 calls the model itself, without a method of the runner in between."""
 
 PHASES_OF_A_TURN: Final = (
     Phase("rest of arrival", ARRIVAL, "vllm.v1.engine.llm_engine.LLMEngine.add_request"),
@@ -70,7 +79,7 @@ PHASES_OF_A_TURN: Final = (
     Phase("attention metadata", TURN, f"{_V2}.prepare_attn", "v2"),
     Phase("forward", TURN, f"{_V1}._model_forward", "v1"),
     Phase("forward", TURN, "vllm.v1.worker.gpu.cudagraph_utils.ModelCudaGraphManager.run_fullgraph", "v2"),
-    Phase("logits", TURN, "vllm.model_executor.layers.logits_processor.LogitsProcessor.forward"),
+    Phase("logits", TURN, f"{_LOGITS}.LogitsProcessor.forward"),
     Phase("grammar", TURN, f"{_CORE}.get_grammar_bitmask"),
     Phase("grammar", TURN, "vllm.v1.structured_output.utils.apply_grammar_bitmask"),
     Phase("sampling metadata", TURN, "vllm.v1.worker.gpu_input_batch.InputBatch._make_sampling_metadata", "v1"),
@@ -86,12 +95,39 @@ PHASES_OF_A_TURN: Final = (
     Phase("rest of output", OUTPUT, "vllm.v1.engine.output_processor.OutputProcessor.process_outputs"),
     Phase("detokenising", OUTPUT, "vllm.v1.engine.detokenizer.BaseIncrementalDetokenizer.update"),
     Phase("logprobs", OUTPUT, "vllm.v1.engine.logprobs.LogprobsProcessor.update_from_output"),
+    # V0's turn has all of it, the output too; and its sampler makes each token's log probabilities in any case.
+    Phase("rest of arrival", ARRIVAL, f"{_V0_ENGINE}.add_request", "v0"),
+    Phase("input processing", ARRIVAL, f"{_V0_ENGINE}.process_model_inputs", "v0"),
+    Phase("request made", ARRIVAL, f"{_V0_ENGINE}._add_processed_request", "v0"),
+    Phase("request queued", ARRIVAL, "vllm.core.scheduler.Scheduler.add_seq_group", "v0"),
+    Phase("rest of the turn", TURN, f"{_V0_ENGINE}.step", "v0"),
+    Phase("schedule", TURN, "vllm.core.scheduler.Scheduler.schedule", "v0"),
+    Phase("new blocks", TURN, f"{_V0_BLOCKS}._allocate_sequence", "v0"),
+    Phase("new blocks", TURN, f"{_V0_BLOCKS}._allocate_last_physical_block", "v0"),
+    Phase("prepare inputs", TURN, f"{_V0}.prepare_model_input", "v0"),
+    Phase("prepare inputs", TURN, "vllm.worker.worker.Worker.prepare_worker_input", "v0"),
+    Phase("attention metadata", TURN, "vllm.attention.backends.flash_attn.FlashAttentionMetadataBuilder.build", "v0"),
+    Phase("sampling metadata", TURN, "vllm.model_executor.sampling_metadata.SamplingMetadata.prepare", "v0"),
+    Phase("rest of execute", TURN, f"{_V0}.execute_model", "v0"),
+    Phase("forward", TURN, f"{MODEL}.forward", "v0"),
+    Phase("logits", TURN, f"{_LOGITS}.LogitsProcessor.forward", "v0"),
+    Phase("logits processors", TURN, f"{_LOGITS}._apply_logits_processors", "v0"),
+    Phase("logits processors", TURN, f"{_V0_SAMPLER}._apply_min_tokens_penalty", "v0"),
+    Phase("logits processors", TURN, f"{_V0_SAMPLER}._apply_penalties", "v0"),
+    Phase("sampling", TURN, f"{_V0_SAMPLER}.Sampler.forward", "v0"),
+    Phase("sampling metadata", TURN, f"{_V0_SAMPLER}.Sampler._init_sampling_tensors", "v0"),
+    Phase("logprobs", TURN, f"{_V0_SAMPLER}._get_logprobs", "v0"),
+    Phase("bookkeeping", TURN, f"{_V0_SAMPLER}._build_sampler_output", "v0"),
+    Phase("update from output", TURN, f"{_V0_ENGINE}._process_model_outputs", "v0"),
+    Phase("detokenising", TURN, "vllm.transformers_utils.detokenizer.Detokenizer.decode_sequence_inplace", "v0"),
+    Phase("rest of output", TURN, "vllm.outputs.RequestOutputFactory.create", "v0"),
 )
-"""In the order of a turn; where one is called by another, its time is taken out of the other's."""
-_WHOLE: Final = {
-    ARRIVAL: "vllm.v1.engine.llm_engine.LLMEngine.add_request",
-    OUTPUT: "vllm.v1.engine.output_processor.OutputProcessor.process_outputs",
-}
+"""Of each generation in the order of a turn; where one is called by another, its time is taken out of the other's."""
+_ARRIVAL: Final = {"v0": f"{_V0_ENGINE}.add_request"} | dict.fromkeys(
+    _OF_TODAY, "vllm.v1.engine.llm_engine.LLMEngine.add_request"
+)
+_OUTPUT: Final = dict.fromkeys(_OF_TODAY, "vllm.v1.engine.output_processor.OutputProcessor.process_outputs")
+"""By generation; V0's output is in its turn."""
 _QUEUED: Final = "vllm.v1.engine.core.EngineCore.add_request"
 
 
@@ -105,20 +141,32 @@ def whole(turn: str, generation: str, front_apart: bool = False) -> tuple[str, .
         front_apart: whether the front end is in another process than the engine core.
     """
     if generation == FRONT:
-        return (_WHOLE[ARRIVAL], _WHOLE[OUTPUT])
+        return (_ARRIVAL[FRONT], _OUTPUT[FRONT])
+    if turn and front_apart:
+        return (_QUEUED, turn)
     if turn:
-        return (_QUEUED, turn) if front_apart else (_WHOLE[ARRIVAL], turn, _WHOLE[OUTPUT])
+        return tuple(filter(None, (_ARRIVAL[generation], turn, _OUTPUT.get(generation))))
     runner = {"v1": _V1, "v2": _V2}[generation]
     return (f"{runner}.execute_model", f"{runner}.sample_tokens")
 
 
-def phases_of(turn: str, generation: str) -> list[Phase]:
+def phases_of(turn: str, generation: str, model: str = "") -> list[Phase]:
     """The phases that a runner of this generation may have; without a turn, those of its worker's process.
 
     The front end has the arrival's and the output's.
+
+    Args:
+        turn: as in `whole`.
+        generation: of the runner, or of the loop where none is in the process.
+        model: the full name of the class of the model that is served; empty where it is not known, and then a phase
+            that is a method of it is left out.
     """
     if generation == FRONT:
-        return [phase for phase in PHASES_OF_A_TURN if phase.section != TURN]
+        return [phase for phase in PHASES_OF_A_TURN if phase.section != TURN and not phase.generation]
     return [
-        phase for phase in PHASES_OF_A_TURN if phase.generation in ("", generation) and (turn or phase.section == TURN)
+        phase._replace(name=phase.name.replace(MODEL, model))
+        for phase in PHASES_OF_A_TURN
+        if generation in ((phase.generation,) if phase.generation else _OF_TODAY)
+        and (turn or phase.section == TURN)
+        and (model or MODEL not in phase.name)
     ]

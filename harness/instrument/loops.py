@@ -87,16 +87,18 @@ class V0Loop:
 
     Args:
         worker: vLLM's.
+        engine: its LLMEngine, of which each step is a turn, from the scheduler to the outputs; None where that is out
+            of reach.
     """
 
     generation = "v0"
     sample: tuple[Any, str] | None = None
     core = None
-    turn: tuple[Any, str] | None = None
 
-    def __init__(self, worker: Any) -> None:
+    def __init__(self, worker: Any, engine: Any = None) -> None:
         self.runner = worker.model_runner
         self.execute = (worker, "execute_model")
+        self.turn: tuple[Any, str] | None = (engine, "step") if engine is not None else None
 
     def is_step(self, work: Any) -> bool:
         """`work` is vLLM's ExecuteModelRequest, or None to end a loop of workers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Final
 
 from harness.analysis.phase_parts import ARRIVAL
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "columns_that_fit", "kind_table", "kind_title", "lines_tables", "memory_table", "overview", "populations_table",
     "sampled_table", "sentence",
-    "suggestions", "told", "untimed_table", "whole_sentence",
+    "suggestions", "swapped", "told", "untimed_table", "whole_sentence",
 ]  # fmt: skip
 
 EDGES: Final = 2
@@ -222,9 +223,10 @@ def sentence(anatomy: Anatomy) -> str:
 
 
 def suggestions(anatomy: Anatomy, config: str) -> list[tuple[PhaseTime, str, float]]:
-    """The phases of the host with the most to win, the line that tries a change there, and us a turn that would show.
+    """The phases of the host with the most to win, the line that goes on there, and us a turn that would show.
 
-    What computes the model is none of the host's code, and the rest of a function is not one place.
+    It tries a change; on vLLM 0.5.4, which takes changes at a seam alone, it opens the phase. What computes the model
+    is none of the host's code, and the rest of a function is not one place.
 
     Args:
         anatomy: the profile.
@@ -239,10 +241,22 @@ def suggestions(anatomy: Anatomy, config: str) -> list[tuple[PhaseTime, str, flo
             continue
         shown = anatomy.shown.get(phase.label)
         won = phase.us.estimate * (min(max(shown.estimate, 0.0), 1.0) if shown is not None else 1.0)
-        name = phase.names[0]
-        line = f"python -m harness ab --swap {name}=mine.py:{name.rpartition('.')[2]} --config {config}"
-        found.append((phase, line, won))
+        found.append((phase, _go_on(phase, config) if swapped(anatomy) else _open(phase, config), won))
     return sorted(found, key=lambda each: -each[2])[:SUGGESTED]
+
+
+def swapped(anatomy: Anatomy) -> bool:
+    """Whether this engine takes a change at any function, as all but vLLM 0.5.4 do."""
+    return bool(anatomy.run["config"].get("host", {}).get("kind") != "vllm_v0")
+
+
+def _go_on(phase: PhaseTime, config: str) -> str:
+    name = phase.names[0]
+    return f"python -m harness ab --swap {name}=mine.py:{name.rpartition('.')[2]} --config {config}"
+
+
+def _open(phase: PhaseTime, config: str) -> str:
+    return f"python -m harness profile {config} --into {shlex.quote(phase.label)}"
 
 
 def told(anatomy: Anatomy) -> list[str]:

@@ -79,7 +79,6 @@ def figures_tables(comparison: RunComparison) -> list[Table]:
             Column("difference", "us a step", [_difference(row) for row in rows], difference=True),
             Column(name, "is", [row.verdict for row in rows], difference=True),
         ]
-        titles |= comparison.labels
         labels = [f"{row.arm}: {titles.get(row.metric, row.metric)}" for row in rows]
         tables.append(Table("us", labels, columns, [], 0, corner="arm: API"))
     return tables

@@ -37,8 +37,8 @@ def time_phases(
         ConfigError: a target, a phase to be opened or a function for its lines is not there.
     """
     details = facts["host"]["details"]
-    apart = details.get("process") == "subprocess"
-    scope, phases = phases_here(host, profile, facts["switch"]["turn"], details["generation"], apart)
+    apart, model = details.get("process") == "subprocess", str(details.get("model_class", ""))
+    scope, phases = phases_here(host, profile, facts["switch"]["turn"], details["generation"], model, apart)
     facts["anatomy"] = {"phases": phases}
     if profile.lines:
         host.time_lines(profile.lines)
@@ -48,7 +48,7 @@ def time_phases(
 
 
 def phases_here(
-    host: Host, profile: Profile, turn: str, generation: str, front_apart: bool = False
+    host: Host, profile: Profile, turn: str, generation: str, model: str = "", front_apart: bool = False
 ) -> tuple[str, dict[str, Any]]:
     """The scope of a profile, and the functions that are timed in it.
 
@@ -57,6 +57,7 @@ def phases_here(
         profile: the config's section.
         turn: the function of the engine core that is a turn; empty where that is out of reach.
         generation: of the runner.
+        model: the full name of the model's class, where a phase is a method of it.
         front_apart: whether the front end is in another process than the engine core.
 
     Returns:
@@ -65,7 +66,7 @@ def phases_here(
     Raises:
         ConfigError: a target leads to no function, or targets lead to too many.
     """
-    held, wanted = whole(turn, generation, front_apart), phases_of(turn, generation)
+    held, wanted = whole(turn, generation, front_apart), phases_of(turn, generation, model)
     found = host.there([*held, *(phase.name for phase in wanted)])
     phases: dict[str, dict[str, Any]] = {
         phase.name: {"label": phase.label, "section": phase.section} for phase in wanted if phase.name in found

@@ -17,6 +17,7 @@ from harness.cli.compare import command
 from harness.errors import ConfigError, RecordsError
 from harness.records.folder import RunFolder, read_run
 from harness.report.comparison import FORMATS, render_comparison
+from tests.analysis.profiles import NEW_BLOCKS, PHASES, STEPS, TURN, make_profile, own_us
 from tests.analysis.test_summarise import make_frame, make_run
 
 
@@ -240,3 +241,76 @@ def test_the_command_writes_where_it_is_told_and_refuses_one_run(make, tmp_path)
         command.callback((one,), "terminal", None)
     with pytest.raises(RecordsError, match="holds no run"):
         command.callback((one, tmp_path / "nowhere"), "terminal", None)
+
+
+def write_profile(path, generation: str = "v1", left_out: tuple[str, ...] = (), launches: int = 1, **profile):
+    """A profile whose functions have another release's names, with their labels, unless the generation is v1."""
+    records = make_profile(into=profile.get("into", []), depth=1)
+    run, frame = records.run, records.columns.copy()
+    if generation != "v1":
+        renamed = {name: f"vllm.{generation}.{name.rpartition('.')[2]}_{index}" for index, name in enumerate(PHASES)}
+        frame = frame.drop(columns=[column for column in frame if column.rpartition(".")[0] in left_out])
+        columns = [column.rpartition(".") for column in frame]
+        frame.columns = [f"{renamed.get(name, name)}{dot}{value}" for name, dot, value in columns]
+        kept = {renamed[name]: about for name, about in run["anatomy"]["phases"].items() if name not in left_out}
+        run["anatomy"] = {"phases": kept}
+        run["switch"] = {"turn": renamed[TURN]}
+        run["config"] |= {"probes": list(kept), "scope": " + ".join(list(kept)[:2])}
+        run["host"] = {**run["host"], "details": {**run["host"].get("details", {}), "generation": generation}}
+    folder = RunFolder(path)
+    folder.write_run(run)
+    for number in range(1, launches + 1):
+        of_launch = RunFolder(folder.launch(number)) if launches > 1 else folder
+        if launches > 1:
+            of_launch.write_run(run)
+        for index, (_, rows) in enumerate(frame.groupby("group")):
+            of_launch.write_pass(index, {column: rows[column].tolist() for column in rows}, complete=True)
+    return path
+
+
+def test_profiles_of_two_generations_are_compared_phase_by_phase(tmp_path) -> None:
+    new, old = write_profile(tmp_path / "new"), write_profile(tmp_path / "old", "v0", (NEW_BLOCKS,))
+    found = compare_runs([new, old])
+    rows = {row.metric: row for row in found.rows}
+    assert list(rows) == ["scope", *(label for name, (label, _) in PHASES.items() if name != NEW_BLOCKS)]
+    for name, (label, _) in PHASES.items():
+        if name != NEW_BLOCKS:
+            usual = sum(own_us(name, step) for step in range(STEPS)) / STEPS
+            assert rows[label].first_us == pytest.approx(usual, rel=0.02, abs=0.05), label
+            assert rows[label].other_us == pytest.approx(usual, rel=0.02, abs=0.05), label
+    assert "only new has new blocks: old does that in other phases, or not at all" in found.refusals
+    assert "a turn of old has its output in it, and one of new has not: whole steps are not compared" in found.refusals
+    assert not any("self times" in said for said in found.refusals)
+    text = render_comparison(found, "markdown")
+    assert "native: rest of output" in text
+
+
+def test_profiles_of_one_generation_have_their_whole_turns_compared(tmp_path) -> None:
+    found = compare_runs([write_profile(tmp_path / "before"), write_profile(tmp_path / "after")])
+    assert [row.metric for row in found.rows][-1] == "step"
+    assert [row.difference_us for row in found.rows] == [None] * len(found.rows)
+    assert {row.first_us - row.other_us for row in found.rows} == {0.0}
+    old = compare_runs([write_profile(tmp_path / "old", "v0"), write_profile(tmp_path / "older", "v0")])
+    assert [row.metric for row in old.rows][-1] == "step"
+    assert not any("whole steps" in said for said in old.refusals)
+
+
+def test_steps_of_the_model_runner_alone_have_no_output_in_any_generation(make) -> None:
+    host = make_run()["host"]
+    details = {**host.get("details", {}), "generation": "v0"}
+    found = compare_runs([make("new"), make("old", host={**host, "details": details})])
+    assert "step" in {row.metric for row in found.rows}
+    assert not any("whole steps" in said for said in found.refusals)
+
+
+def test_phases_with_other_functions_opened_are_not_compared(tmp_path) -> None:
+    found = compare_runs([write_profile(tmp_path / "before"), write_profile(tmp_path / "after", into=["schedule"])])
+    assert {row.metric for row in found.rows} == {"step"}
+    assert any("self times of after and before are of other things (probes differ)" in s for s in found.refusals)
+
+
+def test_phases_of_several_launches_get_a_verdict(tmp_path) -> None:
+    new, old = write_profile(tmp_path / "new", launches=3), write_profile(tmp_path / "old", "v0", launches=3)
+    found = compare_runs([new, old])
+    assert [row.metric for row in found.rows] == ["scope", *(label for label, _ in PHASES.values())]
+    assert {row.verdict for row in found.rows} == {"equivalent"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,13 +45,35 @@ def test_a_profile_has_native_alone_and_the_whole_turn(tmp_path) -> None:
         ({"profile": {"depth": 2}}, "depth: it is of opened phases"),
         ({"profile": {"lines": ["schedule"]}}, "profile.lines.0"),
         ({"profile": {"intoo": []}}, "into"),
-        ({"host": {"kind": "vllm_v0"}}, "profile"),
+        ({"host": {"kind": "vllm_v0"}, "swap": "a.b"}, "swap: a profile measures vLLM as it is"),
     ],
 )
 def test_what_makes_no_profile_is_refused_in_a_line(tmp_path, keys, told) -> None:
     with pytest.raises(ConfigError, match=r"config\.yaml") as refused:
         load(config(tmp_path, **{"profile": {}, **keys}))
     assert told in str(refused.value)
+
+
+def test_vllm_0_5_4_is_profiled_and_else_takes_arms_at_a_seam_alone(tmp_path) -> None:
+    path = config(tmp_path, host={"kind": "vllm_v0"}, arms=["native"])
+    with pytest.raises(ConfigError, match="seam: is missing: vllm_v0 takes arms at a seam alone"):
+        load(path)
+    experiment = profile_of(path, {}, []).experiment
+    assert (experiment.host.generation, experiment.seam, experiment.scope) == ("v0", "", "auto")
+    assert [arm.name for arm in experiment.arms] == ["native"]
+
+
+def test_a_seam_on_vllm_0_5_4_becomes_a_profile(tmp_path) -> None:
+    path = config(tmp_path, host={"kind": "vllm_v0"}, seam="slot_mapping", arms=["list", "array"])
+    assert load(path).experiment.scope == "prepare_model_input"
+    experiment = profile_of(path, {"into": ["schedule"]}, []).experiment
+    assert (experiment.seam, experiment.baseline, experiment.profile.into) == ("", "native", ["schedule"])
+
+
+def test_lines_name_the_python_that_lacks_what_times_them(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("harness.config.profile.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=f"`{re.escape(sys.executable)} -m pip install line_profiler`"):
+        load(config(tmp_path, profile={"lines": ["a.b"]}))
 
 
 @pytest.mark.parametrize(

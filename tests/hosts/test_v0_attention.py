@@ -89,6 +89,8 @@ def test_a_step_is_what_the_scheduler_gave() -> None:
     worker = SimpleNamespace(model_runner=object())
     loop = V0Loop(worker)
     assert (loop.generation, loop.runner, loop.execute) == ("v0", worker.model_runner, (worker, "execute_model"))
-    assert loop.sample is None
+    assert (loop.sample, loop.turn) == (None, None)
+    engine = SimpleNamespace(step=list)
+    assert V0Loop(worker, engine).turn == (engine, "step")
     assert loop.batch(work(group(True, 16), group(True, 3), group(False, 1))) == Batch(3, 20, 2)
     assert [loop.is_step(each) for each in (None, work(), work(group(False, 1)))] == [False, False, True]

@@ -73,7 +73,7 @@ def test_those_there_keep_their_order_and_one_function_is_given_once() -> None:
 
 
 def test_every_phase_is_in_a_section_and_named_once() -> None:
-    names = [phase.name for phase in PHASES_OF_A_TURN]
+    names = [(phase.name, phase.generation) for phase in PHASES_OF_A_TURN]
     assert len(set(names)) == len(names)
     assert {phase.section for phase in PHASES_OF_A_TURN} == set(SECTIONS)
     for generation in ("v1", "v2"):

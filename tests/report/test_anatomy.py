@@ -71,6 +71,18 @@ def test_suggestions_are_of_host_code_and_weigh_what_shows(anatomy) -> None:
     assert suggestions(hidden, "config.yaml")[-1][2] == 0
 
 
+def test_on_vllm_0_5_4_the_line_opens_the_phase_since_no_change_is_taken_there(tmp_path) -> None:
+    records = make_profile()
+    records.run["config"]["host"] = {**records.run["config"].get("host", {}), "kind": "vllm_v0"}
+    old = dissect(records)
+    (phase, line, _), *_ = suggestions(old, "config.yaml")
+    assert (phase.label, line) == ("schedule", "python -m harness profile config.yaml --into schedule")
+    for name in ("report.md", "report.html"):
+        text = render_anatomy(tmp_path, old)[name]
+        assert "--swap" not in text
+        assert "takes changes at a seam alone" in text
+
+
 def test_what_shows_stands_beside_each_phase_where_it_was_measured(anatomy) -> None:
     assert "shows" not in [column.title for column in kind_table(anatomy.kinds[0], anatomy).columns]
     measured = dissect(make_profile())
