@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (pydantic reads the types of what it checks)
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.environments.code import code_folder
-from harness.environments.recipe import Recipe
+from harness.environments.recipe import Recipe  # noqa: TC001 (likewise)
 from harness.errors import RecordsError
 from harness.paths import is_file
 from harness.records.checked import read_json

@@ -6,28 +6,26 @@ import contextlib
 import datetime as dt
 import json
 import os
-import re
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.environments.code import code_folder
+from harness.environments.installing import install
 from harness.environments.made import Environment, read_environment, write_environment
-from harness.environments.recipe import Recipe, recipe_for
+from harness.environments.recipe import recipe_for
 from harness.environments.store import folder_of, locked, root
-from harness.environments.uv import find_uv, index_variables, run_logged, why_failed
-from harness.errors import ConfigError, RecordsError, SetupError, in_line
+from harness.environments.uv import find_uv, run_logged
+from harness.errors import RecordsError, SetupError, in_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from harness.environments.recipe import Recipe
     from harness.environments.releases import Build
 
 __all__ = ["environment_for"]
 
 LOG: Final = "setup.log"
-NO_SUCH_VERSION: Final = re.compile(r"there (?:is|are) no versions? of ([\w.-]+)(\[[^]]*\])?==(\S+)")
 LOOK: Final = """
 import json, sys
 import vllm, torch
@@ -84,7 +82,7 @@ def _make(recipe: Recipe, uv: Path, note: Callable[[str], None]) -> Environment:
     log.unlink(missing_ok=True)
     note(f"making an environment with {recipe.requirement} ({recipe.build} build): some minutes; uv's log is {log}")
     try:
-        _install(recipe, uv, made, log)
+        install(recipe, uv, made, log)
         seen = _look(recipe, made / "bin" / "python", log)
         environment = Environment(
             folder=folder,
@@ -103,59 +101,6 @@ def _make(recipe: Recipe, uv: Path, note: Callable[[str], None]) -> Environment:
         shutil.rmtree(made, ignore_errors=True)
         raise
     return environment
-
-
-def _install(recipe: Recipe, uv: Path, made: Path, log: Path) -> None:
-    """Make the environment and install the recipe into it, with byte code, as Python finds it at its first start."""
-    variables = index_variables()
-    # Relocatable, since it gets its name only when it is whole.
-    new = [uv, "venv", "--relocatable", "--python", sys.executable, made]
-    _run_uv(recipe, new, log, variables)
-    overrides = made / "overrides.txt"
-    overrides.write_text("".join(f"{line}\n" for line in recipe.overrides), encoding="utf-8")
-    command = [uv, "pip", "install", "--python", made / "bin" / "python", "--compile-bytecode"]
-    command += ["--override", overrides, *recipe.installs]
-    if recipe.build == "cuda":
-        _run_uv(recipe, [*command, "--torch-backend=auto"], log, variables)
-    else:
-        _install_with_cpu_torch(recipe, command, log, variables)
-    site = next((made / "lib").glob("python*/site-packages"))
-    (site / "harness_code.pth").write_text(f"{code_folder(root())}\n", encoding="utf-8")
-
-
-def _install_with_cpu_torch(recipe: Recipe, command: list[str | Path], log: Path, variables: dict[str, str]) -> None:
-    """Where find-links holds a CPU build of torch, take that; elsewhere uv knows where PyTorch keeps them."""
-    if "UV_FIND_LINKS" in variables:
-        try:
-            _run_uv(recipe, command, log, variables)
-            return
-        except SetupError as error:
-            if "torch" not in str(error):
-                raise
-            first = error
-    else:
-        first = None
-    own = {key: value for key, value in variables.items() if key != "UV_FIND_LINKS"}
-    try:
-        _run_uv(recipe, [*command, "--torch-backend=cpu"], log, own)
-    except SetupError as error:
-        raise first or error from None
-
-
-def _run_uv(recipe: Recipe, command: list[str | Path], log: Path, variables: dict[str, str]) -> None:
-    try:
-        status, said = run_logged(command, log, variables)
-    except OSError as error:
-        raise SetupError(f"{command[0]}: cannot be started: {error.strerror}") from error
-    if status == 0:
-        return
-    why = why_failed(said)
-    asked = recipe.installs[0].partition("==")
-    for name, _, version in NO_SUCH_VERSION.findall(said):
-        if (name, version.rstrip(",")) == (asked[0], asked[2]):
-            log.unlink(missing_ok=True)
-            raise ConfigError(f"{recipe.requirement}: the package registry has no {recipe.installs[0]}")
-    raise SetupError(f"{recipe.requirement} cannot be set up: {why} (all that uv said: {log})")
 
 
 def _look(recipe: Recipe, python: Path, log: Path) -> dict[str, Any]:

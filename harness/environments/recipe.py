@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final, get_args
 
 from harness.environments.code import dependencies
-from harness.environments.releases import Build, distribution, overrides_for
+from harness.environments.releases import Build, distribution, general_torch, is_unnamed, overrides_for
 from harness.errors import ConfigError, in_line
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Recipe:
         build: for a CPU or for CUDA.
         installs: requirements that are installed: the build's distribution, and what harness needs.
         overrides: lines that take the place of what these declare.
+        otherwise: further ones where no CPU build of its torch is found: the general build, without CUDA's libraries.
+        unnamed: whether vLLM's own name must be added for it to know its build.
         python: the interpreter's kind and version, `cpython-311`.
         platform: `linux-x86_64`.
     """
@@ -40,8 +42,15 @@ class Recipe:
     build: Build
     installs: tuple[str, ...]
     overrides: tuple[str, ...]
+    otherwise: tuple[str, ...]
+    unnamed: bool
     python: str
     platform: str
+
+    @property
+    def version(self) -> str:
+        """The release, `0.31.0`."""
+        return self.requirement.partition("==")[2]
 
     @property
     def hash(self) -> str:
@@ -66,6 +75,8 @@ def recipe_for(requirement: str, build: Build | None = None) -> Recipe:
         build=build,
         installs=(f"{distribution(build)}=={version}", *dependencies()),
         overrides=overrides_for(version, build),
+        otherwise=general_torch(version, build),
+        unnamed=is_unnamed(version, build),
         python=sys.implementation.cache_tag,
         platform=sysconfig.get_platform(),
     )

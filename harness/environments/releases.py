@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from packaging.version import Version
 
-__all__ = ["ERAS", "Build", "Era", "Override", "distribution", "overrides_for"]
+__all__ = ["ERAS", "Build", "Era", "Override", "distribution", "general_torch", "is_unnamed", "overrides_for"]
 
 Build = Literal["cpu", "cuda"]
 
@@ -35,12 +35,18 @@ class Era:
         before: the first release after them; empty where there is none yet.
         build: the build that needs it.
         overrides: what it needs.
+        torch: the release of torch that it is compiled for, of which the general build serves where no CPU build is
+            found; empty where it is not needed.
+        unnamed: whether it looks for its own version under the name `vllm` alone, which the CPU build does not have, so
+            that it would not know that it is for a CPU.
     """
 
     since: str
     before: str
     build: Build
-    overrides: tuple[Override, ...]
+    overrides: tuple[Override, ...] = ()
+    torch: str = ""
+    unnamed: bool = False
 
     def has(self, version: Version, build: Build) -> bool:
         """Whether a release is one of these."""
@@ -60,8 +66,21 @@ ERAS: Final = (
         Override('torchcodec; sys_platform == "never"', _CUDA_ONLY),
         Override('opencv-python-headless; sys_platform == "never"', "a text model does not need it"),
     )),
+    Era("0.20.0", "0.27.0", "cpu", torch="2.11.0"),
+    Era("0.15.0", "0.20.0", "cpu", torch="2.10.0"),
+    Era("0.12.0", "0.15.0", "cpu", torch="2.9.1"),
+    Era("0.11.0", "0.12.0", "cpu", torch="2.8.0"),
+    Era("0.0", "0.16.0", "cpu", unnamed=True),
 )  # fmt: skip
 """All eras that a release is in add up."""
+
+_OF_CUDA: Final = (
+    "cuda-bindings", "cuda-pathfinder", "cuda-toolkit", "nvidia-cublas", "nvidia-cuda-cupti", "nvidia-cuda-nvrtc",
+    "nvidia-cuda-runtime", "nvidia-cudnn", "nvidia-cufft", "nvidia-cufile", "nvidia-curand", "nvidia-cusolver",
+    "nvidia-cusparse", "nvidia-cusparselt", "nvidia-nccl", "nvidia-nvjitlink", "nvidia-nvshmem", "nvidia-nvtx",
+)  # fmt: skip
+"""What a general build of torch declares: gigabytes, none of which runs on a CPU (`no_cuda`)."""
+_OF_GENERATION: Final = ("", "-cu12", "-cu13")
 
 
 def distribution(build: Build) -> str:
@@ -71,5 +90,23 @@ def distribution(build: Build) -> str:
 
 def overrides_for(version: str, build: Build) -> tuple[str, ...]:
     """The lines of uv's overrides for a release, in the order of the table."""
+    return tuple(each.line for era in _eras(version, build) for each in era.overrides)
+
+
+def general_torch(version: str, build: Build) -> tuple[str, ...]:
+    """The lines that put the general build of its torch in the place of a CPU build; none where that is not done."""
+    torch = next((era.torch for era in _eras(version, build) if era.torch), "")
+    if not torch:
+        return ()
+    left_out = (f'{name}{end}; sys_platform == "never"' for name in _OF_CUDA for end in _OF_GENERATION)
+    return (f"torch=={torch}", *left_out)
+
+
+def is_unnamed(version: str, build: Build) -> bool:
+    """Whether a release would not know its own build by what the package registry has of it (`Era.unnamed`)."""
+    return any(era.unnamed for era in _eras(version, build))
+
+
+def _eras(version: str, build: Build) -> list[Era]:
     release = Version(version)
-    return tuple(each.line for era in ERAS if era.has(release, build) for each in era.overrides)
+    return [era for era in ERAS if era.has(release, build)]

@@ -36,18 +36,13 @@ def folder_of(name: str) -> Path:
 
 def known() -> list[Environment]:
     """All environments that are whole, by release and hash."""
-    from packaging.requirements import Requirement
-
-    def order(each: Environment) -> tuple[object, str]:
-        from packaging.version import Version
-
-        return Version(next(iter(Requirement(each.requirement).specifier)).version), each.hash
+    from packaging.version import Version
 
     found = []
     for folder in _folders():
         with contextlib.suppress(RecordsError):
             found.append(read_environment(folder))
-    return sorted(found, key=order)  # type: ignore[arg-type]
+    return sorted(found, key=lambda each: (Version(each.recipe.version), each.hash))
 
 
 def broken() -> dict[str, str]:

@@ -77,7 +77,7 @@ def run_logged(command: Sequence[str | Path], log: Path, variables: Mapping[str,
     Raises:
         OSError: it cannot be started, or the log cannot be written.
     """
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 (uv, and the Python that it made)
         [str(part) for part in command], env={**clean_variables(), **(variables or {})}, cwd=log.parent, check=False,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=begin_as_child,
     )  # fmt: skip
@@ -90,17 +90,17 @@ def run_logged(command: Sequence[str | Path], log: Path, variables: Mapping[str,
 def why_failed(said: str) -> str:
     """Why uv failed, in one line, from what it said: from its error on, without progress and hints."""
     lines = [line.strip() for line in said.splitlines()]
-    error = next((place for place, line in enumerate(lines) if re.match(r"error\b|×", line)), None)
+    error = next((place for place, line in enumerate(lines) if re.match(r"error\b|\u00d7", line)), None)
     kept = [] if error is None else lines[error:]
     hint = next((place for place, line in enumerate(kept) if line.startswith("hint:")), len(kept))
-    text = " ".join(re.sub(r"^(?:error: |×|╰─▶|├─▶|│|cause: )\s*", "", line) for line in kept[:hint])
+    text = " ".join(re.sub(r"^(?:error: |cause: |[\u00d7\u2500-\u25ff]+)\s*", "", line) for line in kept[:hint])
     reason = in_line(text or (lines[-1] if lines else "it said nothing"), LONGEST)
     return f"no network, or no such registry: {reason}" if UNREACHABLE.search(said) else reason
 
 
 def _pip_setting(name: str) -> str:
     try:
-        asked = subprocess.run(
+        asked = subprocess.run(  # noqa: S603 (our own interpreter)
             [sys.executable, "-m", "pip", "config", "get", f"global.{name}"], capture_output=True, text=True,
             check=False,
         )  # fmt: skip

@@ -16,8 +16,8 @@ from harness.config.experiment import TraceWorkload
 from harness.config.numbers import LONGEST
 from harness.config.references import dotted, in_file, why_no_module, why_not_in_module
 from harness.config.sources import Sources
-from harness.errors import ConfigError, HostError, in_line
 from harness.environments.code import installed
+from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, resolve_model
 from harness.instrument.scopes import AUTO, parts
 from harness.paths import is_file
