@@ -35,16 +35,8 @@ def install(recipe: Recipe, uv: Path, made: Path, log: Path) -> None:
     variables = index_variables()
     # Relocatable, since it gets its name only when it is whole.
     installing.run([uv, "venv", "--relocatable", "--python", sys.executable, made], variables)
-    command: list[str | Path] = [
-        uv,
-        "pip",
-        "install",
-        "--python",
-        made / "bin" / "python",
-        "--compile-bytecode",
-        *recipe.installs,
-    ]
-    command += ["--override", _lines(made / "overrides.txt", recipe.overrides)]
+    command: list[str | Path] = [uv, "pip", "install", "--python", made / "bin" / "python", "--compile-bytecode"]
+    command += ["--override", _lines(made / "overrides.txt", recipe.overrides), *recipe.installs]
     if recipe.build == "cuda":
         installing.run([*command, "--torch-backend=auto"], variables)
     else:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["clean_variables", "find_uv", "index_variables", "run_logged", "why_failed"]
 
-HOW: Final = f"{Path(sys.executable).name} -m pip install uv"
 LONGEST: Final = 600
 """Characters of uv's reason that are told; its log has all of it."""
 UNREACHABLE: Final = re.compile(
@@ -43,7 +42,7 @@ def find_uv() -> Path:
         return beside
     if on_path := shutil.which("uv"):
         return Path(on_path)
-    raise SetupError(f"there is no uv here, which makes environments: {HOW}")
+    raise SetupError(f"there is no uv here, which makes environments: {Path(sys.executable).name} -m pip install uv")
 
 
 def index_variables(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -59,8 +58,12 @@ def index_variables(variables: Mapping[str, str] = os.environ) -> dict[str, str]
 
 
 def clean_variables() -> dict[str, str]:
-    """The variables of this process, without those by which its own packages would get into another environment."""
-    return {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
+    """The variables of this process, without those by which its own packages would get into another environment.
+
+    Nor with find-links, which `index_variables` gives to those calls that are to have it.
+    """
+    left_out = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "UV_FIND_LINKS")
+    return {key: value for key, value in os.environ.items() if key not in left_out}
 
 
 def run_logged(command: Sequence[str | Path], log: Path, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -94,7 +97,7 @@ def why_failed(said: str) -> str:
     kept = [] if error is None else lines[error:]
     hint = next((place for place, line in enumerate(kept) if line.startswith("hint:")), len(kept))
     text = " ".join(re.sub(r"^(?:error: |cause: |[\u00d7\u2500-\u25ff]+)\s*", "", line) for line in kept[:hint])
-    reason = in_line(text or (lines[-1] if lines else "it said nothing"), LONGEST)
+    reason = in_line(text.strip() or next(filter(None, reversed(lines)), "it said nothing"), LONGEST)
     return f"no network, or no such registry: {reason}" if UNREACHABLE.search(said) else reason
 
 
