@@ -6,11 +6,14 @@ import json
 import sys
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.environments import store
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SEEN = {"vllm": "0.31.0+cpu", "torch": "2.13.0+cpu", "device": "cpu", "kernels": 42}
 

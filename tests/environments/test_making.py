@@ -15,6 +15,7 @@ from harness.environments import code, environment_for, known, making, recipe_fo
 from harness.environments.store import broken, folder_of, locked
 from harness.environments.uv import find_uv, index_variables
 from harness.errors import ConfigError, HarnessError, SetupError
+from tests.environments.conftest import SEEN
 
 NO_VERSION = """\
 error: No solution found when resolving dependencies
@@ -240,15 +241,8 @@ def test_its_python_runs_this_very_harness_wherever_it_stands(uv, tmp_path) -> N
     made = environment_for("0.31.0", build="cpu")
     paths = (made.folder / "lib/python3.11/site-packages/harness_code.pth").read_text().split()
     assert paths == [str(code.ROOT)]
-    program = "import harness, patches; print(harness.__file__)"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=made.variables({}),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [sys.executable, "-c", "import harness, patches; print(harness.__file__)"]
+    done = subprocess.run(command, env=made.variables({}), cwd=tmp_path, capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()).parents[1] == code.ROOT
     assert made.variables({"PYTHONPATH": "/b"})["PYTHONPATH"] == f"{code.ROOT}:/b"
 
