@@ -46,9 +46,8 @@ def list_() -> None:
         table.add_column(heading, no_wrap=True)
     table.add_column("GB", justify="right")
     for each in known():
-        python = each.recipe.python
         size = significant(each.size_bytes / 1e9, 2)
-        cells = (each.hash, each.requirement, each.build, each.torch, python, each.made[:16].replace("T", " "), size)
+        cells = (each.hash, each.requirement, each.build, each.torch, each.recipe.python, each.made[:10], size)
         table.add_row(*(Text(cell) for cell in cells))
     not_whole = broken()
     if table.row_count:

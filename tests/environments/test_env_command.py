@@ -58,6 +58,15 @@ def test_list_shows_what_is_there_and_what_is_not_whole(command, cache) -> None:
     assert "not whole" not in command("list")[1]
 
 
+def test_list_fits_a_terminal(command, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    made = environment_for("0.31.0", build="cpu")
+    heading, row = command("list")[1].splitlines()
+    assert heading.split() == ["hash", "vLLM", "build", "torch", "Python", "made", "GB"]
+    assert row.split()[:-1] == [made.hash, "vllm==0.31.0", "cpu", made.torch, made.recipe.python, made.made[:10]]
+    assert float(row.split()[-1]) > 0
+
+
 def test_list_makes_nothing_of_what_a_file_says(command) -> None:
     made = environment_for("0.31.0", build="cpu")
     file = made.folder / "environment.json"
