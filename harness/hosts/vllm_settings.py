@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.hosts.starting import installed
+from harness.environments.code import installed
 
 if TYPE_CHECKING:
     from harness.config.experiment import Host as HostConfig

@@ -17,8 +17,9 @@ from harness.config.numbers import LONGEST
 from harness.config.references import dotted, in_file, why_no_module, why_not_in_module
 from harness.config.settings import at_arm
 from harness.config.sources import Sources
+from harness.environments.code import installed
 from harness.errors import ConfigError, HostError, in_line
-from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, installed, resolve_model
+from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, resolve_model
 from harness.instrument.scopes import AUTO, parts
 from harness.paths import is_file
 from harness.running.changed import prepare

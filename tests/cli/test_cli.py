@@ -39,7 +39,7 @@ def imports_of(*args: str) -> tuple[subprocess.CompletedProcess[str], str]:
     return done, done.stdout.rpartition("imported:")[2].strip()
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["flame"], ["selftest"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["report"], ["list"], ["flame"], ["selftest"], ["doctor"], ["env"]])
 def test_help_is_there_and_imports_nothing_heavy(command) -> None:
     done, imported = imports_of(*command, "--help")
     assert done.stdout.startswith("Usage: harness")
@@ -55,6 +55,8 @@ def test_help_is_there_and_imports_nothing_heavy(command) -> None:
         (["run", "configs/slot_mapping.yaml", "--out", "reports/reference/slot_mapping-cpu"], 2, "already holds a run"),
         (["run", "configs/micro/all.yaml", "--set", "secnds=1"], 2, "did you mean 'seconds'?"),
         (["selftest", "--set", "protocol.grups=2"], 2, "did you mean 'groups'?"),
+        (["env", "add", "torch==2.13.0"], 2, "is another package"),
+        (["env", "remove", "vllm==0.0.1"], 2, "there is no environment 'vllm==0.0.1'"),
         (["doctor", "none.yaml"], 2, "none.yaml: cannot be read"),
         (["report", "configs"], 1, "configs holds no run"),
         (["report", "reports/reference/micro-cpu", "--format", "csv"], 2, "micro-benchmarks have terminal, markdown"),
