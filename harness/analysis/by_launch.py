@@ -98,6 +98,10 @@ def launch_grain_notes(run: dict[str, Any], values: dict[str, list[Values]]) -> 
             + "".join(_fields(f"what only {arm} has", fields) for arm, fields in across.get("only_there", {}).items())
         )
     notes += [
+        f"{arm} was started with vLLM {about['vllm']} and torch {about['torch']}, in an environment of its own"
+        for arm, about in run.get("environments", {}).items()
+    ]
+    notes += [
         f"{arm} computes otherwise than native, as a setting may, so that times are compared and not results: it {why}"
         for arm, why in across.get("otherwise", {}).items()
     ]

@@ -54,6 +54,7 @@ class ByLaunch:
     def __call__(self) -> Outcome:
         """Run all launches."""
         from harness.digits import duration
+        from harness.environments import environment_for
         from harness.running.arm_launches import ArmLaunches
         from harness.running.changed import FOLDER, prepare
 
@@ -67,6 +68,9 @@ class ByLaunch:
         launches = ArmLaunches(
             self.loaded, self.folder, self.given, self.typed, announce, self.tested, self.only_first,
             prepared=prepare(self.loaded, changes), why=self.why, note=_note,
+            environments={
+                arm.name: environment_for(arm.vllm, _note) for arm in self.loaded.experiment.arms if arm.vllm
+            },
         )  # fmt: skip
         reasons = f", since this cannot be switched in a living engine: {'; '.join(self.why)}" if self.why else ""
         _note(f"launch grain{reasons}. Engines are started in turn, {launches.a_run} of each arm")

@@ -41,6 +41,8 @@ class Arm(Strict):
         only: of the patch or the tree, these functions alone.
         env, engine, host: keys of these sections of the config (`env` is short for `host.env`) that the arm's engines
             are started with, and that make it a setting.
+        vllm: a release of vLLM, in an environment of its own, that the arm's engines are started with instead: also a
+            setting.
         delay_us: a busy wait planted behind each call, to see whether the instrument recovers it.
         ceiling: it may compute less than native: it says at most how much could be won there, and has no verdict.
     """
@@ -56,13 +58,14 @@ class Arm(Strict):
     env: dict[str, str] = Field(default_factory=dict, max_length=100)
     engine: dict[str, Any] = Field(default_factory=dict, max_length=100)
     host: dict[str, Any] = Field(default_factory=dict, max_length=20)
+    vllm: str = Field(default="", max_length=100)
     delay_us: Delay | None = None
     ceiling: bool = False
 
     @property
     def setting(self) -> bool:
         """Whether its engines are started otherwise, with vLLM's code as it is."""
-        return bool(self.env or self.engine or self.host)
+        return bool(self.env or self.engine or self.host or self.vllm)
 
     @property
     def change(self) -> str:

@@ -67,6 +67,11 @@ class Environment:
         """Its interpreter."""
         return self.folder / "bin" / "python"
 
+    @property
+    def packages_root(self) -> Path:
+        """The folder that holds its packages."""
+        return next(iter(sorted(self.folder.glob("lib/python3*/site-packages"))), self.folder)
+
     def variables(self, before: Mapping[str, str] = os.environ) -> dict[str, str]:
         """The environment variables by which its Python runs the very harness that this is: `python -m harness`.
 

@@ -42,6 +42,7 @@ class ArmEntry(Recorded):
     env: Section = Field(default_factory=dict)
     engine: Section = Field(default_factory=dict)
     host: Section = Field(default_factory=dict)
+    vllm: str = ""
     delay_us: Amount | None = None
     ceiling: bool = False
 

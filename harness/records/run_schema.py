@@ -51,6 +51,14 @@ class GrainFacts(Recorded):
     why: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
 
 
+class EnvironmentFacts(Recorded):
+    """The environment that an arm's engines were started in, by its hash, and what it has."""
+
+    hash: str
+    vllm: str
+    torch: str
+
+
 class AcrossFacts(Recorded):
     """What was compared between launches, and what was not: `running.across.Across`."""
 
@@ -269,6 +277,7 @@ class RunFile(Recorded):
     on_other_threads: dict[str, Calls] = Field(default_factory=dict)
     scope_found: bool = False
     anatomy: AnatomyFacts | None = None
+    environments: dict[str, EnvironmentFacts] = Field(default_factory=dict)
     started_with: dict[str, Annotated[list[str], Field(max_length=MANY)]] = Field(default_factory=dict)
     passes_done: Count = 0
     passes_planned: Count = 0

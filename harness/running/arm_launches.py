@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from harness.environments import Environment
     from harness.running.changed import Prepared
     from harness.running.run import Outcome
 
@@ -61,12 +62,14 @@ class ArmLaunches(Launches):
     Attributes:
         prepared: the arms' changed files, by arm; native is not among them.
         why: why it is at launch grain, a reason each.
+        environments: by arm, of those with a release of vLLM of their own, where that is.
         note: is told what a user wants to know at once.
         root: the folder that holds the installed package.
     """
 
     prepared: Mapping[str, Prepared] = field(default_factory=dict)
     why: Sequence[str] = ()
+    environments: Mapping[str, Environment] = field(default_factory=dict)
     note: Callable[[str], None] = lambda text: None
     root: Path | None = None
 
@@ -109,6 +112,10 @@ class ArmLaunches(Launches):
         self.facts |= {
             "grain": self._given,
             "changes": facts_of(self.prepared),
+            "environments": {
+                name: {"hash": each.hash, "vllm": each.version, "torch": each.torch}
+                for name, each in self.environments.items()
+            },
             "started_with": {name: self._own(each) for name, each in self.prepared.items()},
         }
         self.folder.write_run(self.facts)
@@ -116,7 +123,8 @@ class ArmLaunches(Launches):
         try:
             for name in dict.fromkeys(launch.arm for launch in planned if isinstance(launch, ArmLaunch)):
                 files = self.prepared[name].sources.files if name in self.prepared else ()
-                self._overlays[name] = make_overlay(root, files, folder / name)
+                of_arm = self.environments[name].packages_root if name in self.environments else root
+                self._overlays[name] = make_overlay(of_arm, files, folder / name)
             outcome = super()._all(planned)
         finally:
             remove_overlays(folder)
@@ -136,7 +144,10 @@ class ArmLaunches(Launches):
     def _arguments(self, launch: Launch) -> list[str]:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
         settings = (word for option in self._options[launch.arm] for word in ("--set", option))
-        return [*super()._arguments(launch), *settings, OPTION, self._found._replace(arm=launch.arm).as_text()]
+        python, *arguments = super()._arguments(launch)
+        if launch.arm in self.environments:
+            python = str(self.environments[launch.arm].python)
+        return [python, *arguments, *settings, OPTION, self._found._replace(arm=launch.arm).as_text()]
 
     def _is_first(self, launch: Launch) -> bool:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
@@ -146,6 +157,8 @@ class ArmLaunches(Launches):
     def _environment(self, launch: Launch) -> dict[str, str]:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
         environment = super()._environment(launch)
+        if launch.arm in self.environments:
+            environment |= self.environments[launch.arm].variables(environment)
         return environment | path_with(self._overlays[launch.arm], environment)
 
     def _take_over(self, run: dict[str, Any], path: Path) -> None:

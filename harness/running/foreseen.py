@@ -17,6 +17,7 @@ from harness.config.numbers import LONGEST
 from harness.config.references import dotted, in_file, why_no_module, why_not_in_module
 from harness.config.settings import at_arm
 from harness.config.sources import Sources
+from harness.environments import recipe_for
 from harness.environments.code import installed
 from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, resolve_model
@@ -84,6 +85,9 @@ def foresee(loaded: Loaded) -> Choice:
         if arm.setting:
             try:
                 at = at_arm(loaded, arm)
+                if arm.vllm:  # its engine arguments are its own
+                    recipe_for(arm.vllm)
+                    continue
                 _check_engine(at.experiment, resolve_model(str(at.experiment.engine["model"]), loaded.folder))
             except ConfigError as error:
                 raise ConfigError(loaded.place(f"{loaded.key_of(index)}: {error}")) from error

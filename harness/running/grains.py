@@ -62,7 +62,8 @@ def refused_in(prepared: Mapping[str, Prepared]) -> list[str]:
 def _settings(loaded: Loaded) -> list[str]:
     """Arms that are settings, each with what it sets."""
     return [
-        f"{arm.name}: {', '.join(values_of(loaded.experiment, arm))}: is set when an engine starts"
+        f"{arm.name}: {', '.join([*values_of(loaded.experiment, arm), *(['vllm'] if arm.vllm else [])])}: is set when "
+        "an engine starts"
         for arm in loaded.experiment.arms
         if arm.setting
     ]

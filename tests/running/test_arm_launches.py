@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from harness.analysis.compare import compare_runs
+from harness.analysis.summarise import summarise
 from harness.cli.by_launch import ByLaunch, may_go_on
 from harness.config.file import load
 from harness.config.launched import Launched, load_launched
@@ -101,7 +103,7 @@ class Process:
         launched = Launched.from_text(arguments[arguments.index("--launched") + 1])
         overlay = Path(how["env"]["PYTHONPATH"].split(":")[0])
         self.text = (overlay / "vllm/table.py").read_text()
-        Process.started.append((launched, {**how, "overlay": overlay, "text": self.text}))
+        Process.started.append((launched, {**how, "overlay": overlay, "text": self.text, "python": arguments[0]}))
         overrides = [arguments[i + 1] for i, word in enumerate(arguments) if word == "--set"]
         self.signals: list[int] = []
         self.end = Process.ends.get(launched.arm) or Process.ends.get(str(len(Process.started)), "")
@@ -279,6 +281,28 @@ def test_what_is_wrong_with_a_setting_is_told_before_anything_is_started(tmp_pat
     odd = big.model_copy(update={"engine": {}, "host": {"treads": 2}})
     with pytest.raises(ConfigError, match=r"host.treads: unknown key; did you mean 'threads'\?"):
         at_arm(loaded, odd)
+
+
+def test_a_release_runs_on_its_own_python_with_this_harness(launches, root, tmp_path) -> None:
+    made = launches(config=SETTINGS.replace("{env: {SLOW: 1}}", "{vllm: 0.31.0}"))
+    other = tmp_path / "other/vllm"
+    other.mkdir(parents=True)
+    (other / "table.py").write_text(f"# 0.31.0\n{TABLE}")
+    made.environments = {
+        "slow": SimpleNamespace(
+            hash="0123", version="0.31.0", torch="2.11.0", python=tmp_path / "bin/python", packages_root=other.parent,
+            variables=lambda before: {"PYTHONPATH": f"harness-code:{before.get('PYTHONPATH', '')}"},
+        )
+    }  # fmt: skip
+    assert made.execute().status == "complete"
+    for launched, how in Process.started:
+        is_other = launched.arm == "slow"
+        assert (how["python"] == str(tmp_path / "bin/python")) is is_other
+        assert how["text"].startswith("# 0.31.0") is is_other
+        assert ("harness-code:" in how["env"]["PYTHONPATH"]) is is_other
+    records = read_run(made.folder.path)
+    assert records.run["environments"] == {"slow": {"hash": "0123", "vllm": "0.31.0", "torch": "2.11.0"}}
+    assert any("slow was started with vLLM 0.31.0 and torch 2.11.0" in note for note in summarise(records).notes)
 
 
 def test_an_arm_that_serves_something_else_is_struck_and_not_launched_again(launches) -> None:
