@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import sys
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +22,7 @@ from harness.running.planning import beside_s, counting_s
 from harness.running.profiling import Profiling
 from harness.running.proving import Proving
 from harness.running.refusing import check_sound, insist_on_calls
-from harness.running.took import engine_like, last_start_s, remember_took
+from harness.running.starting import start_engine
 from harness.running.warming import Warming
 from harness.sampling.pyspy import Recorder
 from harness.seams import AA
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 
     from harness.config.file import Loaded
     from harness.config.launched import Launched
-    from harness.hosts.base import Host, HostInfo, PassResult
+    from harness.hosts.base import Host, PassResult
     from harness.instrument.pass_kinds import PassKind
     from harness.records.folder import RunFolder
     from harness.running.observer import Observer
@@ -87,7 +85,7 @@ class Stages:
     def go(self) -> None:
         """Everything from the engine's start to the last pass."""
         experiment = self.loaded.experiment
-        info = self._start()
+        info = start_engine(self.loaded.experiment, self.host, self.observer, self.facts, self.shared)
         work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
 
         instrumentation = self._instrumentation = instrument(
@@ -155,24 +153,6 @@ class Stages:
                 budget_s,
                 self._pass_s,
             ).go(experiment.profile, instrumentation, experiment.protocol.seed)
-
-    def _start(self) -> HostInfo:
-        experiment = self.loaded.experiment
-        info = self.shared.info if self.shared is not None else None
-        if info is None:
-            self.observer.stage("starting the engine", 0, last_start_s(experiment))
-            began, imported = time.monotonic(), "vllm" in sys.modules
-            info = self.host.start()
-            self.facts["start_s"] = time.monotonic() - began
-            if not imported:  # with vLLM's import, which is most of it
-                remember_took(engine_like(experiment), self.facts["start_s"])
-            if self.shared is not None:
-                self.shared.info = info
-        self.facts["host"] = _host_facts(info)
-        # The model as the config names it, without this machine's paths.
-        self.facts["engine_args"] = {**self.host.engine_args, "model": experiment.engine["model"]}
-        self.facts["environment"] = self.host.environment
-        return info
 
     def _tell(self, plan: Plan, counted: int) -> None:
         """Note how long measuring will take, as soon as that is known."""
@@ -324,8 +304,3 @@ class Stages:
         if self._measuring is not None:
             self._measuring.keep(result)
         return result.unrestored
-
-
-def _host_facts(info: HostInfo) -> dict[str, Any]:
-    facts = {key: value for key, value in vars(info).items() if key != "details"}
-    return {**facts, "details": info.details}
