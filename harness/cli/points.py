@@ -84,9 +84,10 @@ def carry_out_points(
                 left_s = (time.monotonic() - began) / done * (len(chosen) - done)
                 _announce(f"point {point.number} of {len(by_number)}: {point.told}", left_s)
             settings = [word for override in point.overrides for word in ("--set", override)]
+            out, alone = folder.point(point.number), [*given, *settings]
             status = carry_out(
-                point.loaded, folder.point(point.number), [*given, *settings], verbose=verbose, full=False,
-                trace=trace, flamegraph=flamegraph and not done, shared=shared,
+                point.loaded, out, alone, verbose=verbose, full=False, trace=trace, flamegraph=flamegraph and not done,
+                shared=shared, typed=["python", "-m", "harness", "run", *alone, "--out", str(out)],
             )  # fmt: skip
             worst = worst or status
             if read_facts(folder.point(point.number))["status"] != "complete":

@@ -107,6 +107,7 @@ def carry_out(
     written: Callable[[], Loaded] | None = None,
     launched: Launched | None = None,
     shared: SharedEngine | None = None,
+    typed: list[str] | None = None,
 ) -> int:
     """Run a config that has been read, and show what came of it; gives the exit status.
 
@@ -121,6 +122,7 @@ def carry_out(
         written: writes the config into the folder, which is there by then, and gives what is run instead.
         launched: what this is of a run at launch grain; None for a run of its own.
         shared: an engine that this run takes over and leaves to the next; None to start and stop its own.
+        typed: the command line that runs it again; None for this process's own.
 
     Raises:
         ConfigError: the config asks for something that is not there.
@@ -148,7 +150,7 @@ def carry_out(
         click.echo(f"harness: {folder.note}", err=True)
     signals.heed()  # till the end of the process: what draws the report can be interrupted as well
     # As typed, and not sys.argv[0], which is a path of this machine.
-    typed = ["python", "-m", "harness", *sys.argv[1:]]
+    typed = typed or ["python", "-m", "harness", *sys.argv[1:]]
     with contextlib.closing(folder):
         if written is not None:
             loaded = written()

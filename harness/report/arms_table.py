@@ -28,6 +28,8 @@ __all__ = ["EQUAL", "build_arms_table"]
 
 EQUAL: Final = {True: "yes", False: "no", None: "not checked"}
 """What the column `equal` says of an arm."""
+OTHERWISE: Final = "otherwise"
+"""Of a setting that computes otherwise than native, which a note then tells."""
 IN_PER_CENT: Final = "Per cent are of the baseline's time; in parentheses where the interval holds zero."
 
 
@@ -43,7 +45,7 @@ def build_arms_table(summary: Summary, form: Callable[[Interval], str] = format_
         return None
     names.sort(key=lambda name: name != summary.baseline)
     rows = [FLOOR if name == AA else name for name in names]
-    equal = ["" if name == AA else EQUAL[summary.arms[name].equal] for name in names]
+    equal = ["" if name == AA else _equal(summary, name) for name in names]
     columns = [Column("equal", "", equal), *_level_columns(summary, names, SCOPE, form)]
     if any(arm.bare_step_ns is not None for arm in summary.arms.values()):
         columns += _level_columns(summary, names, STEP, form)
@@ -51,6 +53,11 @@ def build_arms_table(summary: Summary, form: Callable[[Interval], str] = format_
         columns.append(Column("tokens/s", f"output, of {of_time(summary)}", [rates.get(name, "") for name in names]))
     footnotes = [IN_PER_CENT] if summary.comparisons else []
     return Table("us", rows, columns, footnotes, 0, corner="arm")
+
+
+def _equal(summary: Summary, name: str) -> str:
+    across = summary.run.get("across") or {}
+    return OTHERWISE if name in across.get("otherwise", {}) else EQUAL[summary.arms[name].equal]
 
 
 def _level_columns(summary: Summary, names: list[str], metric: str, form: Callable[[Interval], str]) -> list[Column]:

@@ -20,6 +20,7 @@ from harness.config.settings import at_arm
 from harness.errors import ConfigError
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
+from harness.report.arms_table import build_arms_table
 from harness.running.arm_launches import FEWEST, ArmLaunches, draw_arms
 from harness.running.changed import prepare
 from harness.running.grains import choose_grain
@@ -237,6 +238,9 @@ def test_a_setting_that_computes_otherwise_is_measured_and_the_report_says_so(la
     summary = write_reports(made.folder.path)
     assert summary.arms["big"].measured
     assert summary.arms["big"].equal is None
+    table = build_arms_table(summary)
+    assert table.columns[0].cells[table.rows.index("big")] == "otherwise"
+    assert table.columns[0].cells[table.rows.index("slow")] == "yes"
     assert any(note.startswith("big computes otherwise than native") for note in summary.notes)
 
 
