@@ -72,7 +72,7 @@ class BlockTable:
 
 
 class OldBlockTable(BlockTable):
-    """The signature of vLLM up to about 0.15."""
+    """The signature of vLLM up to 0.18."""
 
     def compute_slot_mapping(self, req_indices: Any, positions: Any) -> None:  # type: ignore[override]
         self._write(req_indices, positions)

@@ -36,8 +36,8 @@ __all__ = ["KNOWN_SIGNATURES", "Site", "check_arm", "check_signature", "sites"]
 DEVICE_SIGNATURE: Final = ("self", "num_reqs", "query_start_loc", "positions")
 NUMPY_SIGNATURE: Final = ("self", "req_indices", "positions")
 KNOWN_SIGNATURES: Final = {
-    DEVICE_SIGNATURE: "vLLM from about 0.16 on: a kernel that writes the device buffer and pads it",
-    NUMPY_SIGNATURE: "vLLM up to about 0.15: numpy on the host; a later call copies it to the device",
+    DEVICE_SIGNATURE: "vLLM from 0.19 on: a kernel that writes the device buffer and pads it",
+    NUMPY_SIGNATURE: "vLLM up to 0.18: numpy on the host; a later call copies it to the device",
 }
 
 
