@@ -114,7 +114,7 @@ def phases(monkeypatch):
     held = (f"{HERE}.execute_model", f"{HERE}.sample_tokens")
     monkeypatch.setattr("harness.running.profiling.MOST_GROUPS", 4)
     monkeypatch.setattr("harness.running.anatomy.whole", lambda turn, generation: held)
-    monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation: PHASES)
+    monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation, model: PHASES)
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_what_cannot_be_opened_is_told_with_what_can(run, entry, said) -> None:
 
 def test_last_parts_of_several_phases_are_told_apart_by_the_user(run, monkeypatch) -> None:
     other = Phase("other", TURN, "tests.fakes.Runner._prepare_inputs")
-    monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation: [*PHASES, other])
+    monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation, model: [*PHASES, other])
     _, outcome = run("{into: [_prepare_inputs]}")
     assert outcome.exit_status == 2
     assert f"is {HERE}._prepare_inputs and tests.fakes.Runner._prepare_inputs: name one" in outcome.message
@@ -271,7 +271,7 @@ def test_what_was_measured_of_what_shows_is_kept_where_a_fault_ends_it(run, monk
 
 def test_what_a_device_hides_does_not_show(run, monkeypatch) -> None:
     hidden = Phase("sampling", OUTPUT, f"{HERE}.sample")
-    monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation: [PHASES[0], hidden])
+    monkeypatch.setattr("harness.running.anatomy.phases_of", lambda turn, generation, model: [PHASES[0], hidden])
     made, outcome = run("{exposed: true, memory: false}")
     assert well(outcome)
     shares = shown_of_phases(read_run(made.folder.path).exposed, {}, 0.95)
