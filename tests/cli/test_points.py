@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +12,9 @@ from harness.errors import ConfigError
 from harness.records.folder import RunFolder
 from harness.running.run import Outcome, facts_at_end, facts_at_start
 from tests.conftest import LIST_ONLY
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SWEEP = "sweep: {workload.output_tokens: [3, 5, 7]}\n"
 
