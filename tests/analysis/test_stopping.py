@@ -70,7 +70,7 @@ def test_a_run_stops_at_the_first_look_that_is_narrow_enough_or_when_the_time_is
     make_run_of_list, monkeypatch, half_width_us, late, narrow, said
 ) -> None:
     ticking = Ticking(late)
-    for module in ("stages", "warming", "measuring"):
+    for module in ("starting", "warming", "measuring"):
         monkeypatch.setattr(f"harness.running.{module}.time", ticking)
     clock, drawn = VirtualClock(reading_ns=10), [np.random.default_rng(0)]
     runner = Runner(work=lambda: clock.advance(int(drawn[0].normal(100_000, 2000))))

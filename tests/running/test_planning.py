@@ -56,7 +56,7 @@ def slow_host(monkeypatch):
         def monotonic() -> float:
             return now[0]
 
-    for module in ("stages", "warming", "measuring"):
+    for module in ("starting", "warming", "measuring"):
         monkeypatch.setattr(f"harness.running.{module}.time", Clock)
     monkeypatch.setattr("harness.running.extras.Budget", lambda seconds: Budget(seconds, Clock.monotonic))
 
