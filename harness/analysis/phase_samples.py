@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from scipy import special
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from harness.sampling.stacks import Frame, Stacks
 
 __all__ = ["SampledPhase", "sampled_phases"]
+
+OWN: Final = "harness/instrument/"
+"""Where harness's own frames are from."""
+AROUND: Final = {"timed_execute_model": ".execute_model", "timed_sample_tokens": ".sample_tokens"}
+"""By harness's function around it, the end of the name of what is called in it."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ def sampled_phases(
 ) -> list[SampledPhase]:
     """Each phase's share of the samples that lie in any phase, in the order of the shares by probes.
 
-    A sample belongs to the innermost phase on its stack. The interval is Clopper and Pearson's (1934): it takes the
-    samples as independent, which they are where a turn is short against the time between two of them.
+    A sample belongs to the innermost phase on its stack; one in harness's own work around the model's execution, which
+    no phase has by probes either, belongs to none. The interval is Clopper and Pearson's (1934): it takes the samples
+    as independent, which they are where a turn is short against the time between two of them.
 
     Args:
         stacks: how often each was seen.
@@ -67,9 +73,20 @@ def sampled_phases(
 
 
 def _innermost(stack: Iterable[Frame], labels: Mapping[str, str]) -> str:
-    """The label of the last frame that is a phase; empty where none is."""
-    names = (f"{frame.file.removesuffix('.py').replace('/', '.')}.{frame.name}" for frame in reversed(tuple(stack)))
-    return next((labels[name] for name in names if name in labels), "")
+    """The label of the last frame that is a phase; empty where none is, or where harness itself was at work."""
+    below: Frame | None = None
+    for frame in reversed(tuple(stack)):
+        name = f"{frame.file.removesuffix('.py').replace('/', '.')}.{frame.name}"
+        if name in labels:
+            return labels[name]
+        if frame.file.startswith(OWN):
+            around = AROUND.get(frame.name.rpartition(".")[2])
+            if around is None or below is None or below.file.startswith(OWN):
+                return ""
+            # What stands between is a decorator of that function, whose time its probe has too.
+            return next((label for function, label in labels.items() if function.endswith(around)), "")
+        below = frame
+    return ""
 
 
 def _clopper_pearson(count: int, of: int, confidence: float) -> tuple[float, float]:

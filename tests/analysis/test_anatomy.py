@@ -206,6 +206,24 @@ def test_a_sample_belongs_to_the_innermost_phase_on_its_stack() -> None:
     )
 
 
+def test_harness_own_work_is_no_phase_and_a_decorator_is_its_functions() -> None:
+    step, timer = Frame("EngineCore.step", "vllm/v1/engine/core.py"), "harness/instrument/step_timer.py"
+    timed = Frame("StepTimer.execute.<locals>.timed_execute_model", timer)
+    decorator = Frame("context_decorator.<locals>.decorate_context", "torch/utils/_contextlib.py")
+    execute = Frame("GPUModelRunner.execute_model", "vllm/v1/worker/gpu_model_runner.py")
+    own = Frame("StepRows.executed", "harness/instrument/steps.py")
+    labels = {
+        "vllm.v1.engine.core.EngineCore.step": "rest of the turn",
+        "vllm.v1.worker.gpu_model_runner.GPUModelRunner.execute_model": "rest of execute",
+    }
+    stacks = {
+        (step, timed): 1, (step, timed, own): 2, (step, timed, own, decorator): 4,
+        (step, timed, decorator): 8, (step, timed, decorator, execute): 16, (step, decorator): 32,
+    }  # fmt: skip
+    found = sampled_phases(stacks, labels, dict.fromkeys(labels.values(), 0.5), 0.95)
+    assert {each.label: each.samples for each in found} == {"rest of execute": 24, "rest of the turn": 32}
+
+
 def test_a_profile_with_stacks_has_the_shares_by_samples() -> None:
     path, owner, method = SCHEDULE.rpartition(".")[0].rpartition(".")[0].replace(".", "/"), "Scheduler", "schedule"
     folded = f"MainThread;{owner}.{method} ({path}.py:10) 7\n"
