@@ -140,7 +140,8 @@ def test_each_process_of_an_engine_of_its_own_is_timed_by_its_own_clock(tmp_path
     with session_of(["-m", "harness", "profile", str(path), "--out", str(folder)]) as process:
         status, out, err = finish(process)
     assert (status, "Traceback" in err) == (0, False), err
-    assert "Beside the worker 0, in processes of their own and by their own clocks, a turn: front end" in out
+    told = " ".join(out.split())  # as wide as a terminal
+    assert "Beside the worker 0, in processes of their own and by their own clocks, a turn: front end" in told
     records = read_run(folder)
     assert records.unreadable == {}
     processes = records.run["anatomy"]["processes"]
