@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.instrument.anatomy import phases_of, whole
 from harness.instrument.finding import those_there
-from harness.instrument.instrument import Instrument
+from harness.instrument.instrument import Instrument, name_of
 from harness.instrument.instrumentation import ArmSpec, Instrumentation
 from harness.instrument.loops import CoreLoop, FrontLoop
 from harness.instrument.scopes import JOIN
@@ -27,9 +27,7 @@ class ProcessInstrument:
     """
 
     def __init__(self, loop: Loop, front_apart: bool) -> None:
-        turn = loop.turn
-        function = getattr(getattr(*turn), "__func__", None) if turn is not None else None
-        self.turn = f"{function.__module__}.{function.__qualname__}" if function is not None else ""
+        self.turn = name_of(loop.turn)
         wanted = phases_of(self.turn, loop.generation)
         held = whole(self.turn, loop.generation, front_apart)
         there = set(those_there([*held, *(phase.name for phase in wanted)]))

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from harness.instrument.instrumentation import Instrumentation
     from harness.instrument.pass_kinds import PassKind
 
-__all__ = ["Instrument"]
+__all__ = ["Instrument", "name_of"]
 
 
 class Instrument:
@@ -145,7 +145,7 @@ class Instrument:
             "functions": sorted(self._changed),
             "trampolines": sorted(name for name, function in self._changed.items() if function in through),
             "turns": self._loop.turn is not None,
-            "turn": _name_of(self._loop.turn),
+            "turn": name_of(self._loop.turn),
             **self._switch.costs(self._clock),
             "arms": self._placer.describe(),
         }
@@ -296,7 +296,7 @@ class Instrument:
             self._failure = {"arm": self.arm_names[self._timer.arm], "step": step, "error": told_with_place(error)}
 
 
-def _name_of(place: tuple[Any, str] | None) -> str:
+def name_of(place: tuple[Any, str] | None) -> str:
     """The full name of the method that is called there; empty where there is none."""
     function = getattr(getattr(*place), "__func__", None) if place is not None else None
     return "" if function is None else f"{function.__module__}.{function.__qualname__}"

@@ -46,19 +46,15 @@ def processes_tables(anatomy: Anatomy) -> list[tuple[str, Table]]:
                 for process in processes
             ]
             what = "a request that arrives" if kind == ARRIVAL else "any turn" if kind == ANY else f"a {kind} turn"
-            notes = [
-                "Processes work at the same time and wait for each other, so that their columns do not add up to a turn"
-            ]
-            found.append((f"Each process by its own clock: {what}", Table("us", [*rows, "all of it"], cells, notes, 1,
-                                                                          corner="phase")))  # fmt: skip
+            table = Table("us", [*rows, "all of it"], cells, [AT_ONCE], 1, corner="phase")
+            found.append((f"Each process by its own clock: {what}", table))
     return found
 
 
 def _place(process: str) -> tuple[int, str]:
     """On the way of a request: the front end, the engine core, the workers."""
-    return next(
-        (place for place, first in enumerate(ON_THE_WAY) if process.startswith(first)), len(ON_THE_WAY)
-    ), process
+    places = [place for place, first in enumerate(ON_THE_WAY) if process.startswith(first)]
+    return (places[0] if places else len(ON_THE_WAY)), process
 
 
 def processes_sentence(anatomy: Anatomy) -> str:
