@@ -53,15 +53,13 @@ class ByLaunch:
 
     def __call__(self) -> Outcome:
         """Run all launches."""
-        from harness.digits import duration
+        from harness.cli.output import announce_part
         from harness.environments import environment_for
         from harness.running.arm_launches import ArmLaunches
         from harness.running.changed import FOLDER, prepare
 
         def announce(number: int, planned: int, left_s: float | None) -> None:
-            left = "" if left_s is None else f", about {duration(left_s)} left"
-            arm = launches.facts["launches"][number - 1]["arm"]
-            click.echo(f"launch {number} of {planned}: {arm}{left}", err=True)
+            announce_part(f"launch {number} of {planned}: {launches.facts['launches'][number - 1]['arm']}", left_s)
 
         changes = self.folder.path / FOLDER
         shutil.rmtree(changes, ignore_errors=True)  # what an engine before refused to switch: a patch applies once

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["SHAPES", "Terminal", "drawing", "engine_output_to", "written"]
+__all__ = ["SHAPES", "Terminal", "announce_part", "drawing", "engine_output_to", "written"]
 
 
 SHAPES: Final = {"markdown": "report.md", "html": "report.html", "json": "summary.json"}
@@ -80,6 +80,12 @@ def engine_output_to(path: Path | None) -> Iterator[Console]:
             for target, descriptor in enumerate(saved, start=1):
                 os.dup2(descriptor, target)
                 os.close(descriptor)
+
+
+def announce_part(what: str, left_s: float | None) -> None:
+    """Say which part of a run begins: a launch, a point; `left_s` is about how long the rest takes, where known."""
+    left = "" if left_s is None else f", about {duration(left_s)} left"
+    click.echo(f"{what}{left}", err=True)
 
 
 class Terminal:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import click
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -29,12 +27,13 @@ def execute_points(
     tested: str,
 ) -> Outcome:
     """Run a config at every point of its sweep: of each engine, those that it serves, in a process of their own."""
+    from harness.cli.output import announce_part
     from harness.running.points import Points
 
     told = {point.number: point.told for points in engines for point in points}
 
     def announce(number: int, planned: int, left_s: float | None) -> None:
-        _announce(f"point {number} of {planned}: {told[number]}", left_s)
+        announce_part(f"point {number} of {planned}: {told[number]}", left_s)
 
     return Points(loaded, folder, given, typed, announce, tested, only_first, engines=engines).execute()
 
@@ -65,6 +64,7 @@ def carry_out_points(
     Raises:
         ConfigError: the sweep has no such points.
     """
+    from harness.cli.output import announce_part
     from harness.config.sweep import points_of
     from harness.records.folder import RunFolder, read_facts
     from harness.running.points import OPTION
@@ -82,7 +82,7 @@ def carry_out_points(
         for done, point in enumerate(chosen):
             if done:
                 left_s = (time.monotonic() - began) / done * (len(chosen) - done)
-                _announce(f"point {point.number} of {len(by_number)}: {point.told}", left_s)
+                announce_part(f"point {point.number} of {len(by_number)}: {point.told}", left_s)
             settings = [word for override in point.overrides for word in ("--set", override)]
             out, alone = folder.point(point.number), [*given, *settings]
             status = carry_out(
@@ -95,10 +95,3 @@ def carry_out_points(
     finally:
         shared.stop()
     return worst
-
-
-def _announce(what: str, left_s: float | None) -> None:
-    from harness.digits import duration
-
-    left = "" if left_s is None else f", about {duration(left_s)} left"
-    click.echo(f"{what}{left}", err=True)

@@ -278,12 +278,11 @@ def execute_launches(
     loaded: Loaded, folder: RunFolder, given: list[str], typed: list[str], only_first: tuple[str, ...] = ()
 ) -> Outcome:
     """Run a config launch by launch, each in a process of its own that shows its own progress."""
-    from harness.digits import duration
+    from harness.cli.output import announce_part
     from harness.running.launches import Launches
 
     def announce(number: int, planned: int, left_s: float | None) -> None:
-        left = "" if left_s is None else f", about {duration(left_s)} left"
-        click.echo(f"launch {number} of {planned}{left}", err=True)
+        announce_part(f"launch {number} of {planned}", left_s)
 
     return Launches(loaded, folder, given, typed, announce, _tested(), only_first).execute()
 
