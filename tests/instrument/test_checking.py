@@ -36,6 +36,14 @@ def test_a_pass_that_does_as_native_is_equal() -> None:
     assert checks.take(served(1, 2, 3), ["native"] * 3, "native") is None
 
 
+def test_gaps_of_structs_that_are_alike_in_all_of_natives_passes_strike_no_arm() -> None:
+    gaps = "context.attn_metadata[model.layers.0.self_attn.attn].scheduler_metadata"
+    checks = with_native(*[served(1, **{gaps: 7})] * NATIVE_PASSES)
+    assert checks.take(served(1, **{gaps: 8}), ["a"], "native") is None
+    assert checks.facts["not_repeated"] == ["context.attn_metadata[model.layers.*.self_attn.attn].scheduler_metadata"]
+    assert checks.take(served(2, **{gaps: 7}), ["a"], "native") is not None
+
+
 def test_the_first_difference_is_put_on_the_arm_of_its_step() -> None:
     checks = with_native(*[served(1, 2, 3)] * NATIVE_PASSES)
     found = checks.take(served(1, 5, 6), ["a", "b", "a"], "native")
