@@ -1,7 +1,8 @@
-"""Does a series shift its level somewhere? One change point, tested without assuming independent values."""
+"""Does a series shift its level somewhere? Of one run's course one change point; of a history as many as there are."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -10,13 +11,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CRITICAL", "MIN_LENGTH", "Shift", "level_shift"]
+__all__ = ["CRITICAL", "FEWEST_BLOCKS", "MIN_LENGTH", "Shift", "level_shift", "segments"]
 
 CRITICAL: Final = 40.1
 """The test's 95 % point. Shao & Zhang (2010), table 1, for a mean of dimension 1."""
 
 MIN_LENGTH: Final = 10
 """Shorter series are not tested."""
+FEWEST_BLOCKS: Final = 3
+"""Of a history, with fewer of which no change is looked for."""
+ROUNDS: Final = 10_000
+"""Permutations of each test."""
 ROUNDING: Final = 1e-12
 """Relative size below which a sum of squares is rounding."""
 
@@ -81,3 +86,51 @@ def _bridges(series: NDArray[np.float64]) -> NDArray[np.float64]:
     squares = np.cumsum(sums**2)
     bridges = squares - 2 * sums / k * np.cumsum(k * sums) + sums**2 * (k + 1) * (2 * k + 1) / (6 * k)
     return np.where(bridges > ROUNDING * squares, bridges, 0.0)
+
+
+def segments(table: NDArray[np.float64], level: float, seed: int, rounds: int = ROUNDS) -> list[int] | None:
+    """Where the level of a short series changes, of which every block has each place once, in drawn order.
+
+    Binary segmentation by the largest contrast of means, each split tested by permuting the places within every block:
+    exact where no place differs from another, whatever the noise and whatever a block has in common (Page, "Continuous
+    inspection schemes" (1954) for the idea of a split; Pesarin & Salmaso, "Permutation tests for complex data" (2010)
+    for permutations within blocks).
+
+    Args:
+        table: shape [blocks, places], no value missing.
+        level: the error rate of one test; permutations are `rounds`, so it is no smaller than about 1 / `rounds`.
+        seed: draws the permutations.
+        rounds: how many.
+
+    Returns:
+        The first places at new levels, ascending; None where there are too few blocks or places for any to be found.
+    """
+    blocks, places = table.shape
+    if blocks < FEWEST_BLOCKS or places < 2 or math.factorial(places) ** -(blocks - 1) > level:
+        return None
+    rng = np.random.default_rng(seed)
+    found: list[int] = []
+    open_parts = [(0, places)]
+    while open_parts:
+        low, high = open_parts.pop()
+        part = table[:, low:high]
+        if high - low < 2 or not np.ptp(part):
+            continue
+        statistic, place = _largest_split(part[None])
+        drawn = rng.permuted(np.broadcast_to(part, (rounds, *part.shape)), axis=2)
+        reached = (_largest_split(drawn)[0] >= statistic[0] * (1 - ROUNDING)).sum()
+        if (1 + reached) / (1 + rounds) <= level:
+            found.append(low + int(place[0]))
+            open_parts += [(low, low + int(place[0])), (low + int(place[0]), high)]
+    return sorted(found)
+
+
+def _largest_split(tables: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Of each table, [n, blocks, places], the largest contrast of means before and after a place, and that place."""
+    means = tables.mean(axis=1)
+    count = means.shape[1]
+    before = np.arange(1, count)
+    sums = np.cumsum(means, axis=1)[:, :-1]
+    contrast = np.abs(sums / before - (means.sum(axis=1, keepdims=True) - sums) / (count - before))
+    scaled = contrast / np.sqrt(1 / before + 1 / (count - before))
+    return scaled.max(axis=1), before[scaled.argmax(axis=1)]

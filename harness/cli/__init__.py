@@ -27,6 +27,7 @@ SUBCOMMANDS: Final = {
     "run": "Run a config and report on it.",
     "resume": "Go on with a run at launch grain that was cut short.",
     "profile": "Tell where a turn's host time goes, phase by phase.",
+    "history": "Tell which release of vLLM made the host slower, and where.",
     "report": "Render a run's folder again.",
     "compare": "Compare runs with each other.",
     "flame": "Sample a running vLLM with py-spy.",

@@ -27,6 +27,7 @@ __all__ = ["command"]
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run (default: reports/profile-TIME).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
 @click.option("--full", is_flag=True, help="Print every table, and not one screen.")
+@click.option("--no-report", is_flag=True, help="Measure alone; `harness report DIR` prints and draws it.")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 def command(
     config: Path | None,
@@ -41,6 +42,7 @@ def command(
     out: Path | None,
     overrides: tuple[str, ...],
     full: bool,
+    no_report: bool,
     verbose: bool,
 ) -> int:
     """Tell where the host's time goes in a turn of the engine, phase by phase, with nothing changed.
@@ -62,5 +64,5 @@ def command(
     typed = shlex.join(["python", "-m", "harness", *sys.argv[1:]])
     return carry_out(
         loaded, path, [str(path / CONFIG)], verbose=verbose, full=full, trace=trace, flamegraph=flamegraph,
-        written=lambda: write_config(loaded, path, typed),
+        written=lambda: write_config(loaded, path, typed), report=not no_report,
     )  # fmt: skip

@@ -66,6 +66,10 @@ def _report(folder: Path, shape: str, full: bool) -> int:
 
     if exists(folder / "micro.json"):
         return report_micro(folder, shape)
+    if exists(folder / "history.json"):
+        from harness.cli.history import report_history
+
+        return report_history(folder, shape)
     if is_sweep(read_facts(folder)):
         from harness.cli.sweep import report_sweep
 

@@ -108,6 +108,7 @@ def carry_out(
     launched: Launched | None = None,
     shared: SharedEngine | None = None,
     typed: list[str] | None = None,
+    report: bool = True,
 ) -> int:
     """Run a config that has been read, and show what came of it; gives the exit status.
 
@@ -123,6 +124,7 @@ def carry_out(
         launched: what this is of a run at launch grain; None for a run of its own.
         shared: an engine that this run takes over and leaves to the next; None to start and stop its own.
         typed: the command line that runs it again; None for this process's own.
+        report: print what came of it, and draw.
 
     Raises:
         ConfigError: the config asks for something that is not there.
@@ -173,7 +175,7 @@ def carry_out(
                 by_launch.why = [outcome.refused]
                 outcome = by_launch()
         logged = "" if verbose or outcome.status == "complete" else f" (the engine's log: {path / LOG})"
-        if launched is not None:  # one arm alone says little: the whole run has the report
+        if launched is not None or not report:  # one launch of many says little: the whole run has the report
             if outcome.message:
                 click.echo(f"harness: {told_shortly(outcome.message)}{logged}", err=True)
             return outcome.exit_status
