@@ -82,7 +82,7 @@ def main() -> int:
     forget(changed)
     if not STATS.exists() or all(map(is_test, changed)):
         # All tests that run were seen to pass without any mutant when they were seen to reach what they reach.
-        ForkServerRunner.run_clean_tests = lambda *_: 0
+        ForkServerRunner.run_clean_tests = lambda *_, **__: 0
     names = every_mutant(int(asked.children))
     drawn = names if asked.mutants == "all" else draw(names, int(asked.mutants), asked.seed)
     print(f"{len(names)} mutants, {len(drawn)} of them are run (seed {asked.seed})", flush=True)
