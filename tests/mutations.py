@@ -204,7 +204,7 @@ def verdict(tried: list[Tried]) -> int:
         print(f"\n{one.name}: {one.status}; {known.get(change, 'NOT LISTED')}")
         print(yaml.safe_dump([asdict(change)], sort_keys=False, allow_unicode=True, width=sys.maxsize), end="")
         new += [change] if change not in known else []
-    if few := len(lived) > (1 - LEAST) * len(tried):
+    if few := len(tried) - len(lived) < LEAST * len(tried):
         print(f"\nThe tests noticed fewer than {LEAST:.0%} of the mutants.")
     if new:
         print(
