@@ -46,6 +46,12 @@ def test_a_wide_axis_is_gone_along_by_its_logarithm() -> None:
     assert is_wide([1, 64])
 
 
+@pytest.mark.parametrize("limits", [(-2, -4, 0), (2, 0, 4)])
+def test_a_difference_whose_limit_is_zero_is_not_resolved(limits) -> None:
+    assert not list(crossovers_along([place(0, 4), Place(1, Interval(*limits))]))
+    assert not list(crossovers_along([place(0, -4), Place(1, Interval(*limits))]))
+
+
 @pytest.mark.parametrize(
     "estimates",
     [[4, 5, 6], [-4, -5], [4, 0.5], [0.5, -0.5], [], [4], [4, 0.2, 5]],
