@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,12 @@ LEAST = 0.9
 
 NOTICED = ("killed", "timeout", "segfault")
 """A failed test, or tests that with the mutant come to no end or crash. No tests at all is not among them."""
+
+EQUIVALENT = {
+    r",\s*(strict=(True|False|None))?(?=\))": "equivalent, since `strict` only says that both are as long",
+    r"(?i)encoding=\"utf-8\"": "equivalent, since the name of an encoding may have capitals",
+}
+"""By what a change of this kind leaves as it is, why no input shows it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,11 @@ def main() -> int:
     names = every_mutant(int(asked.children))
     drawn = names if asked.mutants == "all" else draw(names, int(asked.mutants), asked.seed)
     print(f"{len(names)} mutants, {len(drawn)} of them are run (seed {asked.seed})", flush=True)
-    _run(drawn, int(asked.children))  # where it cannot begin (a test fails without any mutant), it says so and exits
+    try:
+        _run(drawn, int(asked.children))
+    except SystemExit:
+        print("mutmut could not begin: mostly a test fails without any mutant, and `make fast` says which")
+        return 1
     tried = outcomes(drawn)
     print(table(tried))
     return verdict(tried)
@@ -201,9 +212,10 @@ def verdict(tried: list[Tried]) -> int:
     new = []
     for one in lived:
         change = change_of(one.name)
-        print(f"\n{one.name}: {one.status}; {known.get(change, 'NOT LISTED')}")
+        why = known.get(change) or why_equivalent(change)
+        print(f"\n{one.name}: {one.status}; {why or 'NOT LISTED'}")
         print(yaml.safe_dump([asdict(change)], sort_keys=False, allow_unicode=True, width=sys.maxsize), end="")
-        new += [change] if change not in known else []
+        new += [] if why else [change]
     if few := len(tried) - len(lived) < LEAST * len(tried):
         print(f"\nThe tests noticed fewer than {LEAST:.0%} of the mutants.")
     if new:
@@ -217,6 +229,15 @@ def listed() -> dict[Change, str]:
     """The survivors that are known, each with the reason why it may live."""
     groups = yaml.safe_load(SURVIVORS.read_text())
     return {Change(**change): group["reason"] for group in groups for change in group["mutants"]}
+
+
+def why_equivalent(change: Change) -> str:
+    """Why no input shows a change, where its kind alone tells; else empty."""
+    for pattern, why in EQUIVALENT.items():
+        was, becomes = (re.sub(pattern, "", text) for text in (change.was, change.becomes))
+        if was == becomes and change.was != change.becomes:
+            return why
+    return ""
 
 
 def change_of(name: str) -> Change:
