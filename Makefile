@@ -57,12 +57,14 @@ lint: $(READY)  ## ruff, the contracts of imports, and mypy --strict
 
 check: test     ## the same as test: lint, types, tests
 
-# A draw of the mutants: there are thousands, and each takes seconds. SEED=2 draws others, MUTANTS=all takes every one.
-MUTANTS ?= 300
-SEED    ?= 1
+# A draw of the mutants: there are thousands, and each takes seconds. SEED=2 draws others, MUTANTS=all takes every one,
+# CHILDREN=4 runs four at once, and FRESH=1 keeps nothing of an earlier run.
+MUTANTS  ?= 300
+SEED     ?= 1
+CHILDREN ?= 1
 check-mutations: $(MUTABLE) ## how many drawn mutants of the code the tests kill, and which live (MUTANTS=all: every mutant)
 	@$(call part,mutants ($(MUTANTS)),1 h for 300,PATH="$(abspath $(BIN)):$$PATH" $(MUTATION)/bin/python tests/mutations.py \
-		$(MUTATION)/tree --mutants $(MUTANTS) --seed $(SEED))
+		$(MUTATION)/tree --mutants $(MUTANTS) --seed $(SEED) --children $(CHILDREN) $(if $(FRESH),--fresh))
 
 setup: $(READY) ## only set up .venv/ (EXTRA=cuda for a machine with a GPU)
 

@@ -6,6 +6,9 @@ runs the tests that reach it. A mutant is killed when one of them fails. This pr
 them in a copy of the work tree, and compares those that lived with tests/mutation_survivors.yaml, which says why each
 of them may.
 
+Which test reaches what is seen by running all tests once, which takes longer than a hundred mutants do. So it is kept
+from run to run, and seen anew for what changed alone; `--fresh` begins anew.
+
 Run by the Python of the environment that `make check-mutations` makes, which has mutmut beside all of the project's
 packages. mutmut's own settings are in pyproject.toml.
 """
@@ -16,6 +19,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,19 +28,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
-from mutmut.__main__ import create_mutants
+from mutmut.__main__ import _run, create_mutants
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 from mutmut.utils.file_utils import copy_src_dir
+from mutmut.workers.isolation import ForkServerRunner
 from scipy.stats import binomtest
 
 ROOT = Path(__file__).resolve().parents[1]
 SURVIVORS = ROOT / "tests/mutation_survivors.yaml"
+STATS = Path("mutants/mutmut-stats.json")
+"""Where mutmut keeps which test reaches what, in the copy of the work tree."""
 LEAST = 0.9
 """The part of the drawn mutants that the tests have to kill."""
 
 NOTICED = ("killed", "timeout", "segfault")
 """A failed test, or tests that with the mutant come to no end or crash. No tests at all is not among them."""
+
+EQUIVALENT = {
+    r",\s*(strict=(True|False|None))?(?=\))": "equivalent, since `strict` only says that both are as long",
+    r"(?i)encoding=\"utf-8\"": "equivalent, since the name of an encoding may have capitals",
+}
+"""By what a change of this kind leaves as it is, why no input shows it."""
 
 
 @dataclass(frozen=True)
@@ -63,33 +76,80 @@ class Tried:
 def main() -> int:
     """Exit status 1 where fewer than nine in ten were killed, or one lived that is not in the list of survivors."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tree", type=Path, help="where the copy of the work tree is made; what is there is removed")
+    parser.add_argument("tree", type=Path, help="where the copy of the work tree is kept")
     parser.add_argument("--mutants", default="300", help="how many to draw, or 'all' (default: %(default)s)")
     parser.add_argument("--seed", default="1", help="another seed draws others (default: %(default)s)")
     parser.add_argument("--children", default="1", help="how many to run at once (default: %(default)s)")
+    parser.add_argument("--fresh", action="store_true", help="keep nothing of an earlier run")
     asked = parser.parse_args()
-    copy_work_tree(asked.tree)
+    if asked.fresh:
+        shutil.rmtree(asked.tree, ignore_errors=True)
+    changed = renew_work_tree(asked.tree)
     os.chdir(asked.tree)  # where mutmut works
+    forget(changed)
+    if not STATS.exists() or all(map(is_test, changed)):
+        # All tests that run were seen to pass without any mutant when they were seen to reach what they reach.
+        ForkServerRunner.run_clean_tests = lambda *_, **__: 0
     names = every_mutant(int(asked.children))
     drawn = names if asked.mutants == "all" else draw(names, int(asked.mutants), asked.seed)
     print(f"{len(names)} mutants, {len(drawn)} of them are run (seed {asked.seed})", flush=True)
-    mutmut = Path(sys.executable).with_name("mutmut")
-    # Where mutmut could not begin (a test fails without any mutant), it has said so.
-    if subprocess.run([mutmut, "run", "--max-children", asked.children, *drawn], check=False).returncode:
+    try:
+        _run(drawn, int(asked.children))
+    except SystemExit:
+        print("mutmut could not begin: mostly a test fails without any mutant, and `make fast` says which")
         return 1
     tried = outcomes(drawn)
     print(table(tried))
     return verdict(tried)
 
 
-def copy_work_tree(tree: Path) -> None:
-    """All files that git knows or does not ignore, without what an earlier run generated."""
-    shutil.rmtree(tree, ignore_errors=True)
+def renew_work_tree(tree: Path) -> set[str]:
+    """Make the copy what the work tree is: all files that git knows or does not ignore, and mutants of none but these.
+
+    Gives the names of the files that are new there, have changed, or are gone.
+    """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0"):
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tree / name)
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    names = {name for name in listed if name and (ROOT / name).is_file()}
+    before = {path.relative_to(tree).as_posix() for path in files_in(tree)}
+    changed = {name for name in names & before if (ROOT / name).read_bytes() != (tree / name).read_bytes()}
+    for name in (before - names) | changed:
+        for copy in (name, *(f"mutants/{name}{made}" for made in ("", ".meta", ".spans"))):
+            (tree / copy).unlink(missing_ok=True)
+    for name in (names - before) | changed:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tree / name)
+    return (names ^ before) | changed
+
+
+def files_in(tree: Path) -> list[Path]:
+    """The copy's own files, without what was made of them."""
+    tops = [path for path in tree.glob("*") if path.name != "mutants"]
+    inside = [path for top in tops for path in (top, *top.rglob("*"))]
+    return [path for path in inside if path.is_file() and "__pycache__" not in path.parts]
+
+
+def is_test(name: str) -> bool:
+    """Whether a file holds tests, and nothing that others stand on."""
+    return name.startswith("tests/") and Path(name).name.startswith("test_")
+
+
+def forget(changed: set[str]) -> None:
+    """Have mutmut see anew what changed tests reach, and those that reached something of a changed file."""
+    if not STATS.exists():
+        return
+    stats = json.loads(STATS.read_text())
+    modules = {name.removesuffix(".py").replace("/", ".") for name in changed}
+    tests = {
+        test
+        for function, reached_by in stats["tests_by_mangled_function_name"].items()
+        if function.rpartition(".")[0] in modules
+        for test in reached_by
+    }
+    tests |= {test for test in stats["duration_by_test"] if test.partition("::")[0] in changed}
+    for test in tests:
+        stats["duration_by_test"].pop(test, None)
+    STATS.write_text(json.dumps(stats))
 
 
 def every_mutant(children: int) -> list[str]:
@@ -152,10 +212,11 @@ def verdict(tried: list[Tried]) -> int:
     new = []
     for one in lived:
         change = change_of(one.name)
-        print(f"\n{one.name}: {one.status}; {known.get(change, 'NOT LISTED')}")
+        why = known.get(change) or why_equivalent(change)
+        print(f"\n{one.name}: {one.status}; {why or 'NOT LISTED'}")
         print(yaml.safe_dump([asdict(change)], sort_keys=False, allow_unicode=True, width=sys.maxsize), end="")
-        new += [change] if change not in known else []
-    if few := len(lived) > (1 - LEAST) * len(tried):
+        new += [] if why else [change]
+    if few := len(tried) - len(lived) < LEAST * len(tried):
         print(f"\nThe tests noticed fewer than {LEAST:.0%} of the mutants.")
     if new:
         print(
@@ -168,6 +229,15 @@ def listed() -> dict[Change, str]:
     """The survivors that are known, each with the reason why it may live."""
     groups = yaml.safe_load(SURVIVORS.read_text())
     return {Change(**change): group["reason"] for group in groups for change in group["mutants"]}
+
+
+def why_equivalent(change: Change) -> str:
+    """Why no input shows a change, where its kind alone tells; else empty."""
+    for pattern, why in EQUIVALENT.items():
+        was, becomes = (re.sub(pattern, "", text) for text in (change.was, change.becomes))
+        if was == becomes and change.was != change.becomes:
+            return why
+    return ""
 
 
 def change_of(name: str) -> Change:

@@ -59,7 +59,7 @@ def make_overlay(root: Path, files: Sequence[SourceFile], into: Path, package: s
 
 def path_with(overlay: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that put an overlay first on the path of a process and its children, and have none write to it."""
-    before = environment.get("PYTHONPATH", "")
+    before = environment.get("PYTHONPATH")
     path = os.pathsep.join(filter(None, [str(overlay.resolve()), before]))
     return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
 

@@ -48,3 +48,29 @@ def test_without_enough_groups_there_are_no_figures(groups, reason) -> None:
 def test_a_config_without_a_ceiling_has_none() -> None:
     config = {**RUN["config"], "arms": [{"name": "native"}]}
     assert find_ceilings({**RUN, "config": config}, table(5)) == []
+
+
+def test_the_intervals_of_all_ceilings_hold_together() -> None:
+    """By hand: of groups that vary, Student's t at 95 % over two ceilings of two metrics each, so at 98.75 %."""
+    rng = np.random.default_rng(0)
+    rows = table(4)
+    of_skip = rows["arm"] == "skip"
+    shifts = rng.normal(0, 5e3, 4)
+    rows["scope_ns"][of_skip] += shifts[rows["group"][of_skip].astype(int)]
+    skip, _ = find_ceilings(RUN, rows)
+    error = np.std(shifts / 1e3, ddof=1) / 2
+    t_of_3 = 5.392  # the quantile of 1 - 0.0125 / 2
+    assert skip.scope_us.high - skip.scope_us.estimate == pytest.approx(t_of_3 * error, rel=1e-3)
+    assert skip.scope_us.estimate == pytest.approx(30 - shifts.mean() / 1e3)
+
+
+def test_only_groups_in_which_both_have_a_pass_count_and_three_are_enough() -> None:
+    rows = table(5)
+    kept = ~((rows["arm"] == "skip") & (rows["group"] >= 4)) & ~((rows["arm"] == "native") & (rows["group"] < 1))
+    skip, _ = find_ceilings(RUN, {name: column[kept] for name, column in rows.items()})
+    assert (skip.groups, skip.reason) == (3, "")
+    assert skip.scope_us.estimate == pytest.approx(30)
+    (alone,) = find_ceilings(
+        {"config": {**RUN["config"], "arms": [{"name": "native"}, {"name": "skip", "ceiling": True}]}}, rows
+    )
+    assert alone.groups == 5, "a run of which no ceiling failed"

@@ -42,7 +42,18 @@ def test_a_run_is_loaded_as_frames(folder) -> None:
     assert arms.loc[("list", "step"), "ms"] == pytest.approx(2.6, rel=1e-3)
     parts = run.arms[run.arms["API"].isin(["torch.cat", "compute_slot_mapping", "rest"])].groupby("arm")["ms"].sum()
     assert np.allclose(parts, arms["ms"].xs("scope", level="API").loc[parts.index])
-    assert set(run.shapes["shape"]) == {"prefill, 16 tokens", "decode, 3 tokens"}
+    shapes = run.shapes.set_index(["shape", "arm"])
+    assert set(shapes.index) == {
+        (shape, arm) for shape in ("prefill, 16 tokens", "decode, 3 tokens") for arm in ("array", "A/A")
+    }
+    decode = shapes.loc[("decode, 3 tokens", "array")]
+    assert (decode["steps"], decode["us"], decode["verdict"]) == (STEPS - 1, pytest.approx(-8, abs=0.01), "faster")
+    assert decode["low_us"] <= decode["us"] <= decode["high_us"]
+    assert list(run.comparisons) == ["arm", "baseline", "metric", "us", "low_us", "high_us", "verdict"]
+    assert set(run.comparisons["baseline"]) == {"list"}
+    assert arms.loc[("array", "scope"), "ms"] == pytest.approx(0.132 * STEPS, rel=1e-3)
+    assert arms.loc[("array", "compute_slot_mapping"), "calls"] == STEPS
+    assert run.phases.empty
     assert run.counters.set_index("arm").loc["list", "step_aten_dispatches"] == 20
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.instrument.anatomy import SECTIONS, TURN, phases_of, whole
+from harness.instrument.anatomy import ARRIVAL, CORE, FRONT, OUTPUT, SECTIONS, TURN, phases_of, whole
 
 TURNS = {
     "v0": "vllm.engine.llm_engine.LLMEngine.step",
@@ -57,3 +57,24 @@ def test_the_forward_phase_of_v0_is_the_models_own_and_left_out_where_that_is_un
 def test_without_a_turn_only_what_the_runner_does_is_told() -> None:
     assert {phase.section for phase in phases_of("", "v1")} == {TURN}
     assert [name.rpartition(".")[2] for name in whole("", "v2")] == ["execute_model", "sample_tokens"]
+
+
+def test_a_process_of_its_own_has_the_phases_that_lie_in_it() -> None:
+    """The front end has what is before and behind the core; a core alone takes requests where they are queued."""
+    turn = TURNS["v1"]
+    queued, arrival, output = (
+        "vllm.v1.engine.core.EngineCore.add_request",
+        "vllm.v1.engine.llm_engine.LLMEngine.add_request",
+        "vllm.v1.engine.output_processor.OutputProcessor.process_outputs",
+    )
+    assert whole("", FRONT) == whole(turn, FRONT) == (arrival, output)
+    assert whole(turn, "v1", front_apart=True) == whole(turn, CORE, front_apart=True) == (queued, turn)
+    assert whole(turn, "v1") == whole(turn, "v2") == (arrival, turn, output)
+    front = phases_of("", FRONT)
+    assert {phase.section for phase in front} == {ARRIVAL, OUTPUT}
+    assert {arrival, output} <= {phase.name for phase in front}
+    assert not any(phase.generation for phase in front)
+    core = {phase.label for phase in phases_of(turn, CORE)}
+    assert {"messages to workers", "wait for workers", "schedule"} <= core
+    assert not {"prepare inputs", "rest of execute", "forward"} & core
+    assert not {"messages to workers", "wait for workers"} & {phase.label for phase in phases_of(turn, "v1")}

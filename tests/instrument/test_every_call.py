@@ -59,6 +59,32 @@ def test_functions_made_by_one_decorator_are_told_apart_by_what_they_close_over(
     assert found == {"one": [1], "other": [2]}
 
 
+def test_functions_that_close_over_what_has_no_value_yet_are_told_by_the_rest() -> None:
+    def made(number, empty):
+        def called():
+            return number if number else later
+
+        if not empty:
+            later = 0
+        return called
+
+    one, other = made(1, empty=True), made(2, empty=True)
+    found = counted(EveryCall({"one": one, "other": other}), lambda: (one(), other(), other()))
+    assert found == {"one": [1], "other": [2]}
+
+
+def test_one_function_under_two_names_counts_under_both_and_steps_are_taken_once() -> None:
+    def plain():
+        return math.hypot(3, 4)
+
+    every_call = EveryCall({"hypot": math.hypot, "one": plain, "again": plain})
+    assert every_call.names == ["hypot", "one", "again"]
+    with every_call.watching():
+        plain()  # before any step
+    assert counted(every_call, plain, lambda: None) == {"hypot": [1, 0], "one": [1, 0], "again": [1, 0]}
+    assert every_call.take() == {"hypot": [], "one": [], "again": []}
+
+
 def test_what_cannot_be_told_is_left_out_and_not_counted_as_0() -> None:
     cached = functools.lru_cache(lambda: 1)
     assert counted(EveryCall({"cached": cached, "json.dumps": json.dumps}), cached) == {"json.dumps": [0]}

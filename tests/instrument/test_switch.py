@@ -218,6 +218,22 @@ def test_every_arm_has_code_objects_of_its_own_also_of_what_it_leaves(library) -
     assert library.add.__code__ is native
 
 
+def test_the_codes_of_a_function_are_natives_the_arms_and_those_of_what_is_called_in_its_place(library) -> None:
+    def in_place(*args):
+        return args
+
+    arm = Placement(callables={library.limited: in_place, library.Child.told: functools.partial(print)})
+    switch = Switch([Placement(), Placement(functions={library.add: of(added)}), arm])
+    native = library.limited.__code__
+    assert switch.codes(library.limited)[0] is native
+    assert len(switch.codes(library.limited)) == 1 + 3 + 1
+    assert switch.codes(library.limited)[-1] is in_place.__code__
+    assert len(switch.codes(library.Child.told)) == 1 + 3, "a partial has no code"
+    assert switch.codes(library.add)[2] is added.__code__
+    assert switch.codes(library.untouched) == [library.untouched.__code__], "which no arm changes"
+    assert switch.arms_own() == {added.__code__, in_place.__code__}
+
+
 def test_what_is_put_back_is_what_was_there_by_identity(library) -> None:
     add, defaults, kwdefaults = library.add, library.add.__defaults__, library.add.__kwdefaults__
     code, value = add.__code__, library.LIMIT

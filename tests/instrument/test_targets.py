@@ -72,7 +72,9 @@ def test_a_builtin_of_torch_is_found_and_a_tensor_method_too() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("torch.tensr", "did you mean 'tensor'"),
+        ("torch.tensr", r"^probe 'torch\.tensr': 'torch' has no attribute 'tensr'; did you mean 'tensor'"),
+        ("guest.nothing_like_it", r"^probe 'guest\.nothing_like_it': 'guest' has no attribute 'nothing_like_it'$"),
+        ("guest.numbr", r"'guest' has no attribute 'numbr'; did you mean 'number'\?$"),
         ("nowhere.at.all", "there is no module 'nowhere'"),
         ("torch", "package.module.function"),
         ("guest.number", "is int and no function"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -198,6 +199,7 @@ def test_each_engine_has_its_own_arm_in_it_and_all_are_compared(launches) -> Non
 
     records = read_run(made.folder.path)
     assert (len(records.launches), records.unreadable) == (8, {})
+    assert [launch.run.get("scope_found", False) for launch in records.launches] == [True, *[False] * 7]
     assert [launch.run["arm"] for launch in records.launches] == [each["arm"] for each in records.run["launches"]]
     assert records.run["config"]["protocol"]["grain"] == "launch"
     assert records.run["equality"]["state"] == {"equal": True, "reason": ""}
@@ -218,6 +220,19 @@ def test_each_engine_has_its_own_arm_in_it_and_all_are_compared(launches) -> Non
     report = (made.folder.path / "report.md").read_text()
     assert "launch grain: this cannot be switched in a living engine: state: vllm.table: why" in report
     assert "`state` was not" in report.replace("\\", "")
+
+
+def test_a_step_is_a_turn_where_every_launch_that_measured_something_timed_turns(launches) -> None:
+    made = launches()
+    made.execute()
+    records = read_run(made.folder.path)
+    assert not summarise(records).turns
+    timed = [
+        replace(launch, columns={**launch.columns, "turn_ns": launch.columns["execute_ns"] + 10_000})
+        for launch in records.launches
+    ]
+    assert summarise(replace(records, launches=timed)).turns
+    assert not summarise(replace(records, launches=[*timed[:-1], records.launches[-1]])).turns
 
 
 SETTINGS = CONFIG.replace("[{state: {patch: state.patch}}]", "[{slow: {env: {SLOW: 1}}}, {big: {engine: {size: 2}}}]")
@@ -494,7 +509,8 @@ def test_a_patch_that_leaves_a_file_that_is_not_utf_8_is_refused_in_one_line(tmp
         (["baseline=state"], "its baseline is state"),
         (
             ["swap=vllm.table.Table.append", "arms=[{a: 'own.py:f'}, {state: {patch: state.patch}}]"],
-            "arm 'a' is neither",
+            "arm 'a' is neither a patch, a tree nor a setting, and an engine can be started with these alone: write it "
+            "as a patch",
         ),
     ],
 )

@@ -45,15 +45,24 @@ class Host:
 
     def __init__(self) -> None:
         self.served: list[tuple[str, str, str]] = []
+        self.drawn: list[Any] = []
         self.now_s = 0.0
 
-    def alone(self, kind: str, arm: str, where: str) -> Any:
+    def alone(self, kind: str, arm: str, where: str, probed: Any = None) -> Any:
+        self.drawn.append(probed)
         self.served.append((kind, arm, where))
         self.now_s += PASS_S
         place = len(self.served)
         counted = {key: [place, 0, 0] for key in COUNTERS} if kind == "count" else {}
         timed = {key: [1.0 * place, 2.0, 3.0] for key in DEVICE_COLUMNS} if kind == "device" else {}
         columns = {"step": [0, 1, 2], "execute_ns": [7, 7, 7], **counted, **timed}
+        if kind == "probing":
+            columns |= {
+                "scope.total_ns": [place, 8, 9],
+                "scope.calls": [1] * 3,
+                "f.calls": [2, 0, 1],
+                "g.calls": [1] * 3,
+            }
         return SimpleNamespace(columns=columns, spans=[[0, f"of {arm}", 1000, 3000], [1, "later", 5000, 6000]])
 
 
@@ -78,6 +87,33 @@ def test_every_arm_is_counted_once_and_its_steps_are_written(make) -> None:
     assert table["step"].tolist() == [0, 1, 2] * 2
     assert table[COUNTERS[0]].tolist() == [1, 0, 0, 2, 0, 0]
     assert extras.facts == {}
+
+
+def test_each_step_of_one_arm_is_timed_with_its_probes_and_without_once_a_group(make) -> None:
+    extras, host = make()
+    extras.probing("numpy", steps=3, groups=4, seed=1, budget_s=1000.0)
+    assert host.served == [("probing", "numpy", "a pass for the cost of probes in arm 'numpy'")] * 8
+    assert extras.observer.all == [("measuring what probes cost", 8, 8 * PASS_S), *["advance"] * 8]
+    for one, other in zip(host.drawn[::2], host.drawn[1::2], strict=True):
+        assert [{*both} for both in zip(one, other, strict=True)] == [{False, True}] * 3
+    assert len(set(map(tuple, host.drawn[::2]))) > 1, "drawn anew for each group"
+    table = pd.read_parquet(extras.folder.path / "probing.parquet")
+    assert set(table) == {"arm", "group", "step", "probed", "scope_ns", "calls"}
+    assert set(table["arm"]) == {"numpy"}
+    assert table["group"].tolist() == [group for group in range(4) for _ in range(6)]
+    assert table["step"].tolist() == [0, 1, 2] * 8
+    assert table["probed"].tolist() == [which for drawn in host.drawn for which in drawn]
+    assert table["calls"].tolist() == [3, 1, 2] * 8, "of all probes but the scope's own"
+    assert table["scope_ns"].tolist()[:6] == [1, 8, 9, 2, 8, 9]
+
+
+@pytest.mark.parametrize(("budget_s", "groups"), [(1.0, 3), (30.0, 3), (33.0, 4)])
+def test_what_probes_cost_is_looked_for_in_three_groups_at_least_and_within_the_budget(make, budget_s, groups) -> None:
+    """A group takes 8 s: the fourth ends at 32 s."""
+    extras, host = make()
+    extras.probing("numpy", steps=3, groups=9, seed=1, budget_s=budget_s)
+    assert extras.observer.all[0] == ("measuring what probes cost", 18, budget_s)
+    assert len(host.served) == 2 * groups
 
 
 def test_the_devices_clock_is_read_in_several_passes_of_each_arm_in_turn(make) -> None:

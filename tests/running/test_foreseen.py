@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from harness.config.file import load, load_micro
+from harness.config.numbers import LONGEST
 from harness.errors import ConfigError, HostError
 from harness.running import foreseen
 from harness.running.foreseen import foresee, foresee_micro
@@ -151,6 +152,85 @@ def test_requests_are_counted_as_long_as_the_model_lets_them_be(path) -> None:
         path, workload.replace("requests: 100000", "requests: 1000000"),
         "engine.max_model_len=5000",
     )  # fmt: skip
+
+
+GIB = 2**30
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Makes this a machine with as much memory."""
+
+    def make(total: float) -> None:
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=int(total)))
+
+    return make
+
+
+def test_a_request_needs_500_bytes_and_40_a_token_of_which_those_generated_are_held_twice(path, machine) -> None:
+    """By hand: 1,000 requests of 90 tokens and 5 new ones: 1,000 * 500 + 40 * (90,000 + 2 * 5,000)."""
+    workload = ["workload={requests: 1000, prompt_tokens: 90, output_tokens: 5}", "protocol.seconds=1"]
+    machine(4_500_000)
+    foresee(load(path, workload))
+    machine(4_499_999)
+    assert "workload.requests: 1,000 requests of 95,000 tokens need about 0 GiB of memory" in refusal(path, *workload)
+
+
+def test_requests_of_a_trace_are_counted_one_by_one_and_clipped_to_what_the_model_takes(path, machine) -> None:
+    """By hand: of 512 tokens at most, (512 + 3) and (10 + 512); what is generated is held twice."""
+    (path.parent / "t.csv").write_text(f"{TRACE}x,9999,3\nx,10,9999\n")
+    trace = ["workload={kind: trace, file: t.csv}", "protocol.seconds=1"]
+    machine(2 * 500 + 40 * (522 + 2 * 515))
+    foresee(load(path, trace))
+    machine(2 * 500 + 40 * (522 + 2 * 515) - 1)
+    assert "workload.file: 2 requests of 1,037 tokens need" in refusal(path, *trace)
+
+
+@pytest.mark.parametrize(("bare", "passes"), [("true", 60), ("false", 30)])
+def test_a_row_of_300_bytes_stays_of_each_step_of_every_pass(path, machine, bare, passes) -> None:
+    """10 groups of two arms and A/A, probed and bare, of 500 steps."""
+    options = [
+        "workload={requests: 1, prompt_tokens: 1, output_tokens: 500}", "arms=[list, numpy]", "protocol.groups=10",
+        f"protocol.bare={bare}",
+    ]  # fmt: skip
+    machine(passes * 500 * 300)
+    foresee(load(path, options))
+    machine(passes * 500 * 300 - 1)
+    assert f"protocol.groups: {passes} passes of at least 500 steps need" in refusal(path, *options)
+    foresee(load(path, [*options[:2], "protocol.seconds=1"]))  # which measures as many as there is time for
+
+
+@pytest.mark.parametrize(
+    ("engine", "config", "longest"),
+    [
+        ({"max_model_len": 16}, '{"max_position_embeddings": 512}', 16),
+        ({}, '{"max_position_embeddings": 512}', 512),
+        ({"max_model_len": None}, '{"max_position_embeddings": 2}', 2),
+        ({}, '{"max_position_embeddings": 1}', LONGEST),  # no length, but a mark of something else
+        ({}, '{"max_position_embeddings": "many"}', LONGEST),
+        ({"max_model_len": "auto"}, '{"max_position_embeddings": 512}', LONGEST),
+        ({}, f'{{"max_position_embeddings": {10 * LONGEST}}}', LONGEST),
+        ({}, "{}", LONGEST),
+        ({}, "[]", LONGEST),
+        ({}, "no JSON", LONGEST),
+        ({}, None, LONGEST),
+    ],
+)
+def test_a_request_is_as_long_as_the_engine_or_else_the_model_says_where_they_say_it(
+    tmp_path, engine, config, longest
+) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    assert foreseen._longest(engine, str(tmp_path)) == longest
+
+
+@pytest.mark.parametrize(("needed", "fits"), [(8 * GIB, True), (8 * GIB + 1, False)])
+def test_what_fits_is_at_most_the_machines_memory(path, needed, fits) -> None:
+    if fits:
+        foreseen._check_memory(needed, "a.key", "things")
+        return
+    with pytest.raises(ConfigError, match=r"^a\.key: things need about 8 GiB of memory, and this machine has 8: take"):
+        foreseen._check_memory(needed, "a.key", "things")
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import signal
+import sys
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
-from harness.errors import HostError
+from harness.errors import HostError, RecordsError
 from harness.hosts.processes import EngineProcesses
 from harness.instrument.pulse import SIZE, Pulse, Watch
-from harness.records.folder import read_run
+from harness.records.folder import RunFolder, read_facts, read_run
 from harness.report import write_reports
+from harness.running.guard import watch
+from tests.analysis.test_summarise import make_run
 from tests.processes import finish, runs, session_of, until
 from tests.running.test_broken_arms import CHECKED, CONFIG, in_step, later
 
@@ -120,6 +125,108 @@ def test_whoever_watches_tells_a_slow_engine_from_an_arm_that_hangs(tmp_path) ->
     assert after(watch.patience_s).startswith("arm 'mine' did not return at step 4 within 10 s")
     mine.end()
     assert watch.hangs() == ""
+
+
+def test_patience_is_the_limit_and_a_half_and_five_seconds_of_no_sign_at_all(tmp_path) -> None:
+    """A gap between two looks counts as half the limit at most, since all of it may have been stopped."""
+    pulse, clock = Pulse(), Clock()
+    watch = Watch(pulse, 4.0, ["native", "mine"], clock)
+    pulse.begin()
+    assert watch.hangs() == ""  # something new was seen
+    for _ in range(5):
+        clock.now += 100  # of which two seconds count
+        assert watch.hangs() == ""
+    clock.now += 0.9
+    assert watch.hangs() == ""
+    clock.now += 0.1
+    assert watch.hangs() == (
+        "arm 'native' did not return while it was loaded within 4 s (protocol.step_timeout_s), and could not be "
+        "interrupted"
+    )
+    pulse.put(0, 1)
+    assert watch.hangs() == ""
+    for _ in range(5):
+        clock.now += 2
+        assert watch.hangs() == ""
+    clock.now += 2
+    assert watch.hangs().startswith("arm 'mine' did not return at step 0 within 4 s")
+
+
+def test_without_a_limit_nothing_hangs() -> None:
+    pulse, clock = Pulse(), Clock()
+    watch = Watch(pulse, 0.0, ["native"], clock)
+    pulse.begin()
+    for _ in range(9):
+        clock.now += 1000
+        assert watch.hangs() == ""
+
+
+class Input:
+    """The guard's input as `select` sees it: it ends after so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.left, self.timeouts = looks, []
+
+    def select(self, read: list[object], write: list[object], other: list[object], timeout: float) -> Any:
+        assert (read, write, other) == ([sys.stdin], [], [])
+        self.timeouts.append(timeout)
+        self.left -= 1
+        return (read if self.left < 0 else [], [], [])
+
+
+@pytest.fixture
+def guard(tmp_path, monkeypatch):
+    """The guard's own loop, in this process: of a run that hangs from some look on, or not at all."""
+    (tmp_path / "pulse").write_bytes(bytes(SIZE))
+    folder = RunFolder(tmp_path / "run")
+    folder.write_run({**make_run(), "status": "running"})
+    killed: list[tuple[int, int, str]] = []
+
+    def kill(pid: int, number: int) -> None:
+        killed.append((pid, number, read_facts(folder.path)["status"]))
+
+    def go(hangs: list[str], looks: int) -> tuple[int, Input, list[tuple[int, int, str]]]:
+        told, stdin = iter(hangs), Input(looks)
+        monkeypatch.setattr("harness.running.guard.select", stdin)
+        monkeypatch.setattr("harness.running.guard.os.kill", kill)
+        monkeypatch.setattr("harness.running.guard.Watch", lambda *_: SimpleNamespace(hangs=lambda: next(told)))
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            status = watch(str(tmp_path / "pulse"), folder.path, 8.0, ["native"], 4321)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert not (tmp_path / "pulse").exists()
+        return status, stdin, killed
+
+    return go
+
+
+def test_a_guard_looks_four_times_within_the_limit_and_goes_when_its_input_ends(guard, tmp_path, capsys) -> None:
+    status, stdin, killed = guard(["", "", ""], 3)
+    assert (status, killed, stdin.timeouts) == (0, [], [2.0] * 4)
+    assert read_facts(tmp_path / "run")["status"] == "running"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_is_stopped_before_its_end_is_written_and_killed_after(guard, tmp_path, capsys) -> None:
+    status, stdin, killed = guard(["", "arm 'a' hangs"], 99)
+    assert status == 0
+    assert killed == [(4321, signal.SIGSTOP, "running"), (4321, signal.SIGKILL, "failed")]
+    assert len(stdin.timeouts) == 2
+    facts = read_facts(tmp_path / "run")
+    message = "arm 'a' hangs; the run was ended, and what had been measured is kept"
+    assert (facts["status"], facts["exit_status"], facts["message"]) == ("failed", 1, message)
+    assert facts["steps"] == make_run()["steps"], "what had been written before stays"
+    assert capsys.readouterr().err == (
+        f"harness: {message}\nharness: its table: python -m harness report {tmp_path / 'run'}\n"
+    )
+
+
+def test_a_run_that_hangs_is_killed_also_where_its_end_cannot_be_written(guard, tmp_path) -> None:
+    (tmp_path / "run" / "run.json").write_text("no JSON")
+    with pytest.raises(RecordsError):
+        guard(["arm 'a' hangs"], 99)
 
 
 def test_an_engine_of_its_own_process_that_hangs_is_ended_and_said() -> None:

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis.summarise import summarise
+from harness.config.experiment import Protocol
 from harness.records.folder import Records, read_run
 from harness.records.remembered import recall, remember
-from harness.running.planning import BESIDE_S, MIN_GROUPS, Budget, Plan, beside_s, plan_groups
+from harness.running.planning import BESIDE_S, MIN_GROUPS, Budget, Plan, beside_s, counting_s, plan_groups, plan_run
 from tests.fakes import FakeHost, Runner
 
 times = st.floats(min_value=1e-4, max_value=1e4)
@@ -31,6 +32,20 @@ def test_the_time_asked_for_is_filled_to_the_nearest_group_and_never_with_too_fe
 def test_a_budget_is_a_quarter_of_the_measuring_and_not_less_than_its_floor() -> None:
     assert beside_s(Plan(20, 45.0)) == BESIDE_S
     assert beside_s(Plan(20, 1000.0)) == 250.0
+
+
+def test_a_launch_takes_a_pass_for_each_arm_and_another_where_bare_passes_are_measured() -> None:
+    """Three arms, of passes that take half a second."""
+    assert plan_run(Protocol(groups=7), 3, 0.5) == Plan(7, 21.0)
+    assert plan_run(Protocol(groups=7, bare=False), 3, 0.5) == Plan(7, 10.5)
+    assert plan_run(Protocol(seconds=30), 3, 0.5) == Plan(10, 30.0, 30.0, 10)
+    until = Protocol(until={"half_width_us": 1.0, "max_seconds": 60})
+    assert plan_run(until, 3, 0.5) == Plan(20, 60.0, 60.0, 20)
+    assert Plan(5, 15.0, 3.0, 1).as_dict() == {"groups": 5, "expected_s": 15.0, "asked_s": 3.0, "fit": 1}
+
+
+def test_a_pass_that_counts_takes_twice_as_long_and_all_of_them_no_more_than_their_budget() -> None:
+    assert (counting_s(3, 0.5, 30.0), counting_s(30, 1.0, 30.0)) == (3.0, 30.0)
 
 
 @given(times, st.lists(times, min_size=1, max_size=12))

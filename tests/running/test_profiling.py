@@ -13,12 +13,14 @@ import pytest
 from harness.analysis.phase_exposure import shown_of_phases
 from harness.config.file import load
 from harness.errors import ConfigError
+from harness.hosts.base import PassResult
 from harness.instrument.anatomy import ARRIVAL, OUTPUT, TURN, Phase
 from harness.instrument.planting import PLANT_BASE_NS
 from harness.records.folder import RunFolder, read_run
 from harness.running import into
 from harness.running.into import MOST_CALLS
-from harness.running.profiling import FEWEST_GROUPS, LEAST_NS, PROCESS_PASSES, behind_phases
+from harness.running.planning import Budget
+from harness.running.profiling import FEWEST_GROUPS, LEAST_NS, PROCESS_PASSES, Profiling, behind_phases
 from harness.running.run import Run
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 
@@ -384,3 +386,141 @@ def test_everything_at_once_leaves_nothing_behind(run) -> None:
     places = [kinds.index(kind) for kind in ("look", "mixed", "blocks", "tracked", "lines")]
     assert places == sorted(places)
     assert json.loads((Path(made.folder.path) / "run.json").read_text())["anatomy"]["untimed"]
+
+
+class Served:
+    """Gives what it is told to, pass by pass, each of which takes 4 s; remembers what was asked for."""
+
+    def __init__(self, *results: dict[str, Any]) -> None:
+        self.results, self.asked, self.now_s = list(results), [], 0.0
+
+    def __call__(self, kind: str, schedule: list[int], where: str) -> PassResult:
+        self.asked.append((kind, schedule, where))
+        self.now_s += 4.0
+        given = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        return PassResult(
+            given.get("columns", {}), None, None, [], [], **{k: v for k, v in given.items() if k != "columns"}
+        )
+
+
+class Told(Silent):
+    """Remembers how long stages were said to take, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float | None] = []
+
+    def stage(self, name: str, passes: int, seconds: float | None = None) -> None:
+        super().stage(name, passes, seconds)
+        self.seconds.append(seconds)
+
+
+@pytest.fixture
+def profiling(tmp_path, monkeypatch):
+    def make(served: Served, anatomy: dict[str, Any] | None = None, elsewhere: Any = None, **details: Any) -> Profiling:
+        monkeypatch.setattr("harness.running.profiling.Budget", lambda seconds: Budget(seconds, lambda: served.now_s))
+        facts = {"anatomy": anatomy or {"phases": {}}, "host": {"details": details}}
+        return Profiling(
+            served, lambda _: None, elsewhere or (lambda _: {}), RunFolder(tmp_path / "run"), Told(), facts, 1000.0, 4.0
+        )
+
+    return make
+
+
+def test_lines_are_the_mean_of_two_passes_line_by_line(profiling) -> None:
+    def found(hits: int, ns: float) -> dict[str, Any]:
+        row = {"name": "a.f", "text": "x = 1"}
+        return {"found": [{**row, "line": 1, "hits": hits, "ns": ns}, {**row, "line": 2, "hits": 10 * hits, "ns": 7.0}]}
+
+    served = Served(found(1, 100.0), found(3, 300.0))
+    made = profiling(served)
+    made.lines()
+    assert served.asked == [("lines", [0], "a pass that times lines")] * 2
+    assert (made.observer.stages, made.observer.seconds, made.observer.advanced) == ([("timing lines", 2)], [8.0], 2)
+    lines = pd.read_parquet(made.folder.path / "lines.parquet")
+    assert lines.to_dict("records") == [
+        {"name": "a.f", "text": "x = 1", "line": 1, "hits": 2.0, "ns": 200.0},
+        {"name": "a.f", "text": "x = 1", "line": 2, "hits": 20.0, "ns": 7.0},
+    ]
+
+
+def test_what_phases_leave_is_of_the_second_pass_of_each_kind_and_of_steps_that_call_them(profiling) -> None:
+    def columns(more: int) -> dict[str, Any]:
+        return {
+            "columns": {"step": [0, 1], "a.f.calls": [2, 0], "a.f.objects": [5 + more, 9], "a.g.calls": [1, 1],
+                        "a.g.objects": [more, -1]}
+        }  # fmt: skip
+
+    served = Served(columns(100), columns(10), columns(200), columns(20))
+    made = profiling(served, {"phases": {"a.f": {}, "a.g": {}}})
+    made.memory()
+    assert [(kind, where) for kind, _, where in served.asked] == [
+        (kind, f"a pass that counts objects ({kind})") for kind in ("blocks", "blocks", "tracked", "tracked")
+    ]
+    assert made.observer.stages == [("counting the objects that phases leave", 4)]
+    assert (made.observer.seconds, made.observer.advanced) == ([16.0], 4)
+    memory = pd.read_parquet(made.folder.path / "memory.parquet")
+    assert memory[["counted", "name", "step", "calls", "objects"]].to_numpy().tolist() == [
+        row
+        for counted, more in (("blocks", 10), ("tracked", 20))
+        for row in (
+            [counted, "a.f", 0, 2, 5 + more], [counted, "a.g", 0, 1, more], [counted, "a.g", 1, 1, -1],
+        )
+    ]  # fmt: skip
+
+
+FRONT_COLUMNS = {
+    "step": [0, 1], "turn_ns": [60, 70], "scope.self_ns": [1, 1],
+    "a.turn.self_ns": [50, 55], "a.turn.total_ns": [90, 75], "a.turn.calls": [1, 1], "a.turn.nested_calls": [3, 4],
+    "a.f.self_ns": [20, 0], "a.f.total_ns": [20, 0], "a.f.calls": [2, 0], "a.f.nested_calls": [0, 0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("budget_s", "groups"), [(1.0, 5), (30.0, 7), (1000.0, 20)])
+def test_other_processes_are_timed_as_often_as_there_is_time_and_five_times_at_least(
+    profiling, budget_s, groups
+) -> None:
+    """A pass takes 4 s: the eighth would end at 32 s."""
+    wanted: list[bool] = []
+
+    def elsewhere(on: bool) -> dict[str, Any]:
+        wanted.append(on)
+        return {"front end": {"turn": "a.turn"}} if on else {}
+
+    served = Served({"processes": {"front end": FRONT_COLUMNS}})
+    made = profiling(served, elsewhere=elsewhere, process="subprocess")
+    made.budget_s = budget_s
+    made.processes()
+    assert wanted == [True, False]
+    assert made.facts["anatomy"]["processes"] == {"front end": {"turn": "a.turn"}}
+    assert served.asked == [
+        ("probed", [0], "a pass that warms up other processes"),
+        *[("probed", [0], "a pass that times other processes")] * groups,
+    ]
+    assert (made.observer.stages, made.observer.seconds) == ([("timing the other processes", 20)], [80.0])
+    assert made.observer.advanced == groups
+    table = pd.read_parquet(made.folder.path / "processes.parquet")
+    names = ["group", "process", "step", "name", "calls", "nested_calls", "self_ns"]
+    assert set(table) == set(names)
+    assert table[names].to_numpy().tolist() == [
+        [group, "front end", *row]
+        for group in range(groups)
+        for row in ([0, "a.turn", 1, 3, 20], [1, "a.turn", 1, 4, 50], [0, "a.f", 2, 0, 20])
+    ]  # of the turn without what the instrument did in it: 50 - (90 - 60), 55 - (75 - 70)
+
+
+@pytest.mark.parametrize(
+    ("details", "timed"),
+    [
+        ({"process": "subprocess"}, True), ({"process": "subprocess", "core_in_reach": True}, True),
+        ({"process": "in_process", "core_in_reach": False}, True), ({"process": "in_process"}, False),
+        ({"process": "in_process", "core_in_reach": True}, False), ({}, False),
+    ],
+)  # fmt: skip
+def test_an_engine_has_other_processes_where_it_or_its_core_is_in_one(profiling, details, timed) -> None:
+    served = Served({"processes": {}})
+    made = profiling(served, **details)
+    made.processes()
+    assert bool(served.asked) is timed
+    assert ("processes" in made.facts["anatomy"]) is timed
+    assert not (made.folder.path / "processes.parquet").exists(), "there was nothing to write"

@@ -7,12 +7,17 @@ import dataclasses
 import numpy as np
 import pytest
 
+from harness.analysis.intervals import detectable, joint_confidence
+from harness.analysis.measured import arm_values
+from harness.analysis.metrics import SCOPE, STEP
+from harness.analysis.shapes import steps_by_shape
+from harness.analysis.statistics import paired_difference
 from harness.config.file import load
 from harness.errors import RecordsError
 from harness.records.folder import RunFolder, read_run
 from harness.running.planning import MIN_GROUPS
 from harness.running.run import Run
-from harness.running.trial import Forecast, describe, forecast, plan_trial
+from harness.running.trial import TRIAL_S, Forecast, describe, forecast, plan_trial
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 
@@ -57,6 +62,50 @@ def test_the_time_is_that_of_all_arms_probed_and_bare_and_of_all_launches(tried,
     assert found.total_s == pytest.approx(3 * (20 + found.before_s + found.measure_s), abs=10)
     monkeypatch.setattr("harness.running.trial.last_start_s", lambda experiment: 31.0)
     assert forecast(experiment, records, imported_s=16.0).start_s == 31.0  # as it took whole the last time
+
+
+def test_a_trial_is_of_the_baseline_alone_once_and_without_what_costs_time_beside(tmp_path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(ARMS)
+    loaded = load(
+        path, ["protocol.until={half_width_us: 1.0, max_seconds: 60}", "protocol.bare=false", "protocol.seed=7"]
+    )
+    planned = plan_trial(loaded)
+    protocol = planned.experiment.protocol
+    assert (planned.path, [arm.name for arm in planned.experiment.arms]) == (path, ["list"])
+    assert (protocol.seconds, protocol.until, protocol.launches) == (TRIAL_S, None, 1)
+    assert (protocol.counters, protocol.exposed, protocol.bare) == (False, False, True)
+    assert (protocol.seed, protocol.confidence) == (7, loaded.experiment.protocol.confidence)
+    several = plan_trial(load(path, ["protocol.launches=3", "protocol.counters=true", "protocol.exposed=true"]))
+    protocol = several.experiment.protocol
+    assert (protocol.launches, protocol.counters, protocol.exposed, protocol.bare) == (1, False, False, True)
+
+
+def half_width_us(records, metric: str, joint: float, groups: int) -> float:
+    """Of A/A against the baseline, as if so many groups had been measured."""
+    values = arm_values(records, [])
+    of_aa, of_list = values["A/A"][metric], values["list"][metric]
+    found = paired_difference(of_aa, of_list, joint)
+    return (found.high - found.low) / 2 * np.sqrt(len(of_list) / groups) / of_list.shape[1] / 1e3
+
+
+def test_an_interval_is_as_wide_as_all_of_the_reports_rows_together_make_it(tried) -> None:
+    """By hand, of three arms, one probe and two shapes of batches: three times scope, sum, rest, two means and CPU time
+    of it, the probe, three of the step, and the shapes; and the own cost of each of four.
+    """
+    experiment, records = tried("protocol.groups=48")
+    found = forecast(experiment, records)
+    rows = 3 * (6 + 1 + 3 + 2) + 4
+    assert len(steps_by_shape(records.run["steps"])) == 2
+    joint = joint_confidence(0.95, rows)
+    assert found.resolves_scope_us == pytest.approx(half_width_us(records, SCOPE, joint, 48))
+    assert found.resolves_step_us == pytest.approx(half_width_us(records, STEP, joint, 48))
+    assert found.finds_scope_us == pytest.approx(detectable(found.resolves_scope_us, joint, 48))
+    protocol = experiment.protocol.model_copy(update={"bare": False, "exposed": [5.0]})
+    alone = forecast(experiment.model_copy(update={"protocol": protocol}), records)
+    joint = joint_confidence(0.95, 3 * (6 + 1 + 2) + 1)
+    assert alone.resolves_scope_us == pytest.approx(half_width_us(records, SCOPE, joint, 48))
+    assert alone.resolves_step_us is None
 
 
 def test_more_groups_resolve_more_as_their_root_says(tried) -> None:
