@@ -33,6 +33,8 @@ for runner in v1 v2; do
         engine.hf_overrides.num_hidden_layers=2
     [ -z "${TRACE:-}" ] || go "gpu-$runner-trace" gpu/trace "host.model_runner=$runner" "workload.file=$TRACE"
 done
+go gpu-async-scheduling settings/async_scheduling    # engines in turn, on or off
+go gpu-model-runner settings/model_runner    # V1 against V2, likewise
 go gpu-slot_mapping slot_mapping    # the main job as it stands: device auto takes the GPU
 go gpu-planted planted              # whether planted delays are recovered
 go gpu-micro micro/all

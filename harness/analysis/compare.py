@@ -140,7 +140,7 @@ def compare_runs(folders: Sequence[Path]) -> RunComparison:
 
 def _same_steps(first: Summary, other: Summary) -> bool:
     """Whether a whole step of both is the time of the same things."""
-    return first.turns == other.turns and not (first.turns and has_output(first.run) != has_output(other.run))
+    return first.timed_in == other.timed_in and not (first.turns and has_output(first.run) != has_output(other.run))
 
 
 def _launches(records: Records) -> int:
@@ -255,7 +255,7 @@ def _refusals(
         f"the steps of {name} are timed in the {summary.timed_in}, those of {names[0]} in the {summaries[0].timed_in}: "
         "whole steps are not compared"
         for name, summary in zip(names[1:], summaries[1:], strict=True)
-        if summary.turns != summaries[0].turns and any(arm.measured for arm in summary.arms.values())
+        if summary.timed_in != summaries[0].timed_in and any(arm.measured for arm in summary.arms.values())
     ]
     said += [
         f"a turn of {name} has its output in it, and one of {other} has not: whole steps are not compared"

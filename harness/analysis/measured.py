@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from harness.analysis.exposure import planted_delays_us, planted_name
 from harness.analysis.metrics import OF_CPU, REST, SCOPE, STEP, SUM
 from harness.analysis.probe_cost import ProbeCost, probe_cost
 from harness.analysis.statistics import corrected_self
-from harness.analysis.step_time import TURN, has_turns, step_ns, step_parts
+from harness.analysis.step_time import has_turns, is_of_thread, step_ns, step_of
 from harness.seams import AA
 
 if TYPE_CHECKING:
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.analysis.step_time import Step
     from harness.records.folder import Records
     from harness.records.tables import Columns
 
     Values: TypeAlias = dict[str, NDArray[np.float64]]
 
 __all__ = ["Measured", "arm_values", "launch_values", "launches_turns"]
+
+WHOLE: Final = "step_ns"
+"""A column with the step of each row."""
 
 
 class Measured(NamedTuple):
@@ -35,22 +39,22 @@ class Measured(NamedTuple):
         rows: of each launch the rows of its complete groups; None where it has none.
         cost: what was subtracted for a probe call; of several launches the mean. How far it can be wrong is then in the
             spread between launches, of which each has its own.
-        turns: whether a step is the turn of the engine core, in every launch.
+        step: what a step is, in every launch.
     """
 
     values: dict[str, Values]
     launches: NDArray[np.int64] | None
     rows: list[Columns | None]
     cost: ProbeCost
-    turns: bool
+    step: Step
 
 
 def launch_values(records: Records, notes: list[str]) -> Measured:
     """What all launches measured; what is left out is noted."""
     if not records.launches:
         rows, cost = _complete_groups(records, notes), _cost(records)
-        turns = rows is not None and has_turns(rows)
-        return Measured(_values(records.run, rows, cost, turns), None, [rows], cost, turns)
+        step = step_of([has_turns(rows)] if rows is not None else [])
+        return Measured(_values(records.run, rows, cost, step), None, [rows], cost, step)
     all_rows, costs = [], []
     for number, launch in enumerate(records.launches, start=1):
         of_launch: list[str] = []
@@ -58,16 +62,16 @@ def launch_values(records: Records, notes: list[str]) -> Measured:
         costs.append(_cost(launch))
         notes += [f"launch {number}: {note}" for note in of_launch]
     there = [rows for rows in all_rows if rows is not None]
-    turns = bool(there) and all(map(has_turns, there))
+    step = step_of(map(has_turns, there))
     each = [
-        _values(launch.run, rows, cost, turns)
+        _values(launch.run, rows, cost, step)
         for launch, rows, cost in zip(records.launches, all_rows, costs, strict=True)
     ]
     inside_ns, outside_ns = (float(np.mean([getattr(c, part) for c in costs])) for part in ("inside_ns", "outside_ns"))
     cost = ProbeCost(inside_ns, outside_ns)
     each = [values for values in each if values]
     if not each:
-        return Measured({}, np.zeros(0, dtype=np.int64), all_rows, cost, turns)
+        return Measured({}, np.zeros(0, dtype=np.int64), all_rows, cost, step)
     common = [name for name in each[0] if all(name in values for values in each)]
     if missing := sorted({name for values in each for name in values} - set(common)):
         notes.append(f"not measured in every launch, so left out: {', '.join(missing)}")
@@ -76,25 +80,23 @@ def launch_values(records: Records, notes: list[str]) -> Measured:
         for name in common
     }
     groups_of = [len(next(iter(values.values()))[SCOPE]) for values in each]
-    return Measured(stacked, np.repeat(np.arange(len(each)), groups_of), all_rows, cost, turns)
+    return Measured(stacked, np.repeat(np.arange(len(each)), groups_of), all_rows, cost, step)
 
 
-def arm_values(records: Records, notes: list[str], turns: bool | None = None) -> dict[str, Values]:
+def arm_values(records: Records, notes: list[str], step: Step | None = None) -> dict[str, Values]:
     """For each measured arm its values by metric, each of shape [groups, steps], in nanoseconds.
 
     Metrics are corrected for the probes' own cost; `step` is there only where bare steps were measured. Raw columns
-    are there under their own names. `turns` says what a step is, where that has been decided for several launches.
+    are there under their own names. `step` says what a step is, where that has been decided for several launches.
     """
     rows = _complete_groups(records, notes)
-    if turns is None:
-        turns = rows is not None and has_turns(rows)
-    return _values(records.run, rows, _cost(records), turns)
+    return _values(records.run, rows, _cost(records), step)
 
 
-def launches_turns(launches: Sequence[Records]) -> bool:
-    """Whether all launches that measured something timed the turns of the engine core: then a step is one."""
+def launches_turns(launches: Sequence[Records]) -> Step:
+    """What a step is in launches that are compared, by those that measured something."""
     there = [rows for launch in launches if (rows := _complete_groups(launch, [])) is not None]
-    return bool(there) and all(map(has_turns, there))
+    return step_of(map(has_turns, there))
 
 
 def _cost(records: Records) -> ProbeCost:
@@ -137,9 +139,11 @@ def _places(rows: Columns, arms: list[str], ways: int, steps: int) -> NDArray[np
     return np.asarray(np.where(there, (arm * ways + way) * steps + step, -1).astype(np.int64))
 
 
-def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost, turns: bool) -> dict[str, Values]:
+def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost, step: Step | None) -> dict[str, Values]:
     if rows is None:
         return {}
+    step = step or step_of([has_turns(rows)])
+    rows = {**rows, WHOLE: step_ns(rows, step)}
     probes = list(run["config"]["probes"])
     groups = len(np.unique(rows["group"]))
     order = np.lexsort((rows["step"], rows["group"]))  # sorted once, and not arm by arm
@@ -149,16 +153,16 @@ def _values(run: dict[str, Any], rows: Columns | None, cost: ProbeCost, turns: b
         places = order[here]
         return {name: rows[name][places].astype(np.float64).reshape(groups, -1) for name in names}
 
-    timed, parts = [name for name in rows if name.partition(".")[2]], step_parts(turns)
+    timed = [name for name in rows if name.partition(".")[2]]
     values = {}
     for name in _measured_arms(run):
         if run.get("equality", {}).get(name, {}).get("equal") is False:
             continue  # struck by a check after it had been measured: it did other work, so its times say nothing
         of_arm = arm == name
-        values[name] = _metrics(arrays(of_arm & probed, [*timed, *parts]), probes, cost, turns)
+        values[name] = _metrics(arrays(of_arm & probed, [*timed, WHOLE]), probes, cost)
         if run["config"]["protocol"]["bare"]:
-            values[name][STEP] = step_ns(arrays(of_arm & ~probed, parts), turns)
-            if "cpu_ns" in rows and turns == (TURN in rows):  # it is of what was timed
+            values[name][STEP] = arrays(of_arm & ~probed, [WHOLE])[WHOLE]
+            if is_of_thread(rows, step):
                 values[name][OF_CPU[STEP]] = arrays(of_arm & ~probed, ["cpu_ns"])["cpu_ns"]
     return values
 
@@ -169,11 +173,9 @@ def _measured_arms(run: dict[str, Any]) -> list[str]:
     return [name for name in run.get("arms_measured", []) if name in known]
 
 
-def _metrics(values: Values, probes: list[str], cost: ProbeCost, turns: bool) -> Values:
+def _metrics(values: Values, probes: list[str], cost: ProbeCost) -> Values:
     """One arm's probed values: corrected times by metric, beside the raw columns."""
-    values["probed_step_ns"] = step_ns(values, turns)
-    for part in step_parts(turns):
-        del values[part]
+    values["probed_step_ns"] = values.pop(WHOLE)
     inside, outside = cost.inside_ns, cost.outside_ns
     for metric, source in ((REST, SCOPE), *((probe, probe) for probe in probes)):
         values[metric] = corrected_self(

@@ -13,6 +13,7 @@ __all__ = [
     "SEVERAL",
     "beside_turns",
     "full_names",
+    "is_turn",
     "listed",
     "scope_in_words",
     "scope_parts",
@@ -65,6 +66,17 @@ BESIDE_TURNS: Final = frozenset(
     }
 )
 """Phases before and after the engine core's turn: they take time of their own, and none of the turn's."""
+
+
+TURNS: Final = frozenset(
+    {"vllm.v1.engine.core.EngineCore.step", "vllm.v1.engine.core.EngineCore.step_with_batch_queue"}
+)
+"""A turn, whole: `auto` comes to it where no function is changed, as by a setting."""
+
+
+def is_turn(scope: str) -> bool:
+    """Whether a scope is the whole turn of the engine core."""
+    return scope in TURNS
 
 
 def beside_turns(scope: str) -> list[str]:

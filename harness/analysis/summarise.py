@@ -64,7 +64,7 @@ def summarise(records: Records) -> Summary:
     }
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
-    values, launches, rows, cost, turns = launch_values(records, notes)
+    values, launches, rows, cost, step = launch_values(records, notes)
     measured = [of_launch for of_launch in rows if of_launch is not None]
     if len(measured) < len(records.launches):
         too_few = ", too few for an interval" if len(measured) < FEWEST else ""
@@ -80,7 +80,7 @@ def summarise(records: Records) -> Summary:
     summary = Summary(
         run, arms, [], probes, notes, counters=counters, launches=max(len(measured), 1),
         flames=flames_of(_each(records)[0], arms, not records.launches), device=device_times(_each(records)[0].device),
-        turns=turns, ceilings=find_ceilings(run, _each(records)[0].ceilings),
+        turns=step == "turn", loop=step == "loop", ceilings=find_ceilings(run, _each(records)[0].ceilings),
     )  # fmt: skip
     baseline = config["baseline"]
     if baseline not in values:

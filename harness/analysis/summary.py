@@ -137,7 +137,8 @@ class Summary:
     `instrument.counters`, `device` its times by a GPU's own clock. `drift_tested` is false where a launch had too few
     passes to test for a level shift. `launches` counts those that measured something. `probe_call_ns` is what a call of
     a probe cost in the run itself; None where that was not measured. `turns` says whether a step is the whole turn of
-    the engine core; else it is what the model runner does in it.
+    the engine core, `loop` whether it is the loop's, from one step's beginning to the next one's (`step_time`); else it
+    is what the model runner does in it.
     """
 
     run: dict[str, Any]
@@ -163,6 +164,7 @@ class Summary:
     course: Course | None = None
     flames: dict[str, Flame] = field(default_factory=dict)
     turns: bool = False
+    loop: bool = False
     populations: list[Populations] = field(default_factory=list)
     ceilings: list[Ceiling] = field(default_factory=list)
 
@@ -178,13 +180,13 @@ class Summary:
 
     @property
     def step_word(self) -> str:
-        """What reports call a step that counts as a whole: a `turn` of the engine core, or a `step`."""
-        return "turn" if self.turns else "step"
+        """What reports call a step that counts as a whole: a `turn` of the engine core or its loop, or a `step`."""
+        return "turn" if self.turns or self.loop else "step"
 
     @property
     def timed_in(self) -> str:
         """What does the work of which the step is the time."""
-        return "engine core" if self.turns else "model runner"
+        return "engine core" if self.turns else "engine's loop" if self.loop else "model runner"
 
     @functools.cached_property
     def short(self) -> dict[str, str]:
@@ -232,7 +234,7 @@ class Summary:
             "device": {name: asdict(times) for name, times in self.device.items()},
             "flamegraphs": {name: flame.as_json() for name, flame in self.flames.items()},
             "launches": self.launches,
-            "step": "turn of the engine core" if self.turns else "step of the model runner",
+            "step": f"{self.step_word} of the {self.timed_in}",
             "populations": [asdict(found) for found in self.populations],
             "ceilings": [asdict(found) for found in self.ceilings],
             "notes": self.notes,

@@ -14,10 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from harness.config.file import Loaded
+    from harness.environments import Environment
     from harness.records.folder import RunFolder
     from harness.running.run import Outcome
 
-__all__ = ["ByLaunch", "may_go_on"]
+__all__ = ["ByLaunch", "may_go_on", "release_for"]
+
+
+def release_for(requirement: str) -> Environment:
+    """The environment with a release of vLLM, which is made where there is none; what takes long is told.
+
+    Raises:
+        HarnessError: it cannot be made.
+    """
+    from harness.environments import environment_for
+
+    return environment_for(requirement, _note)
 
 
 def may_go_on(loaded: Loaded) -> bool:
@@ -56,7 +68,6 @@ class ByLaunch:
     def __call__(self) -> Outcome:
         """Run all launches."""
         from harness.cli.output import announce_part
-        from harness.environments import environment_for
         from harness.running.arm_launches import ArmLaunches
         from harness.running.changed import FOLDER, prepare
 
@@ -65,12 +76,11 @@ class ByLaunch:
 
         changes = self.folder.path / FOLDER
         shutil.rmtree(changes, ignore_errors=True)  # what an engine before refused to switch: a patch applies once
+        environments = {arm.name: release_for(arm.vllm) for arm in self.loaded.experiment.arms if arm.vllm}
         launches = ArmLaunches(
             self.loaded, self.folder, self.given, self.typed, announce, self.tested, self.only_first,
-            prepared=prepare(self.loaded, changes), why=self.why, note=_note, before=self.before,
-            environments={
-                arm.name: environment_for(arm.vllm, _note) for arm in self.loaded.experiment.arms if arm.vllm
-            },
+            prepared=prepare(self.loaded, changes, environments=environments), environments=environments,
+            why=self.why, note=_note, before=self.before,
         )  # fmt: skip
         reasons = f", since this cannot be switched in a living engine: {'; '.join(self.why)}" if self.why else ""
         many = "until differences are known well enough" if launches.until else f"{launches.a_run} of each arm"

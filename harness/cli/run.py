@@ -133,7 +133,7 @@ def carry_out(
         click.echo(f"harness: {note}", err=True)
 
     from harness import signals
-    from harness.cli.by_launch import ByLaunch, may_go_on
+    from harness.cli.by_launch import ByLaunch, may_go_on, release_for
     from harness.cli.points import execute_points
     from harness.config.sweep import points_of
     from harness.errors import told_shortly
@@ -145,8 +145,8 @@ def carry_out(
     if loaded.experiment.host.kind == "vllm_v0":
         go_where_it_is()
     points = points_of(loaded)
-    choice = foresee(loaded)  # refused before there is a folder
-    alone = [point.number for point in points if foresee(point.loaded).launch]
+    choice = foresee(loaded, release_for)  # refused before there is a folder
+    alone = [point.number for point in points if foresee(point.loaded, release_for).launch]
     folder = RunFolder(path)
     if folder.note:
         click.echo(f"harness: {folder.note}", err=True)

@@ -40,9 +40,9 @@ class Arm(Strict):
         revert: take the patch back: what is installed has it already.
         only: of the patch or the tree, these functions alone.
         env, engine, host: keys of these sections of the config (`env` is short for `host.env`) that the arm's engines
-            are started with, and that make it a setting.
+            are started with, and that make it a setting. A patch or a tree beside them is in these engines as well.
         vllm: a release of vLLM, in an environment of its own, that the arm's engines are started with instead: also a
-            setting.
+            setting. A patch or a tree beside it is applied to that release's files.
         delay_us: a busy wait planted behind each call, to see whether the instrument recovers it.
         ceiling: it may compute less than native: it says at most how much could be won there, and has no verdict.
     """
@@ -64,8 +64,12 @@ class Arm(Strict):
 
     @property
     def setting(self) -> bool:
-        """Whether its engines are started otherwise, with vLLM's code as it is."""
+        """Whether its engines are started otherwise than the config says, with or without a change in vLLM's code."""
         return bool(self.env or self.engine or self.host or self.vllm)
+
+    @property
+    def _set(self) -> list[str]:
+        return [key for key in ("env", "engine", "host", "vllm") if getattr(self, key)]
 
     @property
     def change(self) -> str:
@@ -90,10 +94,14 @@ class Arm(Strict):
     @model_validator(mode="after")
     def _one_of_three(self) -> Arm:
         given = [key for key in ("reference", "patch", "tree") if getattr(self, key)]
-        if self.setting and (given or self.delay_us is not None or self.ceiling):
-            raise ValueError("env, engine and host start the engine otherwise: give changed code an arm of its own")
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} each say what the arm is: keep one")
+        if self.setting and (self.reference or self.delay_us is not None or self.ceiling):
+            key = "a function" if self.reference else "ceiling" if self.ceiling else "delay_us"
+            raise ValueError(
+                f"{', '.join(self._set)} start an engine otherwise, and {key} is switched in a living one: leave one "
+                "out, or write the change as a patch"
+            )
         if self.revert and not self.patch:
             raise ValueError("revert takes a patch back: give patch, or leave revert out")
         if self.only and not self.change:

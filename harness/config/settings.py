@@ -12,17 +12,19 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.config.file import Loaded, changed
-from harness.errors import ConfigError
+from harness.errors import ConfigError, in_line
 from harness.seams import NATIVE
 
 if TYPE_CHECKING:
     from harness.config.arms import Arm
     from harness.config.experiment import Experiment
 
-__all__ = ["at_arm", "options_of", "values_of"]
+__all__ = ["at_arm", "options_of", "told_of", "values_of"]
 
 THREADS: Final = ("OMP_NUM_THREADS", "VLLM_CPU_OMP_THREADS_BIND")
 """Variables that `host.threads` sets, and without which the others have no effect in vLLM's CPU worker."""
+LONGEST: Final = 60
+"""Characters of a value that is told."""
 
 
 def values_of(experiment: Experiment, arm: Arm) -> dict[str, Any]:
@@ -37,6 +39,15 @@ def values_of(experiment: Experiment, arm: Arm) -> dict[str, Any]:
 def options_of(experiment: Experiment, arm: Arm) -> list[str]:
     """What `--set` takes, so that `harness run` starts the engine as the arm says."""
     return [f"{key}={json.dumps(value)}" for key, value in values_of(experiment, arm).items()]
+
+
+def told_of(arm: Arm) -> str:
+    """What an arm sets, for people; empty where it is no setting."""
+    values = {f"engine.{key}": value for key, value in arm.engine.items()}
+    values |= {f"host.{key}": value for key, value in arm.host.items()}
+    texts = [f"{key}={in_line(json.dumps(value), LONGEST)}" for key, value in values.items()]
+    texts += [f"{name}={in_line(value, LONGEST)}" for name, value in arm.env.items()]
+    return ", ".join([*texts, *([f"vllm={arm.vllm}"] if arm.vllm else [])])
 
 
 def at_arm(loaded: Loaded, arm: Arm) -> Loaded:

@@ -81,10 +81,11 @@ def _held(probe: str, known: list[Target]) -> str:
 
 def _arm(arm: Arm, module: str, folder: Path) -> str:
     """Where an arm is, once it has been loaded and is one."""
+    change = os.path.relpath(folder / arm.change) if arm.change else ""  # `foresee` has looked into it
     if arm.setting:
-        return "a setting: its engines are started otherwise"
-    if arm.change:
-        return os.path.relpath(folder / arm.change)  # `foresee` has looked into it
+        return f"a setting: its engines are started otherwise{', with ' * bool(change)}{change}"
+    if change:
+        return change
     where, _, name = arm.reference.rpartition(":")
     in_file = where.endswith(".py")
     reference = f"{folder / where}:{name}" if in_file else arm.reference

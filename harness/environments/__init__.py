@@ -7,8 +7,8 @@ May import `records` and what is below it. Nothing heavy: what a config asks for
 from __future__ import annotations
 
 from harness.environments.made import Environment
-from harness.environments.making import environment_for
+from harness.environments.making import environment_for, made_before
 from harness.environments.recipe import Recipe, recipe_for
 from harness.environments.store import find, known, remove
 
-__all__ = ["Environment", "Recipe", "environment_for", "find", "known", "recipe_for", "remove"]
+__all__ = ["Environment", "Recipe", "environment_for", "find", "known", "made_before", "recipe_for", "remove"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.environments.recipe import Recipe
     from harness.environments.releases import Build
 
-__all__ = ["environment_for"]
+__all__ = ["environment_for", "made_before"]
 
 LOG: Final = "setup.log"
 LOOK: Final = """
@@ -57,10 +57,9 @@ def environment_for(
         SetupError: it cannot be made; nothing of it is left but a log, which the message names.
         RecordsError: the cache folder cannot be written.
     """
-    recipe = recipe_for(requirement, build)
-    with contextlib.suppress(RecordsError):
-        return read_environment(folder_of(recipe.hash))
-    uv = find_uv()
+    if (before := made_before(requirement, build)) is not None:
+        return before
+    recipe, uv = recipe_for(requirement, build), find_uv()
 
     def waiting() -> None:
         note(f"{recipe.requirement}: another process is making this environment; waiting for it")
@@ -72,6 +71,17 @@ def environment_for(
             return _make(recipe, uv, note)
         except OSError as error:
             raise RecordsError(f"{root()}: cannot be written: {in_line(error.strerror or error)}") from error
+
+
+def made_before(requirement: str, build: Build | None = None) -> Environment | None:
+    """The environment that `environment_for` would give without making one; None where it would make it.
+
+    Raises:
+        ConfigError: there is no such release.
+    """
+    with contextlib.suppress(RecordsError):
+        return read_environment(folder_of(recipe_for(requirement, build).hash))
+    return None
 
 
 def _make(recipe: Recipe, uv: Path, note: Callable[[str], None]) -> Environment:

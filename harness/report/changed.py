@@ -107,6 +107,8 @@ def applied_to(summary: Summary, name: str) -> str:
     """How it goes with what is installed; empty where that was not recorded."""
     change, host = summary.run.get("changes", {}).get(name, {}), summary.run.get("host", {})
     installed = f"{host['engine']} {host['version']}" if host else "what is installed"
+    if own := summary.run.get("environments", {}).get(name):
+        installed = f"vllm {own['vllm']}"
     base = change.get("base", "")
     if base == EXACT:
         return f"applies exactly to {installed}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.by_launch import is_by_launch
 from harness.analysis.grouping import grain_of
-from harness.analysis.names import beside_turns, listed, scope_parts
+from harness.analysis.names import beside_turns, is_turn, listed, scope_parts
 from harness.report.launch_grain import engines
 
 if TYPE_CHECKING:
@@ -61,10 +61,12 @@ def facts(summary: Summary) -> dict[str, str]:
         beside = beside_turns(run["config"]["scope"]) if summary.turns else []
         lies = f" ({listed(beside, len(beside))} lies beside the turn, and not in it)" if beside else ""
         takes = "beside it" if beside else "of which"
-        lines["a step"] = (
-            f"{_range(steps_ms, '.3g')} ms in the {summary.timed_in}, {takes} {summary.scope} takes "
-            f"{_range(shares, '.3g')} %{' of that' if beside else ''}, by arm{lies}"
+        of_scope = (
+            f"{takes} {summary.scope} takes {_range(shares, '.3g')} %{' of that' if beside else ''}, by arm{lies}"
         )
+        if summary.turns and is_turn(run["config"]["scope"]):
+            of_scope = "which is the scope as well, by arm"
+        lines["a step"] = f"{_range(steps_ms, '.3g')} ms in the {summary.timed_in}, {of_scope}"
     lines |= _full_names(summary)
     lines |= machine_facts(run)
     return lines

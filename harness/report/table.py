@@ -151,7 +151,7 @@ def level_name(summary: Summary, metric: str) -> str:
 
 def of_time(summary: Summary) -> str:
     """Whose time it is that output tokens are counted by."""
-    return "engine-core time" if summary.turns else "runner time"
+    return "engine-core time" if summary.turns else "the loop's time" if summary.loop else "runner time"
 
 
 def _unit(summary: Summary) -> tuple[str, float]:

@@ -1,6 +1,7 @@
 """The changed files of a config's patches and source trees, and what their text alone tells of them.
 
-Called twice: before there is a run's folder, so that what does not apply is refused, and for the run's own folder.
+Called twice: before there is a run's folder, so that what does not apply is refused, and for the run's own folder. An
+arm with a release of its own is held against that release's files, and any other against those that are installed.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.changes.compare import compare
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from harness.changes.sources import SourceFile, Sources
     from harness.config.arms import Arm
     from harness.config.file import Loaded
+    from harness.environments import Environment
 
 __all__ = ["FOLDER", "Prepared", "facts_of", "folders_of", "installed_root", "prepare"]
 
@@ -72,13 +75,20 @@ class Prepared:
         }
 
 
-def prepare(loaded: Loaded, into: Path, root: Path | None = None) -> dict[str, Prepared]:
+def prepare(
+    loaded: Loaded,
+    into: Path,
+    root: Path | None = None,
+    environments: Mapping[str, Environment] = MappingProxyType({}),
+) -> dict[str, Prepared]:
     """The changed files of each arm that is a patch or a tree, in `into/ARM/`.
 
     Args:
         loaded: the config.
         into: is made, where there is such an arm.
         root: the folder that holds the installed package; found without importing it where it is not given.
+        environments: by arm, of those with a release of vLLM of their own, where that is. An arm whose release is not
+            there is left out: nothing can be said of its change.
 
     Raises:
         ConfigError: a patch does not apply, a tree has no such package, or `only` names what is not changed; behind the
@@ -88,10 +98,11 @@ def prepare(loaded: Loaded, into: Path, root: Path | None = None) -> dict[str, P
     found = {}
     for index, arm in enumerate(loaded.experiment.arms):
         path = loaded.path_of(arm)
-        if path is None:
+        if path is None or (arm.vllm and arm.name not in environments):
             continue
+        of_arm = environments[arm.name].packages_root if arm.vllm else root or installed_root()
         try:
-            found[arm.name] = _prepared(arm, path, root or installed_root(), into / arm.name)
+            found[arm.name] = _prepared(arm, path, of_arm, into / arm.name)
         except ConfigError as error:
             raise ConfigError(loaded.place(f"{loaded.key_of(index)}: {error}")) from error
         except OSError as error:

@@ -17,7 +17,7 @@ from harness.config.numbers import LONGEST
 from harness.config.references import dotted, in_file, why_no_module, why_not_in_module
 from harness.config.settings import at_arm
 from harness.config.sources import Sources
-from harness.environments import recipe_for
+from harness.environments import made_before, recipe_for
 from harness.environments.code import installed
 from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, resolve_model
@@ -25,16 +25,17 @@ from harness.instrument.scopes import AUTO, parts
 from harness.paths import is_file
 from harness.running.changed import prepare
 from harness.running.grains import choose_grain
-from harness.running.servable import check_servable
+from harness.running.servable import check_servable, check_setting
 from harness.seams import SEAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from harness.config.experiment import Experiment
     from harness.config.file import Loaded
     from harness.config.micro import Concat, Operations, Sizes
     from harness.config.references import Kind
+    from harness.environments import Environment
     from harness.running.grains import Choice
 
 __all__ = ["foresee", "foresee_micro"]
@@ -61,14 +62,20 @@ RUNNERS: Final = {
 """Of each generation, all that vLLM may make on a CPU or a CUDA device; older ones lack some."""
 
 
-def foresee(loaded: Loaded) -> Choice:
+def foresee(loaded: Loaded, release: Callable[[str], Environment | None] = made_before) -> Choice:
     """Check all of a config that needs no engine; where it is for vLLM 0.5.4, in the environment that has it.
 
     Gives the grain that it is compared at.
 
+    Args:
+        loaded: the config.
+        release: gives the environment that has a release of vLLM, of which a patch or tree changes the files; None
+            where it is not there, and the change is then looked at when it is.
+
     Raises:
         ConfigError: something would fail when the engine has started; with file, line and key.
         HostError: vLLM is not installed.
+        SetupError: `release` could not make an environment.
     """
     experiment = loaded.experiment
     try:
@@ -89,10 +96,13 @@ def foresee(loaded: Loaded) -> Choice:
                     recipe_for(arm.vllm)
                     continue
                 _check_engine(at.experiment, resolve_model(str(at.experiment.engine["model"]), loaded.folder))
+                check_setting(experiment, arm, at.experiment, installed()[0])
             except ConfigError as error:
                 raise ConfigError(loaded.place(f"{loaded.key_of(index)}: {error}")) from error
+    found = {arm.name: release(arm.vllm) for arm in experiment.arms if arm.vllm and arm.change}
+    there = {name: environment for name, environment in found.items() if environment is not None}
     with tempfile.TemporaryDirectory(prefix="harness-changes-") as folder:
-        return choose_grain(loaded, prepare(loaded, Path(folder)))
+        return choose_grain(loaded, prepare(loaded, Path(folder), environments=there))
 
 
 def foresee_micro(path: Path, benchmarks: Sequence[Sizes | Operations | Concat]) -> None:

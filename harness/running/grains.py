@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from harness.config.settings import values_of
+from harness.config.settings import told_of
 from harness.errors import ConfigError, in_line
 from harness.seams import NATIVE
 
@@ -61,18 +61,15 @@ def refused_in(prepared: Mapping[str, Prepared]) -> list[str]:
 
 def _settings(loaded: Loaded) -> list[str]:
     """Arms that are settings, each with what it sets."""
-    return [
-        f"{arm.name}: {', '.join([*values_of(loaded.experiment, arm), *(['vllm'] if arm.vllm else [])])}: is set when "
-        "an engine starts"
-        for arm in loaded.experiment.arms
-        if arm.setting
-    ]
+    return [f"{arm.name}: {told_of(arm)} is set when an engine starts" for arm in loaded.experiment.arms if arm.setting]
 
 
 def why_no_launches(loaded: Loaded, prepared: Mapping[str, Prepared]) -> str:
     """Why this config cannot be compared at launch grain; empty where it can."""
     for arm in loaded.experiment.arms:
-        if (arm.name == NATIVE and not arm.change) or arm.setting:
+        if not arm.change and (arm.name == NATIVE or arm.setting):
+            continue
+        if arm.vllm and arm.name not in prepared:  # its release is not there yet
             continue
         if arm.ceiling:
             return f"arm {arm.name!r} is a ceiling, which is measured in the same engine: leave it out"

@@ -1,20 +1,24 @@
-"""What a config asks of its requests that this vLLM, on this device, cannot serve: said by name before the start."""
+"""What a config asks for that this vLLM, on this device, cannot do or would ignore: said by name before the start."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.errors import ConfigError, in_line
 from harness.hosts.needs import needed_arguments
 from harness.hosts.tokenizer import lacks_tokenizer, vocabulary_of
 
 if TYPE_CHECKING:
+    from harness.config.arms import Arm
     from harness.config.experiment import Experiment
 
-__all__ = ["check_servable"]
+__all__ = ["check_servable", "check_setting"]
+
+XXHASH: Final = "xxhash"
+"""The package, and how the hashes begin that need it (vllm/utils/hashing.py)."""
 
 
 def check_servable(experiment: Experiment, build: str, model: str) -> None:
@@ -35,10 +39,56 @@ def check_servable(experiment: Experiment, build: str, model: str) -> None:
             "workload.sampling.seed: on a CPU vLLM cannot draw by seed where a prompt comes in chunks: set "
             "engine.enable_chunked_prefill: false, and max_num_batched_tokens to no less than max_model_len"
         )
+    if build == "cpu" and experiment.host.model_runner == "v2" and not _triton_has_a_cpu():
+        raise ConfigError(
+            "host.model_runner: V2 runners compute their inputs by Triton, which cannot be had on this CPU: set v1, or "
+            "run it where there is a GPU"
+        )
+    algorithm = str(engine.get("prefix_caching_hash_algo", ""))
+    if (
+        algorithm.startswith(XXHASH)
+        and engine.get("enable_prefix_caching")
+        and importlib.util.find_spec(XXHASH) is None
+    ):
+        raise ConfigError(
+            f"engine.prefix_caching_hash_algo: {algorithm} needs the package {XXHASH}, which is not installed here and "
+            "which vLLM does not bring: install it beside vLLM, or leave it out"
+        )
     if sampling.json_schema is not None:
         _check_schema(sampling.json_schema)
     if lacks_tokenizer({**needed_arguments(experiment.workload), **engine, "model": model}):
         vocabulary_of(json.loads((Path(model) / "config.json").read_text(encoding="utf-8")))
+
+
+def check_setting(experiment: Experiment, arm: Arm, at: Experiment, build: str | None) -> None:
+    """Check that an arm's engines will be other than native's.
+
+    Args:
+        experiment: the config.
+        arm: a setting of it, with the vLLM that is installed.
+        at: the config of that arm.
+        build: `cpu` or `cuda`; None where that is not known.
+
+    Raises:
+        ConfigError: its setting would come to nothing.
+    """
+    if build == "cpu" and "async_scheduling" in arm.engine:
+        # vllm/platforms/cpu.py, check_and_update_config, whatever is asked for
+        raise ConfigError(
+            "engine.async_scheduling: on a CPU vLLM switches it off by itself, so both engines would be the same: "
+            "leave the arm out, or run it where there is a GPU"
+        )
+    if not arm.change and (at.engine, at.host) == (experiment.engine, experiment.host):
+        raise ConfigError("it sets what the config says already, so it would be native once more: set another value")
+
+
+def _triton_has_a_cpu() -> bool:
+    """Whether vLLM takes Triton for usable on a CPU (vllm/triton_utils/importing.py)."""
+    if importlib.util.find_spec("triton") is None:
+        return False
+    from triton.backends import backends  # type: ignore[import-untyped]
+
+    return "cpu" in backends
 
 
 def _check_schema(schema: dict[str, Any]) -> None:

@@ -54,16 +54,17 @@ def play(tmp_path):
 def test_every_run_has_a_config_that_loads(play, tmp_path) -> None:
     (tmp_path / "trace.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n0,100,20\n")
     calls, done = play(trace=str(tmp_path / "trace.csv"))
-    assert len({name for name, *_ in calls}) == len(calls) == 22
+    assert len({name for name, *_ in calls}) == len(calls) == 24
     for name, path, overrides in calls:
         if kind_of(path) == "micro":
             load_micro(path, overrides)
             continue
         experiment = load(path, overrides).experiment
         small = name in ("gpu-slot_mapping", "gpu-planted")  # jobs that a CPU runs as well
-        assert experiment.host.generation in name or small
+        setting = path.parent.name == "settings"
+        assert experiment.host.generation in name or small or setting
         assert (path.parent / experiment.engine["model"] / "config.json").is_file()
-        assert experiment.protocol.exposed or small
+        assert experiment.protocol.exposed or small or setting
     assert (done.returncode, done.stderr) == (1, "failed: gpu-v1-prefill-8k\n"), "and the runs after it were made"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.analysis.summarise import summarise
 from harness.records.folder import read_run
 from harness.running.changed import installed_root
 from harness.seams import NATIVE
@@ -53,4 +54,31 @@ def test_a_patch_that_makes_new_state_is_compared_by_engines_started_in_turn(tmp
     assert records.run["across"]["launches"] == {"turns": 3}
     assert not (folder / "overlays").exists()
     assert "launch grain:" in (folder / "report.md").read_text()
+    assert "launch grain:" in out
+
+
+def test_a_patch_with_a_setting_in_one_arm_and_the_loops_turn_where_its_core_is_elsewhere(tmp_path) -> None:
+    write_patch(tmp_path / "turns.patch")
+    folder = tmp_path / "run"
+    arm = f"{{patch: {tmp_path}/turns.patch, host: {{process: subprocess}}, env: {{SOME_VARIABLE: 1}}}}"
+    config = ["configs/settings/engine_process.yaml", "--set", f"arms=[{{both: {arm}}}]"]
+    with session_of(["-m", "harness", "run", *config, "--out", str(folder), *SMALL]) as process:
+        status, out, err = finish(process)
+    assert status == 0, err
+    assert 'both: host.process="subprocess", SOME_VARIABLE=1 is set when an engine starts' in err
+    records = read_run(folder)
+    found = {launch.run["arm"]: launch for launch in records.launches}
+    assert records.run["host"]["details"]["process"] == "in_process", "the whole run's engine is native's"
+    assert found["both"].run["host"]["details"]["process"] == "subprocess"
+    assert found["both"].run["environment"]["SOME_VARIABLE"] == "1"
+    assert "SOME_VARIABLE" not in found[NATIVE].run["environment"]
+    assert records.run["changes"]["both"]["base"] == "exact"
+    assert "turn_ns" in found[NATIVE].columns
+    assert "turn_ns" not in found["both"].columns
+    summary = summarise(records)
+    assert summary.loop
+    assert summary.arms["both"].bare_step_ns > summary.arms["both"].corrected_scope_ns > 0
+    assert summary.difference("both", "step") is not None
+    assert any("the whole turn is the loop's here" in note for note in summary.notes)
+    assert "the engine's loop" in (folder / "report.md").read_text()
     assert "launch grain:" in out

@@ -258,6 +258,39 @@ def test_settings_are_started_as_they_say_and_held_against_native(launches) -> N
     assert summary.arms["slow"].equal
 
 
+def test_a_setting_that_never_comes_into_the_scope_has_no_difference_there(launches) -> None:
+    made = launches(config=SETTINGS)
+    made.execute()
+    records = read_run(made.folder.path)
+    for launch in records.launches:
+        if launch.run["arm"] == "big":
+            for name in [name for name in launch.columns if name.startswith("scope.")]:
+                launch.columns[name] = np.zeros(len(launch.columns[name]), dtype=np.int64)
+    summary = summarise(records)
+    assert summary.difference("big", "scope") is None
+    assert summary.difference("big", "step") is not None
+    assert summary.difference("slow", "scope").verdict == "slower"
+    assert {found.arm for found in summary.shapes} == {"slow", AA}
+    assert "the scope is not compared for big: either native or these never came into execute_model" in summary.notes[0]
+
+
+def test_where_only_some_engines_time_their_turns_the_loops_are_compared(launches) -> None:
+    made = launches(config=SETTINGS)
+    made.execute()
+    records = read_run(made.folder.path)
+    alike = summarise(records)
+    assert (alike.turns, alike.loop, alike.step_word) == (False, False, "step")
+    for launch in records.launches:
+        if launch.run["arm"] == NATIVE:
+            launch.columns["turn_ns"] = launch.columns["execute_ns"] + 1_000_000
+    summary = summarise(records)
+    assert (summary.turns, summary.loop, summary.step_word, summary.timed_in) == (False, True, "turn", "engine's loop")
+    assert summary.as_json()["step"] == "turn of the engine's loop"
+    assert summary.arms[NATIVE].bare_step_ns < 1_000_000 * summary.arms[NATIVE].steps, "its own turns are not taken"
+    assert summary.difference("slow", "step").verdict == "slower"
+    assert any(note.startswith("the engine cores of some arms are in other processes") for note in summary.notes)
+
+
 def test_a_setting_that_computes_otherwise_is_measured_and_the_report_says_so(launches) -> None:
     made = launches(config=SETTINGS, big="wrong")
     outcome = made.execute()
@@ -285,13 +318,13 @@ def test_settings_go_to_launch_grain_by_themselves_and_mix_with_nothing_that_is_
     choice = choose_grain(load(tmp_path / "config.yaml"), {})
     assert choice.launch
     assert choice.why == (
-        "slow: host.env: is set when an engine starts", "big: engine.size: is set when an engine starts",
+        "slow: SLOW=1 is set when an engine starts", "big: engine.size=2 is set when an engine starts",
     )  # fmt: skip
     with pytest.raises(ConfigError, match="step was asked for"):
         choose_grain(load(tmp_path / "config.yaml", ["protocol.grain=step"]), {})
     for arms, told in (
         ("{native: {engine: {size: 2}}}", "give the setting another name"),
-        ("{both: {engine: {size: 2}, patch: state.patch}}", "give changed code an arm of its own"),
+        ("{both: {engine: {size: 2}, reference: 'm:f'}}", "switched in a living one"),
         ("{slow: {env: {SLOW: 1}}, only: [a.b]}", "only"),
     ):
         (tmp_path / "config.yaml").write_text(CONFIG.replace("{state: {patch: state.patch}}", arms))

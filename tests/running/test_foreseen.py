@@ -131,6 +131,7 @@ def test_what_may_be_replaced_is_not_refused_before(path, swap) -> None:
 )
 def test_what_may_be_there_is_not_refused_before(path, monkeypatch, options) -> None:
     monkeypatch.setattr(foreseen, "declared_arguments", lambda: {"model", "worker_cls"})
+    monkeypatch.setattr(foreseen, "installed", lambda: ("cuda", "0.32.0"))  # V2 runners are on a GPU alone
     foresee(load(path, options))
 
 
