@@ -1,8 +1,8 @@
-"""A run at launch grain: each launch gives one figure for its one arm, and Welch's t-test (1947) compares the arms'.
+"""A run at launch grain: each launch gives one figure for its one arm, and `between` compares the arms'.
 
-What varies from launch to launch (memory layout, hash seeds, what the machine does) is in each figure whole, so nothing
-is paired, and the passes within a launch only make its figure steadier. Native and its A/A of one launch are the same
-code in the same process, so both go into it.
+What varies from launch to launch (memory layout, hash seeds, what the machine does) is in each figure whole, and the
+passes within a launch only make its figure steadier. Native and its A/A of one launch are the same code in the same
+process, so both go into it.
 
 A/A here is the odd launches of native against its even ones, in the order in which they were made. It takes no launches
 of its own, and native's own spread is what it shows; with half as many launches on each side its interval is wider than
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from harness.analysis.between import LEAST, Side, between
 from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.differences import pairs_of
 from harness.analysis.drift import find_drift, levels
@@ -23,7 +24,8 @@ from harness.analysis.intervals import Interval, joint_confidence, verdict
 from harness.analysis.measured import arm_values, launches_turns
 from harness.analysis.metrics import SCOPE, STEP
 from harness.analysis.shapes import steps_by_shape
-from harness.analysis.statistics import FEWEST, paired_difference, total, typical_sum, welch
+from harness.analysis.statistics import FEWEST, paired_difference, total, typical_sum
+from harness.analysis.stopping import per_look
 from harness.analysis.summary import Comparison, OwnCost, ShapeComparison
 from harness.digits import significant
 from harness.seams import AA, NATIVE
@@ -38,10 +40,11 @@ if TYPE_CHECKING:
     from harness.records.folder import Records
     from harness.records.tables import Columns
 
-__all__ = ["LaunchGrain", "by_arm", "counters_of_arms", "drift_of", "is_by_launch", "launch_grain_notes", "stack"]
+__all__ = [
+    "ByArm", "LaunchGrain", "by_arm", "counters_of_arms", "drift_of", "is_by_launch", "launch_grain_notes", "stack",
+    "whole_blocks",
+]  # fmt: skip
 
-LEAST: Final = 2
-"""Launches a side, below which there is no spread, and so no interval."""
 NAMED: Final = 5
 
 
@@ -50,16 +53,34 @@ def is_by_launch(run: dict[str, Any]) -> bool:
     return bool(run["config"]["protocol"]["grain"] == "launch")
 
 
-def by_arm(records: Records, notes: list[str]) -> dict[str, list[Values]]:
-    """By arm the values of each of its launches, native's and A/A's passes together; native's first.
+class ByArm(NamedTuple):
+    """By arm its launches, native's first: of each its values, and its block; 0 where there are no blocks."""
 
-    A/A has every other launch of native. Arms that were struck are left out.
+    values: dict[str, list[Values]]
+    blocks: dict[str, list[int]]
+
+
+def whole_blocks(run: dict[str, Any]) -> set[int] | None:
+    """The blocks that ended whole; None for a run of a time before there were blocks."""
+    if "blocks" not in run:
+        return None
+    return {each["number"] for each in run["blocks"] if not each.get("lost")}
+
+
+def by_arm(records: Records, notes: list[str]) -> ByArm:
+    """What each launch measured, native's and A/A's passes together.
+
+    A/A has every other launch of native. Arms that were struck are left out, and so is what was measured in a block
+    that did not end whole.
     """
     found: dict[str, list[Values]] = {}
+    blocks: dict[str, list[int]] = {}
     equality, turns = records.run.get("equality", {}), launches_turns(records.launches)
+    whole = whole_blocks(records.run)
     for number, launch in enumerate(records.launches, start=1):
         arm, of_launch = launch.run.get("arm") or NATIVE, list[str]()
-        if equality.get(arm, {}).get("equal") is False:
+        block = int(launch.run.get("block", 0))
+        if equality.get(arm, {}).get("equal") is False or (whole is not None and block not in whole):
             continue
         values = arm_values(launch, of_launch, turns)
         notes += [f"launch {number}: {note}" for note in of_launch]
@@ -69,6 +90,7 @@ def by_arm(records: Records, notes: list[str]) -> dict[str, list[Values]]:
                 metric: np.concatenate([each[metric] for each in both]) for metric in both[0] if metric in both[-1]
             }
             found.setdefault(arm, []).append(joined)
+            blocks.setdefault(arm, []).append(block)
     each = [values for launches in found.values() for values in launches]
     metrics = [metric for metric in each[0] if all(metric in values for values in each)] if each else []
     ordered = {
@@ -77,8 +99,8 @@ def by_arm(records: Records, notes: list[str]) -> dict[str, list[Values]]:
         if name in found
     }
     if len(halves := ordered.get(NATIVE, [])) >= 2 * LEAST:
-        ordered[AA] = halves[1::2]
-    return ordered
+        ordered[AA], blocks[AA] = halves[1::2], [0] * len(halves[1::2])
+    return ByArm(ordered, blocks)
 
 
 def launch_grain_notes(run: dict[str, Any], values: dict[str, list[Values]]) -> list[str]:
@@ -105,6 +127,10 @@ def launch_grain_notes(run: dict[str, Any], values: dict[str, list[Values]]) -> 
         f"{arm} computes otherwise than native, as a setting may, so that times are compared and not results: it {why}"
         for arm, why in across.get("otherwise", {}).items()
     ]
+    lost = [each for each in run.get("blocks", []) if each.get("lost")]
+    notes += [f"block {each['number']} is lost, with what it had measured: {each['lost']}" for each in lost[:NAMED]]
+    if len(lost) > NAMED:
+        notes.append(f"{len(lost) - NAMED} more blocks are lost")
     few = [name for name, launches in values.items() if name != AA and len(launches) < FEWEST]
     if few and values:
         notes.append(f"no verdict with fewer than {FEWEST} launches of an arm: {', '.join(few)}")
@@ -121,31 +147,43 @@ class LaunchGrain(NamedTuple):
 
     Attributes:
         values: by arm, of each launch the values by metric, in nanoseconds, shape [passes, steps].
+        blocks: by arm, the block of each launch.
+        machines: on how many the blocks ran.
         confidence: of each interval.
         margin: a difference within this share of the baseline's scope counts as equivalent.
         probes: of the config.
     """
 
     values: dict[str, list[Values]]
+    blocks: dict[str, list[int]]
+    machines: int
     confidence: float
     margin: float
     probes: list[str]
 
     @classmethod
-    def of(cls, run: dict[str, Any], values: dict[str, list[Values]]) -> LaunchGrain:
-        """With as much confidence for each interval as makes all of them hold together."""
+    def of(cls, run: dict[str, Any], found: ByArm) -> LaunchGrain | None:
+        """With as much confidence for each interval as makes all of them hold together, at all looks.
+
+        None where native has not been measured.
+        """
+        values = found.values
+        if NATIVE not in values:
+            return None
         protocol, probes = run["config"]["protocol"], list(run["config"]["probes"])
         stacked = stack(values)
         others, with_bare = len(values) - 1, STEP in stacked[NATIVE]
         shapes = len(steps_by_shape(run["steps"]))
         count = len(pairs_of(stacked, NATIVE, probes)) + others * (1 + with_bare) + len(values) * with_bare
         count += others * (shapes if shapes > 1 else 0)
-        return cls(values, joint_confidence(protocol["confidence"], count), float(protocol["margin"]), probes)
+        confidence = joint_confidence(per_look(float(protocol["confidence"]), len(run.get("looks", []))), count)
+        machines = len({each.get("node", "") for each in run.get("blocks", []) if not each.get("lost")})
+        return cls(values, found.blocks, max(machines, 1), confidence, float(protocol["margin"]), probes)
 
     @property
     def margin_us(self) -> float:
         """The margin in microseconds a step."""
-        return self.margin * float(self._figures(NATIVE, SCOPE, plain=True).mean())
+        return self.margin * float(self.side(NATIVE, SCOPE, plain=True).figures.mean())
 
     def comparisons(self) -> list[Comparison]:
         """Every arm with native in every metric that has values."""
@@ -155,9 +193,9 @@ class LaunchGrain(NamedTuple):
         """The scope's differences by batch shape; none where all steps have the same shape."""
         found, shapes = [], steps_by_shape(run["steps"])
         for shape, steps in shapes.items() if len(shapes) > 1 else ():
-            margin_us = self.margin * float(self._figures(NATIVE, SCOPE, steps).mean())
+            margin_us = self.margin * float(self.side(NATIVE, SCOPE, steps).figures.mean())
             for name in self.values:
-                if name != NATIVE and (interval := self._between(name, SCOPE, steps)) is not None:
+                if name != NATIVE and (interval := self.between(name, SCOPE, steps)) is not None:
                     said = self._verdict(name, interval, margin_us)
                     found.append(ShapeComparison(shape, len(steps), name, interval, said))
         return found
@@ -176,14 +214,14 @@ class LaunchGrain(NamedTuple):
         return found
 
     def _in_metric(self, name: str, metric: str) -> Comparison:
-        interval = self._between(name, metric)
+        interval = self.between(name, metric)
         assert interval is not None  # noqa: S101 (`pairs_of` gives what both have)
         steps = self.values[name][0][metric].shape[1]
         per_pass = interval.scaled(steps * 1e-3)
         found = Comparison(name, NATIVE, metric, interval, per_pass, self._verdict(name, interval, self.margin_us))
         if metric not in (SCOPE, STEP):
             return found
-        means = self._between(name, metric, plain=True)
+        means = self.between(name, metric, plain=True)
         assert means is not None  # noqa: S101
         return replace(found, means_us=means, means_verdict=self._verdict(name, means, self.margin_us))
 
@@ -192,35 +230,32 @@ class LaunchGrain(NamedTuple):
         few = min(len(self.values[name]), len(self.values[NATIVE])) < FEWEST and name != AA
         return "not resolved" if few else verdict(interval, margin_us)
 
-    def _between(
+    def between(
         self, name: str, metric: str, steps: NDArray[np.int64] | slice = slice(None), *, plain: bool = False
     ) -> Interval | None:
-        arm, baseline = (self._figures(each, metric, steps, plain=plain) for each in (name, NATIVE))
+        """An arm's difference from native, in microseconds a step; None where one of them has no launches."""
+        arm, native = (self.side(each, metric, steps, plain=plain) for each in (name, NATIVE))
         if name == AA:
-            baseline = baseline[0::2]
-        if not len(arm) or not len(baseline):
-            return None
-        if min(len(arm), len(baseline)) < LEAST:
-            return Interval(float(arm.mean() - baseline.mean()), -np.inf, np.inf)
-        return welch(arm, baseline, self.confidence)
+            native = Side(native.figures[0::2], native.blocks[0::2])
+        return between(arm, native, self.confidence, self.machines)
 
-    def _figures(
+    def side(
         self, name: str, metric: str, steps: NDArray[np.int64] | slice = slice(None), *, plain: bool = False
-    ) -> NDArray[np.float64]:
+    ) -> Side:
         """Microseconds a step of each launch: of the usual step, or plain means."""
         sums = [total(each[metric][:, steps]) if plain else float(typical_sum(each[metric][:, steps]))
                 for each in self.values[name]]  # fmt: skip
         count = self.values[name][0][metric][:, steps].shape[1]
-        return np.asarray(np.array(sums) / count / 1e3)
+        return Side(np.array(sums) / count / 1e3, np.array(self.blocks[name], dtype=np.int64))
 
     def spread_note(self) -> str:
         """How far native's launches lie apart."""
-        of_scope = self._figures(NATIVE, SCOPE)
+        of_scope = self.side(NATIVE, SCOPE).figures
         if len(of_scope) < LEAST:
             return ""
         told = f"native's launches lie {significant(float(np.std(of_scope, ddof=1)), 2)} us a step apart in the scope"
         if STEP in self.values[NATIVE][0]:
-            of_step = float(np.std(self._figures(NATIVE, STEP), ddof=1))
+            of_step = float(np.std(self.side(NATIVE, STEP).figures, ddof=1))
             told += f" and {significant(of_step, 2)} us in the whole step"
         return f"{told} (standard deviation): no more launches, no finer interval"
 

@@ -146,7 +146,7 @@ def _same_steps(first: Summary, other: Summary) -> bool:
 def _launches(records: Records) -> int:
     """How many launches each arm has at least."""
     if is_by_launch(records.run):
-        return min(map(len, (found for arm, found in by_arm(records, []).items() if arm != AA)), default=1)
+        return min(map(len, (found for arm, found in by_arm(records, []).values.items() if arm != AA)), default=1)
     return max(len(records.launches), 1)
 
 
@@ -178,7 +178,7 @@ def _figures(records: Records) -> dict[str, dict[str, np.ndarray[Any, np.dtype[n
                 for metric in metrics
                 if all(metric in values for values in launches)
             }
-            for arm, launches in by_arm(records, []).items()
+            for arm, launches in by_arm(records, []).values.items()
         }
     launches = records.launches or [records]
     turns = launches_turns(launches)

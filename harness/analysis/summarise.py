@@ -129,7 +129,10 @@ def summarise(records: Records) -> Summary:
 
 
 def scope_half_width_us(records: Records) -> float:
-    """The widest half-width of the scope's differences, a step, as the report would print them now."""
+    """The widest half-width of the scope's differences, a step, as the report would print them now.
+
+    Of arms in one engine; between launches it is `pilot.expected_half_width_us`.
+    """
     values, launches, _, cost, _ = launch_values(records, [])
     baseline = records.run["config"]["baseline"]
     values = {name: found for name, found in values.items() if name not in _planted_names(records.run)}

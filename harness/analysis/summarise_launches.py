@@ -27,7 +27,8 @@ def summarise_launches(records: Records) -> Summary:
     run, run_told, left = records.run, run_notes(records), list[str]()
     config, equality = run["config"], run.get("equality", {})
     probes = list(config["probes"])
-    values = by_arm(records, left)
+    found = by_arm(records, left)
+    values = found.values
     notes = [*run_told, *launch_grain_notes(run, values), *left]
     for number, launch in enumerate(records.launches, start=1):
         notes += [f"launch {number}: {note}" for note in run_notes(launch)]
@@ -36,7 +37,7 @@ def summarise_launches(records: Records) -> Summary:
         name: ArmSummary(equality.get(name, {}).get("equal"), equality.get(name, {}).get("reason", "not checked"), 0, 0)
         for name in names
     }
-    arms |= {name: arm_summary(arms[name], found, probes) for name, found in stack(values).items()}
+    arms |= {name: arm_summary(arms[name], stacked, probes) for name, stacked in stack(values).items()}
     firsts = {launch.run.get("arm"): launch for launch in reversed(records.launches) if launch.columns}
     table = counters_of_arms({arm: launch for arm, launch in firsts.items() if arm in values})
     counters = counts_of(table)
@@ -50,13 +51,13 @@ def summarise_launches(records: Records) -> Summary:
     summary = Summary(
         run, arms, [], probes, notes, counters=counters,
         launches=max(sum(map(len, values.values())) - len(values.get(AA, [])), 1),
-        device={arm: found[NATIVE] for arm, found in device.items() if NATIVE in found},
+        device={arm: each[NATIVE] for arm, each in device.items() if NATIVE in each},
         turns=bool(firsts) and all(has_turns(launch.columns) for launch in records.launches if launch.columns),
-        flames={arm: found[NATIVE] for arm, found in flames.items() if NATIVE in found},
+        flames={arm: each[NATIVE] for arm, each in flames.items() if NATIVE in each},
     )  # fmt: skip
-    if NATIVE not in values:
+    grain = LaunchGrain.of(run, found)
+    if grain is None:
         return summary
-    grain = LaunchGrain.of(run, values)
     comparisons = grain.comparisons()
     drift, drift_tested = drift_of(records, config["protocol"])
     return replace(

@@ -25,6 +25,7 @@ __all__ = ["cli", "main"]
 SUBCOMMANDS: Final = {
     "ab": "Hold a patch, a source tree or a function against what is installed.",
     "run": "Run a config and report on it.",
+    "resume": "Go on with a run at launch grain that was cut short.",
     "profile": "Tell where a turn's host time goes, phase by phase.",
     "report": "Render a run's folder again.",
     "compare": "Compare runs with each other.",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from harness.config.file import Loaded
     from harness.records.folder import RunFolder
@@ -41,6 +41,7 @@ class ByLaunch:
         only_first: further arguments of each arm's first launch.
         tested: one line on this machine's last selftest.
         why: why it is at launch grain.
+        before: run.json of an earlier run in this folder, which this one goes on with.
     """
 
     loaded: Loaded
@@ -50,6 +51,7 @@ class ByLaunch:
     only_first: tuple[str, ...]
     tested: str
     why: Sequence[str] = ()
+    before: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self) -> Outcome:
         """Run all launches."""
@@ -65,13 +67,14 @@ class ByLaunch:
         shutil.rmtree(changes, ignore_errors=True)  # what an engine before refused to switch: a patch applies once
         launches = ArmLaunches(
             self.loaded, self.folder, self.given, self.typed, announce, self.tested, self.only_first,
-            prepared=prepare(self.loaded, changes), why=self.why, note=_note,
+            prepared=prepare(self.loaded, changes), why=self.why, note=_note, before=self.before,
             environments={
                 arm.name: environment_for(arm.vllm, _note) for arm in self.loaded.experiment.arms if arm.vllm
             },
         )  # fmt: skip
         reasons = f", since this cannot be switched in a living engine: {'; '.join(self.why)}" if self.why else ""
-        _note(f"launch grain{reasons}. Engines are started in turn, {launches.a_run} of each arm")
+        many = "until differences are known well enough" if launches.until else f"{launches.a_run} of each arm"
+        _note(f"launch grain{reasons}. Engines are started in turn, {many}")
         return launches.execute()
 
 

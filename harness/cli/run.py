@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.running.run import Outcome
     from harness.running.shared import SharedEngine
 
-__all__ = ["carry_out", "command", "execute"]
+__all__ = ["carry_out", "command", "execute", "shown", "tested"]
 
 LOG = "engine.log"
 TRACE_STEPS = 8
@@ -156,10 +156,10 @@ def carry_out(
             loaded = written()
         given = [*given, *(("-v",) if verbose else ()), *(("--trace",) if trace else ())]
         only_first = ("--flamegraph",) if flamegraph else ()
-        by_launch = ByLaunch(loaded, folder, given, typed, only_first, _tested(), choice.why)
+        by_launch = ByLaunch(loaded, folder, given, typed, only_first, tested(), choice.why)
         if points:
             engines = by_engine(points_of(loaded), alone)
-            outcome = execute_points(loaded, engines, folder, given, typed, only_first, _tested())
+            outcome = execute_points(loaded, engines, folder, given, typed, only_first, tested())
         elif choice.launch:
             outcome = by_launch()
         elif loaded.experiment.protocol.launches > 1:
@@ -177,10 +177,10 @@ def carry_out(
             if outcome.message:
                 click.echo(f"harness: {told_shortly(outcome.message)}{logged}", err=True)
             return outcome.exit_status
-        return _shown(folder.path, outcome, logged, full)
+        return shown(folder.path, outcome, logged, full)
 
 
-def _shown(folder: Path, outcome: Outcome, logged: str, full: bool) -> int:
+def shown(folder: Path, outcome: Outcome, logged: str, full: bool) -> int:
     """Print the table and draw; the exit status."""
     try:
         _show(folder, outcome, logged, full)
@@ -267,7 +267,7 @@ def execute(
         Terminal(console) as terminal,
     ):
         reader = RunReader(folder.path)  # each look reads from it what is new
-        run = Run(loaded, host, folder, terminal, typed, _tested(), lambda: scope_half_width_us(reader.read()))
+        run = Run(loaded, host, folder, terminal, typed, tested(), lambda: scope_half_width_us(reader.read()))
         run.trace_steps, run.flamegraphs, run.pulse = trace_steps, flamegraphs, pulse
         run.folders, run.changes = folders_of(prepared), facts_of(prepared)
         run.launched, run.shared = launched, shared
@@ -284,10 +284,10 @@ def execute_launches(
     def announce(number: int, planned: int, left_s: float | None) -> None:
         announce_part(f"launch {number} of {planned}", left_s)
 
-    return Launches(loaded, folder, given, typed, announce, _tested(), only_first).execute()
+    return Launches(loaded, folder, given, typed, announce, tested(), only_first).execute()
 
 
-def _tested() -> str:
+def tested() -> str:
     """One line on this machine's last selftest."""
     from harness.records.machine import describe_machine
     from harness.selftest.planted import describe, last_result

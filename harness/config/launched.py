@@ -32,12 +32,14 @@ class Launched(NamedTuple):
         scope: where time counts; `auto` where it is not found yet.
         probes: functions whose calls are timed.
         watched: the functions that changes touch: their calls are counted in the checking passes.
+        block: the number of its block.
     """
 
     arm: str
     scope: str = AUTO
     probes: tuple[str, ...] = ()
     watched: tuple[str, ...] = ()
+    block: int = 0
 
     def as_text(self) -> str:
         """For the command line of the launch's process."""
@@ -52,7 +54,8 @@ class Launched(NamedTuple):
         """
         try:
             found = json.loads(text)
-            return cls(found["arm"], found["scope"], tuple(found["probes"]), tuple(found["watched"]))
+            probes, watched = tuple(found["probes"]), tuple(found["watched"])
+            return cls(found["arm"], found["scope"], probes, watched, int(found["block"]))
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{OPTION}: it is for processes that harness starts itself; leave it out") from error
 

@@ -37,7 +37,7 @@ class Protocol(Strict):
         groups: in each of them every step runs once under every arm; the unit of resampling, so at least 2.
         seconds: instead, about how long to measure; the number of groups is worked out from the warm-up, and so is
             fixed before anything is measured.
-        until: instead, until all intervals are narrow enough.
+        until: instead, until all intervals are narrow enough; at launch grain blocks of launches are added until then.
         launches: how often the engine is started, each time with another hash seed and environment size, and measured
             for as long as the other keys say; intervals then cover the spread between launches.
         warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
@@ -99,9 +99,7 @@ class Protocol(Strict):
         if self.until is not None and self.seconds is not None:
             raise ValueError("until and seconds both say how long to measure: leave one out")
         if self.until is not None and self.launches > 1:
-            raise ValueError("until stops within one launch: leave launches at 1, or give groups or seconds a launch")
-        if self.until is not None and self.grain == "launch":
-            raise ValueError("until stops within one launch, and grain: launch compares many: give groups or seconds")
+            raise ValueError("until and launches both say how much to measure: leave launches out")
         if self.launches == 2:
             raise ValueError("launches: 2 launches give no interval; take 3 or more (5 or more for narrow ones)")
         return self

@@ -23,9 +23,9 @@ NATIVE_PASSES: Final = 4
 """Of native alone, before any arm is compared with it. The first leaves in the engine's buffers what the others find in
 them; these three are compared with each other."""
 PADDED: Final = frozenset({"context.attn_metadata[*].scheduler_metadata"})
-"""Bytes of C++ structs, whose gaps hold what the process found in its memory. They can be alike in all of native's passes
-and differ in an arm's, so they are never compared: `AttentionWorkItemGroup` has four such bytes before `total_kv_len`
-(vLLM's csrc/cpu/cpu_attn_impl.hpp)."""
+"""Bytes of C++ structs, whose gaps hold what the process found in its memory. They can be alike in all of native's
+passes and differ in an arm's, so they are never compared: `AttentionWorkItemGroup` has four such bytes before
+`total_kv_len` (vLLM's csrc/cpu/cpu_attn_impl.hpp)."""
 
 
 @dataclass(frozen=True)

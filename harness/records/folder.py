@@ -95,6 +95,21 @@ class RunFolder:
         self._whole: dict[str, pa.Table] = {}
 
     @classmethod
+    def resumed(cls, path: Path) -> RunFolder:
+        """A folder that holds a run which ended before its end, to go on with.
+
+        Raises:
+            RecordsError: nothing can be written there.
+            ConfigError: a run is at work in it.
+        """
+        folder = cls.existing(path)
+        try:
+            folder._taken = Taken(path)
+        except OSError as error:
+            raise RecordsError(f"{path}: cannot be written: {error.strerror}") from error
+        return folder
+
+    @classmethod
     def existing(cls, path: Path) -> RunFolder:
         """A folder that holds a run already, to write reports into."""
         folder = cls.__new__(cls)

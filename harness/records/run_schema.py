@@ -59,6 +59,14 @@ class EnvironmentFacts(Recorded):
     torch: str
 
 
+class BlockEntry(Recorded):
+    """A block of launches that has ended: on which machine, and why it does not count, if so."""
+
+    number: Counted
+    node: str = ""
+    lost: str = ""
+
+
 class AcrossFacts(Recorded):
     """What was compared between launches, and what was not: `running.across.Across`."""
 
@@ -248,6 +256,7 @@ class RunFile(Recorded):
     status: Literal["running", "complete", "failed", "interrupted"]
     command: Annotated[list[str], Field(max_length=MANY)]
     config_file: str
+    given: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     config: ConfigEntry
     machine: MachineFacts
     versions: Annotated[dict[str, str], Field(max_length=MANY)]
@@ -266,6 +275,8 @@ class RunFile(Recorded):
     arm_sources: dict[str, str] = Field(default_factory=dict)
     changes: dict[str, ChangeFacts] = Field(default_factory=dict)
     arm: str = ""
+    block: Count = 0
+    blocks: Annotated[list[BlockEntry], Field(max_length=MANY)] = Field(default_factory=list)
     points: Annotated[list[PointEntry], Field(max_length=MANY)] = Field(default_factory=list)
     grain: GrainFacts | None = None
     across: AcrossFacts | None = None

@@ -16,8 +16,8 @@ __all__ = ["CHECKED", "PAIRED", "UNPAIRED", "engines", "not_compared"]
 
 PAIRED: Final = "Differences are paired within each step and say what the usual step does."
 UNPAIRED: Final = (
-    "Differences are between launches (Welch), and say what the usual step does; A/A is every other launch of native "
-    "against the rest of them."
+    "Differences are between launches (Welch; paired within blocks from 10 blocks on), and say what the usual step "
+    "does; A/A is every other launch of native against the rest of them."
 )
 CHECKED: Final = "checked between engines, in a pass of each"
 

@@ -1,63 +1,54 @@
 """Launch grain: each launch is an engine that was started with one arm's change in it, and runs that arm alone.
 
-For a change that cannot be switched in a living engine. Every arm, native too, is started from an overlay of the
-installed package; the order of arms is drawn in blocks, each of which has every arm once, so that what changes slowly
-on the machine falls on all of them. Hash seed and environment size are drawn for each launch as ever.
+For a change that cannot be switched in a living engine, and for settings. Launches come in blocks (`blocks`): each has
+every arm once, native too, in drawn order. Hash seed and environment size are drawn for each launch as ever. A block in
+which a launch fails is lost, whole, and another one is run in its place.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
 
 from harness.config.launched import OPTION, Launched
 from harness.config.settings import options_of
 from harness.errors import RecordsError
 from harness.instrument.scopes import AUTO
 from harness.records.agreement import SIGNATURE, signature_difference
+from harness.records.folder import read_facts
 from harness.running.across import Across
-from harness.running.changed import facts_of, installed_root
-from harness.running.launches import SHARED, Launch, Launches, draw
-from harness.running.overlay import make_overlay, path_with, remove_overlays
+from harness.running.blocks import Block, run_here
+from harness.running.changed import facts_of
+from harness.running.drawn import PADDING, ArmLaunch, Launch, draw_block
+from harness.running.enough import Blocks, Enough
+from harness.running.launches import SHARED, Launches
+from harness.running.place import Place, Process
+from harness.running.run import Outcome
 from harness.seams import NATIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from harness.environments import Environment
+    from harness.running.blocks import Runner
     from harness.running.changed import Prepared
-    from harness.running.run import Outcome
 
-__all__ = ["FEWEST", "OVERLAYS", "ArmLaunches", "draw_arms"]
+__all__ = ["FEWEST", "LAUNCH_S", "ArmLaunches"]
 
 FEWEST: Final = 5
 """Launches of each arm, where the config does not say how many."""
-OVERLAYS: Final = "overlays"
-ORDER: Final = 3
-"""Beside the seed, so that the order of arms is drawn independently of the rest."""
-
-
-@dataclass(frozen=True)
-class ArmLaunch(Launch):
-    """A launch that runs one arm."""
-
-    arm: str = NATIVE
-
-
-def draw_arms(arms: Sequence[str], blocks: int, seed: int) -> list[ArmLaunch]:
-    """Draw all launches, in blocks of all arms in random order; the same seed gives the same ones."""
-    rng = np.random.default_rng([seed, ORDER])
-    order = [arms[index] for _ in range(blocks) for index in rng.permutation(len(arms))]
-    return [ArmLaunch(**vars(launch), arm=arm) for launch, arm in zip(draw(len(order), seed), order, strict=True)]
+LAUNCH_S: Final = 5.0
+"""How long a launch measures, where the config asks for a width and not for a time."""
+PATIENCE: Final = 2
+"""Failures of an arm's launches in succession, after which it is struck."""
 
 
 @dataclass
 class ArmLaunches(Launches):
-    """A run at launch grain.
+    """A run at launch grain; keeps what its launches measure (`blocks.Keeper`).
 
     Attributes:
         prepared: the arms' changed files, by arm; native is not among them.
@@ -65,6 +56,8 @@ class ArmLaunches(Launches):
         environments: by arm, of those with a release of vLLM of their own, where that is.
         note: is told what a user wants to know at once.
         root: the folder that holds the installed package.
+        runner: runs the blocks; None for this machine.
+        before: what an earlier run, which this one goes on with, has left in run.json.
     """
 
     prepared: Mapping[str, Prepared] = field(default_factory=dict)
@@ -72,6 +65,8 @@ class ArmLaunches(Launches):
     environments: Mapping[str, Environment] = field(default_factory=dict)
     note: Callable[[str], None] = lambda text: None
     root: Path | None = None
+    runner: Runner | None = None
+    before: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         experiment = self.loaded.experiment
@@ -82,15 +77,26 @@ class ArmLaunches(Launches):
         self.loaded = self.loaded._replace(experiment=experiment.model_copy(update={"protocol": protocol}))
         self._given = {"asked": asked, "why": list(self.why)}
         self._options = {arm.name: options_of(experiment, arm) for arm in experiment.arms}
+        self._names = [NATIVE, *(arm.name for arm in experiment.arms if arm.name != NATIVE)]
         self._across = Across(experiment.equality.left_out, [arm.name for arm in experiment.arms if arm.setting])
         self._found = Launched("", experiment.scope, tuple(experiment.probes), self._watched())
-        self._overlays: dict[str, Path] = {}
+        self._enough = Enough(protocol, self.folder, self.note)
         self._measured: list[str] = []
+        self._failures: dict[str, int] = {}
+        self._lost: dict[int, str] = {}
+        self._outcome = Outcome("complete", 0)
+        self._began = 0.0
+        self._whole_before = 0
 
     @property
     def a_run(self) -> int:
         """Launches of each arm."""
         return self.loaded.experiment.protocol.launches
+
+    @property
+    def until(self) -> bool:
+        """Whether there are as many as a wanted width takes."""
+        return self.loaded.experiment.protocol.until is not None
 
     def _watched(self) -> tuple[str, ...]:
         """The functions that changes touch, and that native has as well."""
@@ -104,9 +110,7 @@ class ArmLaunches(Launches):
         return [change.full_name for change in changes if not change.makes_objects]
 
     def _draw(self) -> Sequence[Launch]:
-        experiment = self.loaded.experiment
-        names = [NATIVE, *(arm.name for arm in experiment.arms if arm.name != NATIVE)]
-        return draw_arms(names, experiment.protocol.launches, experiment.protocol.seed)
+        return []  # blocks are drawn one by one
 
     def _all(self, planned: Sequence[Launch]) -> Outcome:
         self.facts |= {
@@ -117,49 +121,125 @@ class ArmLaunches(Launches):
                 for name, each in self.environments.items()
             },
             "started_with": {name: self._own(each) for name, each in self.prepared.items()},
+            "launches": list(self.before.get("launches", [])),
+            "blocks": list(self.before.get("blocks", [])),
+            "given": list(self.arguments),
+            **{key: self.before[key] for key in ("started", "looks", "stopped") if key in self.before},
         }
+        self._take_up()
         self.folder.write_run(self.facts)
-        folder, root = self.folder.path / OVERLAYS, self.root or installed_root()
-        try:
-            for name in dict.fromkeys(launch.arm for launch in planned if isinstance(launch, ArmLaunch)):
-                files = self.prepared[name].sources.files if name in self.prepared else ()
-                of_arm = self.environments[name].packages_root if name in self.environments else root
-                self._overlays[name] = make_overlay(of_arm, files, folder / name)
-            outcome = super()._all(planned)
-        finally:
-            remove_overlays(folder)
-        if outcome.status == "complete" and self._across.struck:
+        files = {name: each.sources.files for name, each in self.prepared.items()}
+        place = Place(files, self.environments, self.root)
+        self._began = time.monotonic()
+        if self.runner is not None:
+            self.runner(self._blocks(), self, place)
+        else:
+            run_here(self._blocks(), self, place, self.start)
+        outcome = self._outcome
+        if outcome.status != "complete":
+            return self._ended_early(outcome)
+        if self._across.struck:
             reasons = "; ".join(f"arm {name!r} {reason}" for name, reason in self._across.struck.items())
             told = f"not equal to native, so without figures: {reasons}"
             return dataclasses.replace(outcome, exit_status=1, message=told)
         return outcome
 
+    def _ended_early(self, outcome: Outcome) -> Outcome:
+        """The outcome with what was kept, and how to go on."""
+        whole = self._so_far().whole
+        blocks = "1 block was" if whole == 1 else f"{whole} blocks, each with a launch of every arm, were"
+        told = f"{outcome.message}; {blocks} measured and kept; harness resume {self.folder.path} goes on"
+        return dataclasses.replace(outcome, message=told)
+
+    def _take_up(self) -> None:
+        """Take over what an earlier run measured; its blocks that did not end are lost."""
+        ended = {each["number"] for each in self.facts["blocks"]}
+        for launch in self.facts["launches"]:
+            if launch["block"] not in ended:
+                ended.add(launch["block"])
+                self.facts["blocks"].append({"number": launch["block"], "lost": "the run ended in the middle of it"})
+        lost = {each["number"] for each in self.facts["blocks"] if each.get("lost")}
+        for launch in self.facts["launches"]:
+            if launch["block"] not in lost:
+                path = self.folder.launch(launch["number"])
+                self._take_over(read_facts(path), path)
+        self._whole_before = len(self.facts["blocks"]) - len(lost)
+
+    def _blocks(self) -> Iterator[Block]:
+        """Blocks as long as more are needed; what one holds is drawn when it begins."""
+        while self._outcome.status == "complete":
+            number = 1 + max((launch["block"] for launch in self.facts["launches"]), default=0)
+            if not self._enough.wants_more(self._so_far(), time.monotonic() - self._began, self.facts):
+                return
+            if all(name in self._across.struck for name in self._names[1:]):
+                return
+            first = 1 + max((launch["number"] for launch in self.facts["launches"]), default=0)
+            drawn = draw_block(self._names, number, first, self.loaded.experiment.protocol.seed)
+            yield Block(number, self._processes(drawn))
+
+    def _processes(self, drawn: Sequence[ArmLaunch]) -> Iterator[Process]:
+        """A block's processes; an arm that has been struck meanwhile is left out."""
+        for launch in drawn:
+            if launch.arm in self._across.struck:
+                continue
+            self.facts["launches"].append(dict(vars(launch)))
+            self.folder.write_run(self.facts)
+            self.announce(len(self.facts["launches"]), self._enough.blocks * len(self._names), self._enough.left_s)
+            variables = {"PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
+            yield Process(launch.number, launch.arm, self._arguments(launch)[1:], variables, self._path(launch))
+
+    def _so_far(self) -> Blocks:
+        whole = sum(not each.get("lost") for each in self.facts["blocks"])
+        begun = {launch["block"] for launch in self.facts["launches"]}
+        return Blocks(whole, whole - self._whole_before, len(begun) - len(self.facts["blocks"]))
+
+    def ran(self, process: Process, exit_status: int) -> bool:
+        """Take over what a launch measured; gives whether its block goes on."""
+        launch = next(each for each in self.facts["launches"] if each["number"] == process.number)
+        found = self._taken(ArmLaunch(**launch), 1 if exit_status < 0 else exit_status)
+        if found.status == "complete":
+            self._failures[process.arm] = 0
+            return True
+        if exit_status < 0:
+            found.message = f"{self._name(ArmLaunch(**launch))} was ended by signal {-exit_status}"
+        self._lost[launch["block"]] = found.message
+        if found.status == "interrupted" or found.exit_status == 2:
+            self._outcome = found
+            return False
+        self._failures[process.arm] = self._failures.get(process.arm, 0) + 1
+        if self._failures[process.arm] >= PATIENCE:
+            if process.arm == NATIVE:
+                self._outcome = found
+            else:
+                self._across.struck[process.arm] = f"failed {PATIENCE} times in succession: {found.message}"
+                self._tell_struck({process.arm})
+        return False
+
+    def ended(self, block: int, node: str = "") -> None:
+        """Note a block that has ended, and what became of it."""
+        lost = self._lost.get(block, "")
+        entry = {"number": block, **({"node": node} if node else {}), **({"lost": lost} if lost else {})}
+        self.facts["blocks"] = sorted([*self.facts["blocks"], entry], key=lambda each: each["number"])
+        self.folder.write_run(self.facts)
+        if lost and self._outcome.status == "complete":
+            self.note(f"block {block} is lost, and another one is run in its place: {lost}")
+
     def _name(self, launch: Launch) -> str:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
         return f"launch {launch.number} ({launch.arm})"
 
-    def _is_needed(self, launch: Launch) -> bool:
-        return getattr(launch, "arm", NATIVE) not in self._across.struck
-
     def _arguments(self, launch: Launch) -> list[str]:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
-        settings = (word for option in self._options[launch.arm] for word in ("--set", option))
-        python, *arguments = super()._arguments(launch)
-        if launch.arm in self.environments:
-            python = str(self.environments[launch.arm].python)
-        return [python, *arguments, *settings, OPTION, self._found._replace(arm=launch.arm).as_text()]
+        settings = [word for option in self._options[launch.arm] for word in ("--set", option)]
+        until = self.loaded.experiment.protocol.until
+        timed = ["--set", "protocol.until=null", "--set", f"protocol.seconds={LAUNCH_S:g}"] if until else []
+        found = self._found._replace(arm=launch.arm, block=launch.block)
+        return [*super()._arguments(launch), *timed, *settings, OPTION, found.as_text()]
 
     def _is_first(self, launch: Launch) -> bool:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
         of_arm = [each["number"] for each in self.facts["launches"] if each["arm"] == launch.arm]
         return bool(launch.number == min(of_arm))
-
-    def _environment(self, launch: Launch) -> dict[str, str]:
-        assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
-        environment = super()._environment(launch)
-        if launch.arm in self.environments:
-            environment |= self.environments[launch.arm].variables(environment)
-        return environment | path_with(self._overlays[launch.arm], environment)
 
     def _take_over(self, run: dict[str, Any], path: Path) -> None:
         """Take what a launch found: shared facts from native's first one, the scope from the very first."""
@@ -201,10 +281,17 @@ class ArmLaunches(Launches):
         """Hold an arm's launches against native's, as far as there are any."""
         before, otherwise = set(self._across.struck), set(self._across.otherwise)
         self._across.take(number, arm, path, not_repeated)
-        for name in self._across.struck.keys() - before:
-            self.note(f"{name} is struck: {self._across.struck[name]}")
+        self._tell_struck(self._across.struck.keys() - before)
         for name in self._across.otherwise.keys() - otherwise:
             self.note(f"{name} computes otherwise than native, as a setting may: {self._across.otherwise[name]}")
+        self._note_equality()
+
+    def _tell_struck(self, arms: Iterable[str]) -> None:
+        for name in arms:
+            self.note(f"{name} is struck: {self._across.struck[name]}")
+        self._note_equality()
+
+    def _note_equality(self) -> None:
         self.facts["across"] = facts = self._across.facts()
         self.facts["checked"] = {
             key: facts[key] for key in ("leaves", "not_repeated", "ignored", "cut") if key in facts

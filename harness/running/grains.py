@@ -92,8 +92,6 @@ def why_no_launches(loaded: Loaded, prepared: Mapping[str, Prepared]) -> str:
         return f"its baseline is {loaded.experiment.baseline}: set baseline: {NATIVE}"
     if loaded.experiment.protocol.exposed:
         return "protocol.exposed plants delays between steps: leave it out"
-    if loaded.experiment.protocol.until is not None:
-        return "protocol.until stops within one launch: give groups or seconds"
     return ""
 
 

@@ -11,7 +11,6 @@ Each launch is an ordinary run in its own folder (`launches/02/` is the second);
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,11 +20,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import numpy as np
 
 from harness import signals
-from harness.children import begin_as_child
 from harness.errors import HarnessError, RecordsError, told
 from harness.instrument.scopes import AUTO
 from harness.records.agreement import SIGNATURE, signature_difference
 from harness.records.folder import read_facts
+from harness.running.blocks import run_process
+from harness.running.drawn import PADDING, draw
 from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start
 
 if TYPE_CHECKING:
@@ -34,37 +34,12 @@ if TYPE_CHECKING:
 
     from harness.config.file import Loaded
     from harness.records.folder import RunFolder
+    from harness.running.drawn import Launch
 
-__all__ = ["Launch", "Launches", "draw"]
+__all__ = ["Launches"]
 
-SEEDS: Final = 2**32
-"""How many seeds a config can have."""
-MAX_PADDING: Final = 4096
-"""Bytes that are added to the environment, at most: one page, within which the start of the stack then moves."""
-PADDING: Final = "HARNESS_PADDING"
 SHARED: Final = ("host", "engine_args", "environment", "workload", "steps", "arms_measured")
 """What the whole run takes from its first launch."""
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What is drawn for one launch; the first has number 1.
-
-    `hash_seed` is for PYTHONHASHSEED, `padding_bytes` are added to the environment, `schedule_seed` draws the order.
-    """
-
-    number: int
-    hash_seed: int
-    padding_bytes: int
-    schedule_seed: int
-
-
-def draw(count: int, seed: int) -> list[Launch]:
-    """Draw all launches; the same seed gives the same ones."""
-    rng = np.random.default_rng([seed, count])
-    hash_seeds = rng.choice(2**32 - 1, size=count, replace=False)
-    paddings = rng.integers(0, MAX_PADDING, size=count)
-    return [Launch(i + 1, int(hash_seeds[i]), int(paddings[i]), (seed + i) % SEEDS) for i in range(count)]
 
 
 @dataclass
@@ -176,20 +151,8 @@ class Launches:
 
     def _run(self, arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         """Run a process to its end; its exit status."""
-        # In a process group of its own: Ctrl-C reaches it once, from here.
-        process = self.start(
-            arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0, preexec_fn=begin_as_child
-        )
-        try:
-            exit_status = int(process.wait())
-            return 1 if exit_status < 0 else exit_status  # a signal ended it
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            try:
-                return int(process.wait()) or INTERRUPTED
-            except KeyboardInterrupt:
-                process.kill()
-                return INTERRUPTED
+        exit_status = run_process(arguments, environment, self.start)
+        return 1 if exit_status < 0 else exit_status  # a signal ended it
 
     def _taken(self, launch: Launch, exit_status: int) -> Outcome:
         """Take over the facts of a launch that has ended; how it ended."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from harness.changes.sources import SourceFile
 
-__all__ = ["make_overlay", "path_with", "remove_overlays"]
+__all__ = ["make_overlay", "path_with"]
 
 COMPILED: Final = "__pycache__"
 
@@ -62,11 +62,6 @@ def path_with(overlay: Path, environment: Mapping[str, str]) -> dict[str, str]:
     before = environment.get("PYTHONPATH", "")
     path = os.pathsep.join(filter(None, [str(overlay.resolve()), before]))
     return {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def remove_overlays(folder: Path) -> None:
-    """Remove overlays; links are removed, and not what they lead to."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folders_of(touched: Iterable[str]) -> frozenset[PurePosixPath]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from harness.errors import RecordsError
 from harness.records.folder import read_facts
-from harness.running.launches import Launch, Launches, draw
+from harness.running.drawn import Launch, draw
+from harness.running.launches import Launches
 from harness.running.run import Outcome
 
 if TYPE_CHECKING:

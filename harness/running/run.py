@@ -85,7 +85,7 @@ class Run:
         if self.changes:
             self.facts["changes"] = dict(self.changes)
         if self.launched is not None:
-            self.facts["arm"] = self.launched.arm
+            self.facts |= {"arm": self.launched.arm, "block": self.launched.block}
         self.folder.write_run(self.facts)
         stages = Stages(
             self.loaded, self.host, self.folder, self.observer, self.half_width_us, self.unequal, self.facts,

@@ -19,7 +19,8 @@ from harness.instrument.calibration import Calibration
 from harness.instrument.instrument import Instrument
 from harness.records.folder import RunFolder, read_facts, read_run
 from harness.report import write_reports
-from harness.running.launches import PADDING, Launches, draw
+from harness.running.drawn import PADDING, draw
+from harness.running.launches import Launches
 from harness.running.run import Run
 from harness.sampling.stacks import fold
 from tests.conftest import LIST_ONLY

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from harness.changes.sources import SourceFile, from_patch
 from harness.errors import RecordsError
-from harness.running.overlay import make_overlay, path_with, remove_overlays
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from harness.running.overlay import make_overlay, path_with
+from harness.running.place import Place, Process
 
 PATCH = """\
 --- a/pack/core/table.py
@@ -100,10 +99,26 @@ def test_native_has_an_overlay_with_nothing_changed(installed, tmp_path) -> None
 
 def test_what_is_removed_is_the_overlay_and_not_what_it_leads_to(installed, tmp_path) -> None:
     before = contents(installed)
-    overlaid(installed, tmp_path)
-    remove_overlays(tmp_path / "overlays")
-    assert not (tmp_path / "overlays").exists()
-    assert contents(installed) == before
+    process = Process(1, "a", ["-m", "harness"], {"ONE": "1"}, tmp_path / "out")
+    place = Place({"a": [SourceFile("vllm/new.py", "vllm.new", None)]}, root=vllm_in(installed))
+    with place.made() as started_from:
+        arguments, environment = started_from.command(process)
+        overlay = Path(environment["PYTHONPATH"].split(os.pathsep)[0])
+        assert (overlay / "vllm/core.py").read_text() == "CORE = 1\n"
+        assert arguments == [sys.executable, "-m", "harness"]
+        assert environment["ONE"] == "1"
+        assert started_from.command(process)[1] == environment  # it is made once
+    assert not overlay.exists()
+    assert (installed / "vllm/core.py").exists()
+    assert contents(installed) == {**before, **contents(installed)}
+
+
+def vllm_in(root: Path) -> Path:
+    """The folder, with a package of vLLM's name in it."""
+    (root / "vllm").mkdir()
+    (root / "vllm/__init__.py").write_text("")
+    (root / "vllm/core.py").write_text("CORE = 1\n")
+    return root
 
 
 def test_an_overlay_that_cannot_be_made_is_told(installed, tmp_path) -> None:

@@ -1,0 +1,77 @@
+"""The difference of two arms between launches, each of which gives one figure.
+
+Launches come in blocks, each with every arm once. Two estimates are valid, and which is taken depends on the design
+alone, so that nobody chooses by the result:
+
+- Welch's interval (1947) of all launches of either arm. What a block has in common is in both spreads, so it is
+  rather too wide than too narrow, and it has twice as many degrees of freedom.
+- The paired interval of the differences within blocks: what a block has in common cancels. With few blocks Student's t
+  has so few degrees of freedom that it is up to twice as wide where blocks have nothing in common.
+
+So it is paired from `PAIRED_FROM` blocks on, where pairing costs at most a fifth of the width, and wherever blocks ran
+on several machines, which lie further apart than anything else. `tests/analysis/test_between.py` shows the coverage of
+both, and docs/settings.md has the table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from scipy import special
+
+from harness.analysis.intervals import Interval
+from harness.analysis.statistics import welch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LEAST", "PAIRED_FROM", "Side", "between", "is_paired", "paired"]
+
+LEAST: Final = 2
+"""Launches a side, below which there is no spread, and so no interval."""
+PAIRED_FROM: Final = 10
+"""Blocks that both arms have, from which on differences are paired within blocks."""
+
+
+class Side(NamedTuple):
+    """The figures of an arm's launches, and the block of each; 0 is no block."""
+
+    figures: NDArray[np.float64]
+    blocks: NDArray[np.int64]
+
+
+def between(arm: Side, baseline: Side, confidence: float, machines: int = 1) -> Interval | None:
+    """The difference of two arms, in the figures' unit; None where one has no launches.
+
+    Args:
+        arm: of which the difference is.
+        baseline: that it is from.
+        confidence: such as 0.95.
+        machines: on how many the blocks ran.
+    """
+    one, other = arm.figures, baseline.figures
+    if not len(one) or not len(other):
+        return None
+    together, first, second = np.intersect1d(arm.blocks, baseline.blocks, return_indices=True)
+    if is_paired(len(together[together > 0]), machines):
+        inside = together > 0
+        return paired(one[first[inside]] - other[second[inside]], confidence)
+    if min(len(one), len(other)) < LEAST:
+        return Interval(float(one.mean() - other.mean()), -np.inf, np.inf)
+    return welch(one, other, confidence)
+
+
+def is_paired(blocks: int, machines: int = 1) -> bool:
+    """Whether so many blocks, on so many machines, are paired."""
+    return blocks >= (LEAST if machines > 1 else PAIRED_FROM)
+
+
+def paired(differences: NDArray[np.float64], confidence: float) -> Interval:
+    """Student's interval of a mean of differences, one a block; at least two of them, shape [blocks]."""
+    estimate = float(differences.mean())
+    if not np.ptp(differences):
+        return Interval(estimate, estimate, estimate)
+    quantile = float(special.stdtrit(len(differences) - 1, (1 + confidence) / 2))
+    half = quantile * float(differences.std(ddof=1)) / np.sqrt(len(differences))
+    return Interval(estimate, estimate - half, estimate + half)

@@ -1,0 +1,87 @@
+"""Blocks of launches: each has every arm once, in drawn order, on one machine: what changes slowly falls on all.
+
+Who runs blocks takes them one by one, as there is room: what a block holds can depend on how those before it ended.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from harness.children import begin_as_child
+from harness.running.run import INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from harness.running.place import Place, Process
+
+__all__ = ["Block", "Keeper", "Runner", "run_here", "run_process"]
+
+
+class Block(NamedTuple):
+    """Launches that run one after the other on one machine.
+
+    `processes` is gone through once; each is made when the one before has ended, where they run on this machine.
+    """
+
+    number: int
+    processes: Iterator[Process]
+
+
+class Keeper(Protocol):
+    """Who keeps what launches measured."""
+
+    def ran(self, process: Process, exit_status: int) -> bool:
+        """A launch has ended, and its folder is there; gives whether its block goes on.
+
+        The status is that of Popen: negative where a signal ended it.
+        """
+
+    def ended(self, block: int, node: str = "") -> None:
+        """The block of this number has ended, on the machine of this name (empty: on this one)."""
+
+
+class Runner(Protocol):
+    """Who runs blocks; ends when there are no more.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; launches that were running have ended.
+    """
+
+    def __call__(self, blocks: Iterable[Block], keeper: Keeper, place: Place) -> None:
+        """Run them, and tell the keeper of each; `place` says what each arm's engines are started from."""
+
+
+def run_here(
+    blocks: Iterable[Block], keeper: Keeper, place: Place, start: Callable[..., Any] = subprocess.Popen
+) -> None:
+    """Run blocks on this machine, one launch at a time: a `Runner`."""
+    with place.made() as started_from:
+        for block in blocks:
+            for process in block.processes:
+                exit_status = run_process(*started_from.command(process), start)
+                if not keeper.ran(process, exit_status):
+                    break
+            keeper.ended(block.number)
+
+
+def run_process(
+    arguments: Sequence[str], environment: Mapping[str, str], start: Callable[..., Any] = subprocess.Popen
+) -> int:
+    """Run a process to its end; its exit status, which is negative where a signal ended it, as Popen has it.
+
+    Ctrl-C is passed on to it, and it is waited for.
+    """
+    # In a process group of its own: Ctrl-C reaches it once, from here.
+    process = start(arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0, preexec_fn=begin_as_child)
+    try:
+        return int(process.wait())
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        try:
+            return int(process.wait()) or INTERRUPTED
+        except KeyboardInterrupt:
+            process.kill()
+            return INTERRUPTED
