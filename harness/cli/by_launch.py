@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from harness.config.file import Loaded
     from harness.records.folder import RunFolder
+    from harness.running.blocks import Runner
     from harness.running.run import Outcome
 
 __all__ = ["ByLaunch", "may_go_on"]
@@ -42,6 +43,7 @@ class ByLaunch:
         tested: one line on this machine's last selftest.
         why: why it is at launch grain.
         before: run.json of an earlier run in this folder, which this one goes on with.
+        runner: runs the blocks; None for this machine.
     """
 
     loaded: Loaded
@@ -52,6 +54,7 @@ class ByLaunch:
     tested: str
     why: Sequence[str] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
+    runner: Runner | None = None
 
     def __call__(self) -> Outcome:
         """Run all launches."""
@@ -68,6 +71,7 @@ class ByLaunch:
         launches = ArmLaunches(
             self.loaded, self.folder, self.given, self.typed, announce, self.tested, self.only_first,
             prepared=prepare(self.loaded, changes), why=self.why, note=_note, before=self.before,
+            runner=self.runner,
             environments={
                 arm.name: environment_for(arm.vllm, _note) for arm in self.loaded.experiment.arms if arm.vllm
             },
