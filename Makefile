@@ -12,6 +12,9 @@ PAST     := $(HISTORIC)/.ready-historic
 # mutmut stands beside what is in .venv/, not in it: what it needs must change nothing there.
 MUTATION := $(VENV)/mutation
 MUTABLE  := $(MUTATION)/.ready-mutation
+# Ray stands beside it likewise: vLLM imports Ray wherever it finds it, and its engines would not be as they were.
+FLEET    := $(VENV)/fleet
+WITH_RAY := $(FLEET)/.ready-fleet
 
 # What is installed was compiled by the setup; nothing is compiled into the work tree.
 export PYTHONDONTWRITEBYTECODE := 1
@@ -21,7 +24,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 part = echo "make: $(1) (up to $(2) on a slow machine)"; began=$$(date +%s); $(3) && \
 	echo "make: $(1) took $$(($$(date +%s) - began)) s"
 
-.PHONY: run gpu historic historic-setup test fast engine lint check check-mutations setup clean
+.PHONY: run gpu historic historic-setup fleet-setup test fast engine lint check check-mutations setup clean
 .DEFAULT_GOAL := help
 
 help:           ## this list
@@ -39,14 +42,16 @@ historic: $(READY) $(PAST)  ## set up, and run the issue's ablation on its own c
 
 historic-setup: $(PAST)  ## only set up .venv-historic/
 
+fleet-setup: $(WITH_RAY)  ## only set up .venv/fleet/, Ray beside all that is in .venv/
+
 # WITH_HISTORIC=1 sets vLLM 0.5.4 up as well; without it its tests run where it has been set up before.
-test: $(READY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
+test: $(READY) $(WITH_RAY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
 	@$(MAKE) --no-print-directory --keep-going lint fast engine
 
-fast: $(READY)  ## only the tests that start no engine
+fast: $(READY) $(WITH_RAY)  ## only the tests that start no engine
 	@$(call part,tests that start no engine,14 min,$(BIN)/python -m pytest -q -m "not engine")
 
-engine: $(READY)  ## only the tests that start the real vLLM
+engine: $(READY) $(WITH_RAY)  ## only the tests that start the real vLLM
 	@$(call part,tests on the real vLLM,30 min,$(BIN)/python -m pytest -q -m engine)
 
 # import-linter has no quiet mode: what it says is shown when a contract is broken.
@@ -78,6 +83,10 @@ $(PAST): pyproject.toml requirements/historic.txt requirements/setup.sh
 
 $(MUTABLE): pyproject.toml requirements/setup.sh | $(READY)
 	@sh requirements/setup.sh $(abspath $(BIN)/python) $(MUTATION) mutation
+	@touch $@
+
+$(WITH_RAY): pyproject.toml requirements/setup.sh | $(READY)
+	@sh requirements/setup.sh $(abspath $(BIN)/python) $(FLEET) fleet
 	@touch $@
 
 clean:          ## remove .venv/ and .venv-historic/

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Set up a virtual environment with the project, its tests and an engine: setup.sh PYTHON VENV cpu|cuda|historic
 # or, for `make check-mutations`, with mutmut beside all that PYTHON's environment has: setup.sh PYTHON VENV mutation
+# or, for the tests that need it, with Ray beside all that PYTHON's environment has: setup.sh PYTHON VENV fleet
 #
 # uv, because pip cannot leave out a declared dependency (see cpu-overrides.txt). uv does not read pip's
 # configuration, so pip's find-links and index are passed on.
@@ -13,7 +14,7 @@ command -v "$python" >/dev/null || {
     echo "setup: $python is older than 3.11; name another one: make setup PYTHON=python3.12" >&2; exit 2; }
 [ "$extra" != historic ] || "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 12))' || {
     echo "setup: vLLM 0.5.4 is from before Python 3.12; name 3.11: make historic-setup PYTHON=python3.11" >&2; exit 2; }
-case $extra in mutation) with="mutmut" ;; *) with="the $extra engine" ;; esac
+case $extra in mutation) with="mutmut" ;; fleet) with="Ray" ;; *) with="the $extra engine" ;; esac
 echo "setup: $venv with $with (some minutes the first time)" >&2
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
@@ -40,6 +41,12 @@ site() { "$1" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
 if [ "$extra" = mutation ]; then
     site "$python" >"$(site "$venv/bin/python")/beside.pth"
     install --group mutation
+elif [ "$extra" = fleet ]; then
+    # What Ray needs is installed a second time, in the very versions that are there: its processes begin before what
+    # stands beside them is found.
+    echo "import site; site.addsitedir('$(site "$python")')" >"$(site "$venv/bin/python")/beside.pth"
+    "$venv/bin/uv" pip freeze --quiet --python "$python" --exclude-editable >"$venv/beside.txt"
+    install --constraint "$venv/beside.txt" --group fleet
 elif [ "$extra" = historic ]; then
     install --no-deps vllm==0.5.4
     install_with_cpu_torch --requirement requirements/historic.txt --editable ".[test]"

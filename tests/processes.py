@@ -16,6 +16,7 @@ from harness.children import begin_as_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
 __all__ = ["HANG_S", "finish", "runs", "session_of", "until"]
 
@@ -39,10 +40,12 @@ def runs(process: psutil.Process) -> bool:
 
 
 @contextlib.contextmanager
-def session_of(command: Sequence[str], **how: object) -> Iterator[subprocess.Popen[str]]:
+def session_of(
+    command: Sequence[str], python: str | Path = sys.executable, **how: object
+) -> Iterator[subprocess.Popen[str]]:
     """A Python command in a session of its own, which heeds SIGINT; whatever is left of it at the end is killed."""
     process = subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [str(python), *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=begin_as_child, **how,
     )  # fmt: skip
     try:

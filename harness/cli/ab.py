@@ -25,6 +25,7 @@ __all__ = ["command"]
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run (default: reports/ab-TIME).")
 @click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override a key of the config.")
 @click.option("--flamegraph", is_flag=True, help="Also sample each arm with py-spy, in passes of its own.")
+@click.option("--on", default="", metavar="ray[:HOST:PORT]", help="Run launches on the nodes of a Ray cluster.")
 @click.option("--full", is_flag=True, help="Print every table and remark at the end, and not one screen.")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 def command(
@@ -39,6 +40,7 @@ def command(
     out: Path | None,
     overrides: tuple[str, ...],
     flamegraph: bool,
+    on: str,
     full: bool,
     verbose: bool,
 ) -> int:
@@ -62,5 +64,5 @@ def command(
         typed = shlex.join(["python", "-m", "harness", *sys.argv[1:]])
         return carry_out(
             loaded, path, [str(path / CONFIG)], verbose=verbose, full=full, flamegraph=flamegraph,
-            written=lambda: write_config(loaded, path, typed),
+            written=lambda: write_config(loaded, path, typed), on=on,
         )  # fmt: skip

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.config.file import Loaded
     from harness.environments import Environment
     from harness.records.folder import RunFolder
+    from harness.running.blocks import Runner
     from harness.running.run import Outcome
 
 __all__ = ["ByLaunch", "may_go_on", "release_for"]
@@ -54,6 +55,7 @@ class ByLaunch:
         tested: one line on this machine's last selftest.
         why: why it is at launch grain.
         before: run.json of an earlier run in this folder, which this one goes on with.
+        runner: runs the blocks; None for this machine.
     """
 
     loaded: Loaded
@@ -64,6 +66,7 @@ class ByLaunch:
     tested: str
     why: Sequence[str] = ()
     before: Mapping[str, Any] = field(default_factory=dict)
+    runner: Runner | None = None
 
     def __call__(self) -> Outcome:
         """Run all launches."""
@@ -80,7 +83,7 @@ class ByLaunch:
         launches = ArmLaunches(
             self.loaded, self.folder, self.given, self.typed, announce, self.tested, self.only_first,
             prepared=prepare(self.loaded, changes, environments=environments), environments=environments,
-            why=self.why, note=_note, before=self.before,
+            why=self.why, note=_note, before=self.before, runner=self.runner,
         )  # fmt: skip
         reasons = f", since this cannot be switched in a living engine: {'; '.join(self.why)}" if self.why else ""
         many = "until differences are known well enough" if launches.until else f"{launches.a_run} of each arm"

@@ -18,8 +18,9 @@ __all__ = ["command"]
 
 @click.command("resume")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--on", default="", metavar="ray[:HOST:PORT]", help="Run launches on the nodes of a Ray cluster.")
 @click.option("--full", is_flag=True, help="Print every table and remark at the end, and not one screen.")
-def command(folder: Path, full: bool) -> int:
+def command(folder: Path, on: str, full: bool) -> int:
     """Go on with the run at launch grain in DIR, which was interrupted, killed or failed.
 
     Blocks that ended are kept; the one in whose middle it ended does not count. Call it where the run was called, since
@@ -29,6 +30,7 @@ def command(folder: Path, full: bool) -> int:
     """
     from harness import signals
     from harness.cli.by_launch import ByLaunch
+    from harness.cli.fleet import fleet_on
     from harness.cli.run import shown, tested
     from harness.records.folder import RunFolder, read_facts
     from harness.running.foreseen import foresee
@@ -37,9 +39,9 @@ def command(folder: Path, full: bool) -> int:
     loaded, given = _loaded(folder, before)
     choice = foresee(loaded)
     signals.heed()
-    with contextlib.closing(RunFolder.resumed(folder)) as taken:
-        command = list(before["command"])
-        outcome = ByLaunch(loaded, taken, given, command, (), tested(), choice.why, before)()
+    with fleet_on(on, loaded, by_launch=True) as runner_of, contextlib.closing(RunFolder.resumed(folder)) as taken:
+        command, runner = list(before["command"]), runner_of(loaded)
+        outcome = ByLaunch(loaded, taken, given, command, (), tested(), choice.why, before, runner)()
         logged = "" if outcome.status == "complete" else f" (the engines' logs: {folder / 'launches'})"
         return shown(folder, outcome, logged, full)
 

@@ -38,6 +38,7 @@ TRACE_STEPS = 8
 @click.option("--whole", is_flag=True, help="Flamegraphs of all that the process does, not of the scope alone.")
 @click.option("--native", is_flag=True, help="Flamegraphs with frames of C and C++.")
 @click.option("--nvtx", is_flag=True, help="NVTX ranges around scope and arms, for Nsight (on a GPU).")
+@click.option("--on", default="", metavar="ray[:HOST:PORT]", help="Run launches on the nodes of a Ray cluster.")
 @click.option("--full", is_flag=True, help="Print every table and remark at the end, and not one screen.")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 @click.option("--points", hidden=True, default="", help="For processes that harness starts itself.")
@@ -52,6 +53,7 @@ def command(
     whole: bool,
     native: bool,
     nvtx: bool,
+    on: str,
     full: bool,
     verbose: bool,
     points: str,
@@ -92,7 +94,9 @@ def command(
         return carry_out_points(
             loaded, points, path, given, carry_out, verbose=verbose, trace=trace, flamegraph=flamegraph
         )
-    return carry_out(loaded, path, given, verbose=verbose, full=full, trace=trace, flamegraph=flamegraph, launched=part)
+    return carry_out(
+        loaded, path, given, verbose=verbose, full=full, trace=trace, flamegraph=flamegraph, launched=part, on=on
+    )
 
 
 def carry_out(
@@ -109,6 +113,7 @@ def carry_out(
     shared: SharedEngine | None = None,
     typed: list[str] | None = None,
     report: bool = True,
+    on: str = "",
 ) -> int:
     """Run a config that has been read, and show what came of it; gives the exit status.
 
@@ -125,6 +130,7 @@ def carry_out(
         shared: an engine that this run takes over and leaves to the next; None to start and stop its own.
         typed: the command line that runs it again; None for this process's own.
         report: print what came of it, and draw.
+        on: the cluster whose nodes run launches; empty for this machine.
 
     Raises:
         ConfigError: the config asks for something that is not there.
@@ -134,6 +140,7 @@ def carry_out(
 
     from harness import signals
     from harness.cli.by_launch import ByLaunch, may_go_on, release_for
+    from harness.cli.fleet import fleet_on
     from harness.cli.points import execute_points
     from harness.config.sweep import points_of
     from harness.errors import told_shortly
@@ -147,18 +154,20 @@ def carry_out(
     points = points_of(loaded)
     choice = foresee(loaded, release_for)  # refused before there is a folder
     alone = [point.number for point in points if foresee(point.loaded, release_for).launch]
-    folder = RunFolder(path)
-    if folder.note:
-        click.echo(f"harness: {folder.note}", err=True)
     signals.heed()  # till the end of the process: what draws the report can be interrupted as well
     # As typed, and not sys.argv[0], which is a path of this machine.
     typed = typed or ["python", "-m", "harness", *sys.argv[1:]]
-    with contextlib.closing(folder):
+    with contextlib.ExitStack() as left:
+        runner_of = left.enter_context(fleet_on(on, loaded, choice.launch and not points))
+        folder = left.enter_context(contextlib.closing(RunFolder(path)))
+        if folder.note:
+            click.echo(f"harness: {folder.note}", err=True)
         if written is not None:
             loaded = written()
         given = [*given, *(("-v",) if verbose else ()), *(("--trace",) if trace else ())]
         only_first = ("--flamegraph",) if flamegraph else ()
         by_launch = ByLaunch(loaded, folder, given, typed, only_first, tested(), choice.why)
+        by_launch.runner = runner_of(loaded)
         if points:
             engines = by_engine(points_of(loaded), alone)
             outcome = execute_points(loaded, engines, folder, given, typed, only_first, tested())

@@ -15,7 +15,7 @@ from harness.paths import is_file
 if TYPE_CHECKING:
     from harness.environments.releases import Build
 
-__all__ = ["PACKAGES", "code_folder", "dependencies", "installed"]
+__all__ = ["PACKAGES", "code_digest", "code_folder", "dependencies", "installed"]
 
 ROOT: Final = Path(__file__).absolute().parents[2]
 """The folder that holds the packages: a checkout, or where a wheel of harness was installed."""
@@ -60,6 +60,16 @@ def code_folder(store: Path) -> Path:
         with contextlib.suppress(FileExistsError):
             (folder / name).symlink_to(ROOT / name)
     return folder
+
+
+@functools.cache
+def code_digest() -> str:
+    """Of this harness's own code, whose version says little about a checkout."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
 
 
 def _is_checkout() -> bool:

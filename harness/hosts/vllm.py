@@ -18,6 +18,7 @@ from harness import errors
 from harness.children import ENGINE_OWNER, end_forks_with_engine_owner, tied_to_this_process
 from harness.hosts.base import HostInfo, PassResult
 from harness.hosts.elsewhere import Elsewhere
+from harness.hosts.origin import check_alike, started_from
 from harness.hosts.processes import EngineProcesses
 from harness.hosts.stack_chunk import call_in_large_chunk
 from harness.hosts.starting import (
@@ -30,7 +31,7 @@ from harness.hosts.starting import (
 from harness.hosts.tokenizer import MADE, lacks_tokenizer, write_tokenizer
 from harness.hosts.vllm_core import RESET, resettable
 from harness.hosts.vllm_requests import adapters_of, answers_of, sampling_params
-from harness.hosts.vllm_settings import ENGINE_DEFAULTS, EXTENSION, engine_environment, on_cpu
+from harness.hosts.vllm_settings import ENGINE_DEFAULTS, EXTENSION, engine_environment, on_cpu, on_ray
 from harness.hosts.workers import as_far_as_all, columns_beyond_first, merge_workers
 from harness.instrument.calibration import Calibration
 from harness.instrument.pristine import OUT_OF_REACH, is_core, reset
@@ -106,6 +107,9 @@ class VllmHost:
         finally:  # also of an engine that did not start, or was interrupted while it did
             if self._processes is not None:
                 self._processes.gather()
+        if on_ray(self.engine_args):
+            names = list(self.environment)
+            check_alike(started_from(names), self._rpc("harness_started_from", names))
         facts = self._rpc("harness_describe")[0]
         self._core_apart, self._not_reset = not facts.pop("core_in_reach"), ""
         if facts["generation"] != self._config.generation:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from harness.environments.code import installed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from harness.config.experiment import Host as HostConfig
 
-__all__ = ["ENGINE_DEFAULTS", "EXTENSION", "engine_environment", "on_cpu"]
+__all__ = ["ENGINE_DEFAULTS", "EXECUTOR", "EXTENSION", "engine_environment", "on_cpu", "on_ray"]
 
 EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
 ENGINE_DEFAULTS: Final[dict[str, Any]] = {
@@ -20,6 +22,8 @@ ENGINE_DEFAULTS: Final[dict[str, Any]] = {
     "disable_log_stats": True,
 }
 """Engine arguments that are set where the config does not say otherwise."""
+EXECUTOR: Final = "distributed_executor_backend"
+"""The engine argument that says who starts vLLM's workers."""
 
 
 def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, str]:
@@ -44,3 +48,8 @@ def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, st
 def on_cpu(host: HostConfig) -> bool:
     """Whether the engine computes on the CPU: as the config says, or as the installed build does."""
     return host.device == "cpu" or (host.device == "auto" and installed()[0] == "cpu")
+
+
+def on_ray(engine: Mapping[str, Any]) -> bool:
+    """Whether vLLM's workers are to be started by Ray, by the executor's short name or by its class's own."""
+    return str(engine.get(EXECUTOR)).rpartition(".")[2].lower().startswith("ray")

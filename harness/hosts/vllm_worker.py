@@ -16,6 +16,7 @@ import harness.hosts.vllm_weights  # noqa: F401 (registers load_format "scaled_d
 from harness import signals
 from harness.errors import HarnessError
 from harness.hosts.adapters import load_adapters
+from harness.hosts.origin import started_from
 from harness.hosts.starting import engine_dtype
 from harness.instrument.finding import find_functions, those_there
 from harness.instrument.instrument import Instrument
@@ -77,6 +78,11 @@ class WorkerExtension:
             "world_size": config.parallel_config.world_size,
             "core_in_reach": core_of() is not None,
         }
+
+    @_answer
+    def harness_started_from(self, variables: Sequence[str]) -> dict[str, Any]:
+        """What this process was started from: machine, vLLM, and what it has of these environment variables."""
+        return started_from(variables)
 
     @_answer
     def harness_install(self, instrumentation: dict[str, Any]) -> dict[str, Any]:

@@ -165,12 +165,22 @@ class ArmLaunches(Launches):
                 self._take_over(read_facts(path), path)
         self._whole_before = len(self.facts["blocks"]) - len(lost)
 
-    def _blocks(self) -> Iterator[Block]:
-        """Blocks as long as more are needed; what one holds is drawn when it begins."""
+    def _blocks(self) -> Iterator[Block | None]:
+        """Blocks as long as more are needed; what one holds is drawn when it begins.
+
+        None where blocks are under way of which one must end first: it may be lost, or the first one is to find the
+        scope.
+        """
         while self._outcome.status == "complete":
+            if self._found.scope == AUTO and self._so_far().under_way:
+                yield None
+                continue
             number = 1 + max((launch["block"] for launch in self.facts["launches"]), default=0)
             if not self._enough.wants_more(self._so_far(), time.monotonic() - self._began, self.facts):
-                return
+                if not self._so_far().under_way:
+                    return
+                yield None
+                continue
             if all(name in self._across.struck for name in self._names[1:]):
                 return
             first = 1 + max((launch["number"] for launch in self.facts["launches"]), default=0)
@@ -215,9 +225,9 @@ class ArmLaunches(Launches):
                 self._tell_struck({process.arm})
         return False
 
-    def ended(self, block: int, node: str = "") -> None:
+    def ended(self, block: int, node: str = "", lost: str = "") -> None:
         """Note a block that has ended, and what became of it."""
-        lost = self._lost.get(block, "")
+        lost = lost or self._lost.get(block, "")
         entry = {"number": block, **({"node": node} if node else {}), **({"lost": lost} if lost else {})}
         self.facts["blocks"] = sorted([*self.facts["blocks"], entry], key=lambda each: each["number"])
         self.folder.write_run(self.facts)

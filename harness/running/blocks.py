@@ -39,8 +39,11 @@ class Keeper(Protocol):
         The status is that of Popen: negative where a signal ended it.
         """
 
-    def ended(self, block: int, node: str = "") -> None:
-        """The block of this number has ended, on the machine of this name (empty: on this one)."""
+    def ended(self, block: int, node: str = "", lost: str = "") -> None:
+        """The block of this number has ended, on the machine of this name (empty: on this one).
+
+        `lost` says what befell it, where that was no failure of its launches.
+        """
 
 
 class Runner(Protocol):
@@ -50,16 +53,21 @@ class Runner(Protocol):
         KeyboardInterrupt: it was interrupted; launches that were running have ended.
     """
 
-    def __call__(self, blocks: Iterable[Block], keeper: Keeper, place: Place) -> None:
-        """Run them, and tell the keeper of each; `place` says what each arm's engines are started from."""
+    def __call__(self, blocks: Iterable[Block | None], keeper: Keeper, place: Place) -> None:
+        """Run them, and tell the keeper of each; `place` says what each arm's engines are started from.
+
+        None in the place of a block says that there is none now; after a block has ended there may be.
+        """
 
 
 def run_here(
-    blocks: Iterable[Block], keeper: Keeper, place: Place, start: Callable[..., Any] = subprocess.Popen
+    blocks: Iterable[Block | None], keeper: Keeper, place: Place, start: Callable[..., Any] = subprocess.Popen
 ) -> None:
     """Run blocks on this machine, one launch at a time: a `Runner`."""
     with place.made() as started_from:
         for block in blocks:
+            if block is None:  # where another one is under way, which is never so here
+                continue
             for process in block.processes:
                 exit_status = run_process(*started_from.command(process), start)
                 if not keeper.ran(process, exit_status):

@@ -24,6 +24,7 @@ from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_argu
 from harness.instrument.scopes import AUTO, parts
 from harness.paths import is_file
 from harness.running.changed import prepare
+from harness.running.executors import check_executor
 from harness.running.grains import choose_grain
 from harness.running.servable import check_servable, check_setting
 from harness.seams import SEAMS
@@ -150,6 +151,7 @@ def _check_model(model: str) -> None:
 def _check_engine(experiment: Experiment, model: str) -> None:
     if declared := declared_arguments():
         check_arguments(experiment.engine, declared, installed()[1])
+    check_executor(experiment)
     host, build = experiment.host, installed()[0]
     if host.kind != "vllm" or not build:
         return

@@ -12,7 +12,8 @@ import pytest
 from harness.config.file import load, load_micro
 from harness.config.numbers import LONGEST
 from harness.errors import ConfigError, HostError
-from harness.running import foreseen
+from harness.running import executors, foreseen
+from harness.running.executors import check_executor
 from harness.running.foreseen import foresee, foresee_micro
 from tests.config.test_config import MINIMAL
 
@@ -296,3 +297,35 @@ def test_a_schema_needs_what_keeps_texts_to_it(path, monkeypatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "xgrammar" else find(name))
     assert "json_schema: there is no xgrammar here" in refusal(path, "workload.sampling={json_schema: {type: object}}")
+
+
+@pytest.fixture
+def on_ray(monkeypatch) -> list[str]:
+    """Engines on Ray, on a build of vLLM that could have them."""
+    monkeypatch.setattr(foreseen, "declared_arguments", lambda: {"model", "distributed_executor_backend"})
+    monkeypatch.setattr(executors, "on_cpu", lambda host: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: SimpleNamespace(name=name))
+    return ["engine.distributed_executor_backend=ray", "host.process=subprocess"]
+
+
+@pytest.mark.parametrize("name", ["ray", "vllm.v1.executor.ray_executor_v2.RayExecutorV2"])
+def test_an_executor_on_ray_needs_a_device_ray_and_a_process_of_its_own(path, on_ray, monkeypatch, name) -> None:
+    options = [f"engine.distributed_executor_backend={name}", *on_ray[1:]]
+    key = "engine.distributed_executor_backend: "
+    check_executor(load(path, options).experiment)
+    assert key + "Ray takes the signals" in refusal(path, *options[:1])
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None if module == "ray" else SimpleNamespace())
+    assert key + "there is no Ray here: pip install 'harness[ray]', or write mp" in refusal(path, *options)
+    monkeypatch.setattr(executors, "on_cpu", lambda host: True)
+    assert key + "vLLM's platform for the CPU does not run on Ray: write mp" in refusal(path, *options)
+    monkeypatch.setattr(executors, "entry_points", lambda group: [group])  # somebody's platform, which may have one
+    assert key + "there is no Ray here" in refusal(path, *options)
+
+
+def test_an_arm_on_ray_is_looked_at_as_well(path, on_ray, monkeypatch) -> None:
+    monkeypatch.setattr(executors, "on_cpu", lambda host: True)
+    file = path.parent / "settings.yaml"
+    file.write_text("engine: {model: model}\nworkload: {requests: 3, prompt_tokens: 6, output_tokens: 5}\n"
+                    "arms: [{ray: {engine: {distributed_executor_backend: ray}}}]\n")  # fmt: skip
+    with pytest.raises(ConfigError, match=r"arms\.0.*: vLLM's platform for the CPU does not run on Ray"):
+        foresee(load(file))
