@@ -154,9 +154,9 @@ class Releases:
                     each["left_out"] = why
         return False
 
-    def ended(self, block: int, node: str = "") -> None:
+    def ended(self, block: int, node: str = "", lost: str = "") -> None:
         """Note a block that has ended, and what became of it."""
-        lost = self._lost.get(block, "")
+        lost = lost or self._lost.get(block, "")
         self.facts["blocks"].append(
             {"number": block, **({"node": node} if node else {}), **({"lost": lost} if lost else {})}
         )
