@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from harness.config.file import Loaded
 
-__all__ = ["command"]
+__all__ = ["command", "to_go_on"]
 
 
 @click.command("resume")
@@ -36,7 +36,7 @@ def command(folder: Path, on: str, full: bool) -> int:
     from harness.running.foreseen import foresee
 
     before = read_facts(folder)
-    loaded, given = _loaded(folder, before)
+    loaded, given = to_go_on(folder, before)
     choice = foresee(loaded)
     signals.heed()
     with fleet_on(on, loaded, by_launch=True) as runner_of, contextlib.closing(RunFolder.resumed(folder)) as taken:
@@ -46,7 +46,7 @@ def command(folder: Path, on: str, full: bool) -> int:
         return shown(folder, outcome, logged, full)
 
 
-def _loaded(folder: Path, before: Mapping[str, Any]) -> tuple[Loaded, list[str]]:
+def to_go_on(folder: Path, before: Mapping[str, Any]) -> tuple[Loaded, list[str]]:
     """The run's config, read again, and the arguments that read it.
 
     Raises:

@@ -16,6 +16,7 @@ import pytest
 from harness.analysis.compare import compare_runs
 from harness.analysis.summarise import summarise
 from harness.cli.by_launch import ByLaunch, may_go_on
+from harness.cli.resume import to_go_on
 from harness.config.file import load
 from harness.config.launched import Launched, load_launched
 from harness.config.settings import at_arm
@@ -596,3 +597,21 @@ def test_the_hidden_option_is_for_harness_alone() -> None:
     for wrong in ("", "{}", json.dumps({"arm": 1})):
         with pytest.raises(ConfigError, match="--launched"):
             Launched.from_text(wrong)
+
+
+def test_what_a_run_cannot_be_gone_on_with_is_said(launches, tmp_path) -> None:
+    """By the command's own reading of the folder: nothing is started."""
+    made = launches(n4="interrupted")
+    made.execute()
+    before = read_facts(made.folder.path)
+    loaded, given = to_go_on(made.folder.path, before)
+    assert (given[0], loaded.experiment.protocol.launches) == (str(tmp_path / "config.yaml"), 4)
+    for changed, told in (
+        ({"status": "complete"}, "the run is complete"),
+        ({"given": []}, "goes on with runs at launch grain, and this is none"),
+        ({"given": [str(tmp_path / "gone.yaml")]}, "gone.yaml: is not there: call resume in the folder"),
+        ({"versions": {**before["versions"], "torch": "1.0"}}, "was begun with torch 1.0, and here is"),
+        ({"config": {**before["config"], "workload": {}}}, "workload has changed since the run began"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            to_go_on(made.folder.path, {**before, **changed})
