@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,9 @@ from harness.errors import RecordsError
 from harness.records.folder import RunFolder
 from harness.records.history import Figure, History, read_history, write_facts, write_figures
 from harness.report.history import courses_csv, found_lines, render_history
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RELEASES = ["0.27.1", "0.28.0", "0.29.0", "0.30.0", "0.31.0"]
 LEVELS = {"schedule": [100, 100, 100, 140, 140], "sampling": [50] * 5, "forward": [500, 500, 800, 800, 800]}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +15,9 @@ from harness.records.history import read_history
 from harness.running import history as running
 from harness.running.blocks import Block
 from harness.running.history import Releases
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 THERE = ["0.26.0", "0.27.0", "0.27.1", "0.28.0", "0.29.0", "0.29.1", "0.30.0"]
 
