@@ -41,11 +41,13 @@ class Step:
 
     Attributes:
         release: the first one at the new level.
+        before: the last one at the old level, of those that have the phase.
         us: new level minus the one before, each over all releases between two steps.
         share: of the level before.
     """
 
     release: str
+    before: str
     us: Interval
     share: float
 
@@ -60,7 +62,8 @@ class Course:
         section: as of the figures.
         levels: by release, microseconds a turn with the interval of a mean over launches; None without two launches.
         calls: by release, a turn.
-        steps: where it changed; empty where no change was found, or it could not be tested.
+        steps: where it changed, by the test and by the interval of the change; empty where none was found, or it could
+            not be tested.
         tested: whether there were enough blocks.
     """
 
@@ -159,7 +162,9 @@ def _steps(table: NDArray[np.float64], releases: Sequence[str], places: Sequence
     for before, place, after in zip([0, *places], places, [*places[1:], len(releases)], strict=False):
         old, new = table[:, before:place].mean(axis=1), table[:, place:after].mean(axis=1)
         us = paired(new - old, CONFIDENCE)
-        found.append(Step(releases[place], us, us.estimate / float(old.mean())))
+        if us.low <= 0 <= us.high:  # the test has all releases to go by, and this interval has its two levels alone
+            continue
+        found.append(Step(releases[place], releases[place - 1], us, us.estimate / float(old.mean())))
     return found
 
 

@@ -83,6 +83,7 @@ class HistoryFile(Recorded):
     blocks: Annotated[list[BlockEntry], Field(max_length=MANY)] = Field(default_factory=list)
     launches: Annotated[list[dict[str, Any]], Field(max_length=10 * MANY)] = Field(default_factory=list)
     functions: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
+    runner_alone: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     seconds: Amount = 0.0
     wanted: Counted
 

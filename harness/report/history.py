@@ -102,7 +102,7 @@ def found_lines(summary: Summary) -> list[str]:
         for step in course.steps:
             how = "slower" if step.us.estimate > 0 else "faster"
             lines.append(
-                f"{step.release} made {_of(course)} {how}: {_signed(step.us.estimate)} us "
+                f"{_of(course)} became {how} from {step.before} to {step.release}: {_signed(step.us.estimate)} us "
                 f"({_limits(step.us.low, step.us.high)}), {_signed(100 * step.share, 2)} %"
             )
     turns = [course for course in summary.courses if course.phase in (WHOLE, HOST)]
@@ -182,6 +182,11 @@ def _notes(summary: Summary) -> list[str]:
         torches.setdefault(each["torch"], []).append(each["release"])
     told = "; ".join(f"torch {torch}: {', '.join(releases)}" for torch, releases in torches.items())
     notes.append(f"a release comes with its torch, and a change can be of either: {told}")
+    notes += [
+        f"{release} has no whole turn and no host time, since its engine's turns could not be timed here: its phases "
+        "are those of the model runner alone"
+        for release in facts.get("runner_alone", [])
+    ]
     notes += _moved(summary)
     return notes
 
@@ -222,7 +227,12 @@ def _as_json(summary: Summary) -> dict[str, Any]:
                 "phase": NAMES.get(course.phase, course.phase),
                 "us": {release: limits(level) for release, level in course.levels.items()},
                 "steps": [
-                    {"release": step.release, "us": limits(step.us), "share": round(step.share, 4)}
+                    {
+                        "release": step.release,
+                        "before": step.before,
+                        "us": limits(step.us),
+                        "share": round(step.share, 4),
+                    }
                     for step in course.steps
                 ],
             }

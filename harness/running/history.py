@@ -84,6 +84,7 @@ class Releases:
             "blocks": [],
             "launches": [],
             "functions": {},
+            "runner_alone": [],
         }
         self._write()
         self._began = time.monotonic()
@@ -177,6 +178,8 @@ class Releases:
             return f"{name}: {records.run.get('message') or records.run['status']}"
         anatomy = dissect(records)
         self.figures += figures_of(anatomy, process.arm, block, process.number)
+        if not has_turn(anatomy) and process.arm not in self.facts["runner_alone"]:
+            self.facts["runner_alone"].append(process.arm)
         of_release = self.facts["functions"].setdefault(process.arm, {})
         for kind in anatomy.kinds:
             for phase in kind.phases:
@@ -184,10 +187,16 @@ class Releases:
         return ""
 
 
+def has_turn(anatomy: Anatomy) -> bool:
+    """Whether a profile has the engine's turn, and not the model runner's part of it alone."""
+    return bool(anatomy.run.get("switch", {}).get("turn"))
+
+
 def figures_of(anatomy: Anatomy, release: str, block: int, launch: int) -> Iterator[Figure]:
-    """A profile's figures: of each kind of turn the whole turn, and its phases."""
+    """A profile's figures: of each kind of turn the whole turn, where it has been timed, and its phases."""
     for kind in anatomy.kinds:
-        yield Figure(release, block, launch, kind.kind, WHOLE, "", kind.whole_us.estimate, 1.0)
+        if has_turn(anatomy):
+            yield Figure(release, block, launch, kind.kind, WHOLE, "", kind.whole_us.estimate, 1.0)
         for phase in kind.phases:
             section = MODEL if phase.label in OF_THE_MODEL else phase.section
             yield Figure(release, block, launch, kind.kind, phase.label, section, phase.us.estimate, phase.calls)

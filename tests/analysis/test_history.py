@@ -67,13 +67,16 @@ def test_each_change_is_put_on_its_release_and_its_phase() -> None:
     schedule = summary.course("decode", "schedule")
     assert schedule is not None
     (step,) = schedule.steps
+    assert (step.before, step.release) == ("0.29.0", "0.30.0")
     assert step.us.low < 40 < step.us.high
     assert step.us.high - step.us.low < 6  # what blocks have in common is taken out
     assert step.share == pytest.approx(0.4, abs=0.15)
     assert [course.phase for course in summary.courses] == [WHOLE, HOST, "forward", "schedule", "sampling"]
     lines = found_lines(summary)
-    assert any(line.startswith("0.30.0 made schedule in a turn of decode slower: +") for line in lines)
-    assert any(line.startswith("0.30.0 made the host time of a turn of decode slower") for line in lines)
+    assert any(line.startswith("schedule in a turn of decode became slower from 0.29.0 to 0.30.0: +") for line in lines)
+    assert any(
+        line.startswith("the host time of a turn of decode became slower from 0.29.0 to 0.30.0") for line in lines
+    )
 
 
 def test_blocks_that_were_lost_and_releases_that_were_left_out_count_for_nothing() -> None:
@@ -117,7 +120,7 @@ def test_what_is_written_is_read_again_and_drawn(tmp_path: Path) -> None:
     assert history.figures[1].us == pytest.approx(figures()[1].us, abs=0.001)
     texts = render_history(summarise_history(history))
     assert "<svg" in texts["plots/history-decode.svg"]
-    assert "0.30.0 made" in texts["report.html"]
+    assert "from 0.29.0 to 0.30.0" in texts["report.html"]
     rows = courses_csv(summarise_history(history)).splitlines()
     assert len(rows) == 1 + 5 * len(RELEASES)
 
