@@ -30,7 +30,7 @@ def draw_history(summary: Summary) -> list[Plot]:
         turn = [each for each in courses if each.phase == HOST] or [each for each in courses if each.phase == WHOLE]
         if not turn or not phases:
             continue
-        figure, (above, below) = make_figure(2.2, 2.8, above=LINE * 2, between=LINE * 5, below=LINE * 2)
+        figure, (above, below) = make_figure(2.2, 2.8, above=LINE * 2, between=LINE * 3, below=LINE * 2)
         releases = summary.history.releases
         name = "a request's arrival" if kind == ARRIVAL else f"a turn of {kind}"
         what = "host time of" if turn[0].phase == HOST else "time of"
