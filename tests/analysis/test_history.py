@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,8 @@ from harness.records.folder import RunFolder
 from harness.records.history import Figure, History, read_history, write_facts, write_figures
 from harness.report.history import courses_csv, found_lines, render_history
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 RELEASES = ["0.27.1", "0.28.0", "0.29.0", "0.30.0", "0.31.0"]
+COMMITTED = Path("reports/reference/history-cpu/history.json")
 LEVELS = {"schedule": [100, 100, 100, 140, 140], "sampling": [50] * 5, "forward": [500, 500, 800, 800, 800]}
 """Of a turn of decode by release, us."""
 
@@ -29,10 +29,7 @@ def facts(**changed: Any) -> dict[str, Any]:
         "cpu": "a processor", "cores": 2, "usable_cores": 2, "memory_gib": 24.0, "system": "Linux", "python": "3.11",
         "load_average": [0.1, 0.1, 0.1],
     }  # fmt: skip
-    config = {
-        "engine": {"model": "none"}, "arms": [{"name": "native"}], "baseline": "native", "scope": "auto",
-        "title": "A turn", "protocol": {}, "probes": [], "seam": "",
-    }  # fmt: skip
+    config = json.loads(COMMITTED.read_text())["config"] | {"title": "A turn"}
     return {
         "status": "complete", "command": ["python", "-m", "harness", "history"], "config_file": "history.yaml",
         "config": config, "machine": machine, "versions": {}, "releases": releases, "wanted": 4, "seconds": 60.0,
@@ -61,8 +58,9 @@ def figures(seed: int = 0, blocks: int = 4, without: tuple[str, str] = ("", ""))
 def test_each_change_is_put_on_its_release_and_its_phase() -> None:
     summary = summarise_history(History(facts(), figures()))
     steps = {course.phase: [step.release for step in course.steps] for course in summary.courses}
+    # Of the whole turn the second change is too close to the end: three releases are left, and few permutations.
     assert steps == {
-        WHOLE: ["0.29.0", "0.30.0"], HOST: ["0.30.0"], "schedule": ["0.30.0"], "sampling": [], "forward": ["0.29.0"],
+        WHOLE: ["0.29.0"], HOST: ["0.30.0"], "schedule": ["0.30.0"], "sampling": [], "forward": ["0.29.0"],
     }  # fmt: skip
     schedule = summary.course("decode", "schedule")
     assert schedule is not None

@@ -194,11 +194,6 @@ def test_arms_on_the_command_line(write, tmp_path, monkeypatch) -> None:
             5,
             "protocol.grain: input should be 'auto', 'step', 'pass' or 'launch', not 'steps'",
         ),
-        (
-            "arms: [mine.py:fast]\nprotocol: {grain: launch, until: {half_width_us: 1, max_seconds: 9}}",
-            5,
-            "protocol: until stops within one launch, and grain: launch compares many: give groups or seconds",
-        ),
         ("arms: [mine.py:fast]\nequality: {ignore: [a], by_design: [a]}", 5, "equality: a is named twice"),
         (
             "arms: [mine.py:fast]\nequality: {ignore: ['a b']}",

@@ -34,7 +34,7 @@ def test_of_each_minor_release_the_newest_is_taken_and_both_ends() -> None:
         (("0.30.0", "0.27.1"), "the second must be a later release"),
         (("0.27.2", "0.30.0"), "--from 0.27.2: the package registry has no such release"),
         (("0.27.1", "0.31.0"), "--to 0.31.0: the package registry has no such release"),
-        (("latest", "0.31.0"), "is no release of vLLM"),
+        (("latest", "0.31.0"), "is another package: an environment is made for a release of vLLM"),
     ],
 )
 def test_releases_that_are_none_are_refused(ends: tuple[str, str], told: str) -> None:
