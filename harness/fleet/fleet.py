@@ -6,6 +6,7 @@ block with it: who keeps the run draws another one in its place.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -24,8 +25,10 @@ __all__ = ["Cluster", "Fleet", "NodeFacts", "NodeLostError"]
 
 LOOK_S: Final = 5.0
 """How often it is looked for nodes that have come."""
-MOST_LOST: Final = 4
-"""Nodes that may be lost in succession, with no block that ended whole between them."""
+BACK_S: Final = 15.0
+"""After which a node that was lost is taken again where the cluster still has it: the process there had died."""
+MOST_LOST: Final = 2
+"""How often a node may be lost."""
 
 
 class NodeFacts(NamedTuple):
@@ -52,7 +55,7 @@ class Cluster(Protocol):
         """A promise of a launch that has `Ran`."""
 
     def ready(self, promises: Sequence[Any], seconds: float) -> Any:
-        """One of the promises that is kept, or None when the time is over."""
+        """One of the promises that is kept, or None when the time is over; there need not be any."""
 
     def result(self, promise: Any) -> Any:
         """What was promised.
@@ -86,6 +89,7 @@ class Fleet:
         cluster: with the nodes.
         pack: what launches need there, of what they are started from.
         note: is told of nodes that come and go.
+        clock: gives seconds.
     """
 
     cluster: Cluster
@@ -94,23 +98,24 @@ class Fleet:
     _slots: dict[str, _Slot] = field(default_factory=dict)
     _unfit: dict[str, str] = field(default_factory=dict)
     _more: bool = True
-    _lost: int = 0
+    _lost: dict[str, list[float]] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
 
     def __call__(self, blocks: Iterable[Block | None], keeper: Keeper, place: Place) -> None:
         """Run them.
 
         Raises:
-            HostError: no node can run launches, or too many were lost.
+            HostError: no node can run launches: none is fit, or all were lost.
         """
         pending, luggage = iter(blocks), self.pack(place)
         try:
             while True:
-                self._take_nodes(luggage)
+                coming = self._take_nodes(luggage)
                 self._fill(pending, keeper)
                 waited = [slot for slot in self._slots.values() if slot.promise is not None]
                 if not self._more and not any(slot.block for slot in waited):
                     return
-                if not self._slots:
+                if not self._slots and not coming:
                     raise HostError(self._why_none())
                 promise = self.cluster.ready([slot.promise for slot in waited], LOOK_S)
                 for slot in [slot for slot in waited if promise is not None and slot.promise is promise]:
@@ -120,10 +125,18 @@ class Fleet:
                 self.cluster.close(slot.worker, at_work=slot.promise is not None)
             self._slots.clear()
 
-    def _take_nodes(self, luggage: Luggage) -> None:
+    def _take_nodes(self, luggage: Luggage) -> bool:
+        """Take all nodes that are there and free of faults; whether there is one that may be taken later."""
+        coming = False
         for node in self.cluster.nodes():
-            if node.id not in self._slots and node.id not in self._unfit:
+            lost = self._lost.get(node.id, [])
+            if node.id in self._slots or node.id in self._unfit or len(lost) >= MOST_LOST:
+                continue
+            if lost and self.clock() < lost[-1] + BACK_S:
+                coming = True
+            else:
                 self._slots[node.id] = _Slot(node, *self.cluster.open(node, luggage))
+        return coming
 
     def _fill(self, pending: Iterator[Block | None], keeper: Keeper) -> None:
         """Give each node that is free a block, as long as there are any now."""
@@ -165,7 +178,6 @@ class Fleet:
             return
         assert slot.process is not None  # noqa: S101 (else nothing was promised)
         if self._keep(slot, found, keeper):
-            self._lost = 0
             self._next(slot, keeper)
         else:
             self._end(slot, keeper)
@@ -193,13 +205,11 @@ class Fleet:
 
     def _lose(self, slot: _Slot, keeper: Keeper, why: str) -> None:
         self.cluster.close(self._slots.pop(slot.node.id).worker, at_work=True)
-        self._lost += 1
+        self._lost.setdefault(slot.node.id, []).append(self.clock())
         if slot.block is not None:
             self._end(slot, keeper, f"node {slot.node.name} was lost: {why}")
         else:
             self.note(f"node {slot.node.name} was lost: {why}")
-        if self._lost >= MOST_LOST:
-            raise HostError(f"nodes were lost {self._lost} times in succession, the last one: {slot.node.name}: {why}")
 
     def _why_none(self) -> str:
         if self._unfit:

@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["RayCluster", "address_of", "connected"]
 
 OPTION: Final = "--on"
+LONGEST: Final = 160
+"""Characters of what Ray says of a loss: the rest is advice."""
 CLOSING_S: Final = 10.0
 """How long a node may take to remove what it unpacked."""
 
@@ -129,8 +132,12 @@ class RayCluster:
         return worker.run.remote(process)
 
     def ready(self, promises: Sequence[Any], seconds: float) -> Any:
-        """One of the promises that is kept, or None when the time is over."""
+        """One of the promises that is kept, or None when the time is over; there need not be any."""
         import ray
+
+        if not promises:
+            time.sleep(seconds)
+            return None
 
         done, _ = ray.wait(list(promises), num_returns=1, timeout=seconds, fetch_local=True)
         return done[0] if done else None
@@ -150,7 +157,7 @@ class RayCluster:
         except exceptions.RayTaskError as error:
             raise HostError(f"a node failed: {told(error.cause if error.cause is not None else error)}") from error
         except exceptions.RayError as error:
-            raise NodeLostError(f"{type(error).__name__}: {_reason(error)}") from error
+            raise NodeLostError(in_line(f"{type(error).__name__}: {error}", LONGEST)) from error
 
     def close(self, worker: Any, at_work: bool) -> None:
         """Give a node back; what it unpacked is removed where it is not at work, and a launch that runs there ends."""
@@ -161,11 +168,3 @@ class RayCluster:
                 ray.wait([worker.end.remote()], timeout=CLOSING_S)
         with contextlib.suppress(Exception):
             ray.kill(worker)
-
-
-def _reason(error: BaseException) -> str:
-    """Ray's reason in one line, without its advice."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return next(
-        (line for line in reversed(lines) if "because" in line or "node" in line.lower()), lines[0] if lines else ""
-    )
