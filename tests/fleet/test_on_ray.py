@@ -19,7 +19,8 @@ from tests.with_ray import PYTHON, ray_environment
 
 def test_a_node_that_is_killed_loses_its_block_alone_and_another_one_is_run_on_the_other_node(tmp_path) -> None:
     with ray_environment() as environment:
-        environment["PYTHONPATH"] = str(Path.cwd())
+        environment |= {"PYTHONPATH": str(Path.cwd()), "TMPDIR": str(tmp_path / "tmp")}
+        (tmp_path / "tmp").mkdir()
         command = [str(PYTHON), "-m", "tests.fleet.lose_a_node", str(tmp_path)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S, check=False)
     assert done.returncode == 0, done.stderr
@@ -38,6 +39,10 @@ def test_a_node_that_is_killed_loses_its_block_alone_and_another_one_is_run_on_t
         assert len({told[launch]["node"] for launch in launches}) == 1
     node = {told[launch]["node"] for launch, block, _ in found["launches"] if block > number and block in whole}
     assert found["victim"] not in node
+    # Only what the lost node had made is left.
+    assert [path.name.rpartition("-")[0] for path in sorted((tmp_path / "tmp").glob("harness-*"))] == [
+        "harness-node", "harness-overlays",
+    ]  # fmt: skip
     # Alone: on a node no launch begins before the one before has ended.
     for name in {each["node"] for each in told.values()}:
         times = sorted((each["begun"], each["ended"]) for each in told.values() if each["node"] == name)
