@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from harness.fleet.luggage import Luggage
-    from harness.fleet.node import Ran
     from harness.running.blocks import Block, Keeper
     from harness.running.place import Place, Process
 
@@ -177,7 +176,14 @@ class Fleet:
             self._opened(slot, found)
             return
         assert slot.process is not None  # noqa: S101 (else nothing was promised)
-        if self._keep(slot, found, keeper):
+        if found.exit_status != 0 and (lines := found.said.strip().splitlines()):
+            self.note(f"launch {slot.process.number} on {slot.node.name}: {in_line(lines[-1], 300)}")
+        try:
+            unpack(found.folder, slot.process.folder)
+        except RecordsError as error:  # there is nothing to keep then, and whatever lies there is another's
+            self._end(slot, keeper, str(error))
+            return
+        if keeper.ran(slot.process, found.exit_status):
             self._next(slot, keeper)
         else:
             self._end(slot, keeper)
@@ -190,18 +196,6 @@ class Fleet:
             self.cluster.close(self._slots.pop(slot.node.id).worker, at_work=False)
         else:
             self.note(f"node {slot.node.name} takes part")
-
-    def _keep(self, slot: _Slot, found: Ran, keeper: Keeper) -> bool:
-        """Unpack what a launch wrote; whether its block goes on."""
-        process = slot.process
-        assert process is not None  # noqa: S101 (likewise)
-        if found.exit_status != 0 and (lines := found.said.strip().splitlines()):
-            self.note(f"launch {process.number} on {slot.node.name}: {in_line(lines[-1], 300)}")
-        try:
-            unpack(found.folder, process.folder)
-        except RecordsError as error:
-            self.note(str(error))
-        return keeper.ran(process, found.exit_status)
 
     def _lose(self, slot: _Slot, keeper: Keeper, why: str) -> None:
         self.cluster.close(self._slots.pop(slot.node.id).worker, at_work=True)

@@ -84,6 +84,7 @@ class ArmLaunches(Launches):
         self._measured: list[str] = []
         self._failures: dict[str, int] = {}
         self._lost: dict[int, str] = {}
+        self._reserved: dict[int, int] = {}
         self._outcome = Outcome("complete", 0)
         self._began = 0.0
         self._whole_before = 0
@@ -183,8 +184,11 @@ class ArmLaunches(Launches):
                 continue
             if all(name in self._across.struck for name in self._names[1:]):
                 return
-            first = 1 + max((launch["number"] for launch in self.facts["launches"]), default=0)
+            # Blocks that run beside it have numbers for launches that have not begun.
+            begun = (launch["number"] for launch in self.facts["launches"])
+            first = 1 + max([*begun, *self._reserved.values()], default=0)
             drawn = draw_block(self._names, number, first, self.loaded.experiment.protocol.seed)
+            self._reserved[number] = drawn[-1].number
             yield Block(number, self._processes(drawn))
 
     def _processes(self, drawn: Sequence[ArmLaunch]) -> Iterator[Process]:
@@ -227,6 +231,7 @@ class ArmLaunches(Launches):
 
     def ended(self, block: int, node: str = "", lost: str = "") -> None:
         """Note a block that has ended, and what became of it."""
+        self._reserved.pop(block, None)
         lost = lost or self._lost.get(block, "")
         entry = {"number": block, **({"node": node} if node else {}), **({"lost": lost} if lost else {})}
         self.facts["blocks"] = sorted([*self.facts["blocks"], entry], key=lambda each: each["number"])

@@ -156,3 +156,11 @@ def test_a_launch_that_fails_ends_its_block_and_its_last_line_is_told(clock, tmp
     cluster.status = 3
     assert run(cluster, keeper)[-1] == "launch 1 on name of a: at last"
     assert (keeper.statuses, keeper.launches, keeper.ended_) == ([3], 1, {1: ("name of a", "")})
+
+
+def test_a_launch_whose_folder_cannot_be_kept_loses_its_block_and_reads_nothing_of_anothers(clock, tmp_path) -> None:
+    cluster, keeper = FakeCluster(clock, "a"), Keeper(tmp_path, 1)
+    (tmp_path / "1").mkdir()
+    run(cluster, keeper)
+    assert "/1: cannot be written: File exists" in keeper.ended_[1][1]
+    assert (keeper.statuses, keeper.ended_[2]) == ([0, 0], ("name of a", ""))

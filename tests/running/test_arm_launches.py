@@ -25,6 +25,7 @@ from harness.records.folder import RunFolder, read_facts, read_run
 from harness.report import write_reports
 from harness.report.arms_table import build_arms_table
 from harness.running.arm_launches import FEWEST, ArmLaunches
+from harness.running.blocks import run_process
 from harness.running.changed import prepare
 from harness.running.drawn import draw_block
 from harness.running.grains import choose_grain
@@ -444,6 +445,58 @@ def test_an_engine_that_is_killed_loses_its_block_and_no_more(launches) -> None:
     assert any("was ended by signal 9" in told for told in made.told)
     lost = [block["number"] for block in read_facts(made.folder.path)["blocks"] if block.get("lost")]
     assert lost == [2]
+    assert write_reports(made.folder.path).launches == 8
+
+
+def two_at_once(lose: int, began: list[tuple[int, int]]) -> Any:
+    """A runner with room for two blocks, each of which is given a launch in turn.
+
+    Args:
+        lose: the number of a block that is lost in its middle.
+        began: is told of each block, and how many launches had ended when it began.
+    """
+
+    def runner(blocks: Any, keeper: Any, place: Any) -> None:
+        pending, running, ended, more = iter(blocks), list[Any](), list[int](), True
+        with place.made() as started_from:
+            while more or running:
+                while more and len(running) < 2:
+                    try:
+                        block = next(pending)
+                    except StopIteration:
+                        more = False
+                        break
+                    if block is None:
+                        assert running, "nothing would ever end"
+                        break
+                    began.append((block.number, len(ended)))
+                    running.append((block, next(block.processes)))
+                if running:
+                    block, process = running.pop(0)
+                    keeper.ran(process, run_process(*started_from.command(process), Process))
+                    ended.append(process.number)
+                    following = None if block.number == lose else next(block.processes, None)
+                    if following is not None:
+                        running.append((block, following))
+                    else:
+                        keeper.ended(block.number, "a node", "the node was lost" if block.number == lose else "")
+
+    return runner
+
+
+def test_blocks_beside_each_other_have_launches_of_their_own_and_a_lost_one_is_made_up_for(launches) -> None:
+    made, began = launches(), list[tuple[int, int]]()
+    made.runner = two_at_once(3, began)
+    outcome = made.execute()
+    assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
+    assert began[:2] == [(1, 0), (2, 1)], "the first launch finds the scope, and runs alone"
+    numbers = [launch["number"] for launch in made.facts["launches"]]
+    assert len(set(numbers)) == len(numbers)
+    facts = read_facts(made.folder.path)
+    assert [block["number"] for block in facts["blocks"]] == [1, 2, 3, 4, 5]
+    assert [block["number"] for block in facts["blocks"] if block.get("lost")] == [3]
+    assert {block["node"] for block in facts["blocks"]} == {"a node"}
+    assert "block 3 is lost, and another one is run in its place: the node was lost" in made.told
     assert write_reports(made.folder.path).launches == 8
 
 
