@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["exists", "files_below", "is_file", "is_folder", "why_no_file", "why_no_folder"]
+__all__ = ["exists", "files_below", "is_file", "is_folder", "shipped", "why_no_file", "why_no_folder"]
 
 
 def exists(path: Path) -> bool:
@@ -31,6 +31,11 @@ def files_below(folder: Path, suffix: str) -> Iterator[Path]:
     """Files in a folder and below it, by the end of their names; what cannot be looked into is passed over."""
     for parent, _, names in os.walk(folder):  # `Path.rglob` raises where a folder disappears meanwhile
         yield from (Path(parent, name) for name in names if name.endswith(suffix) and is_file(Path(parent, name)))
+
+
+def shipped(name: Path) -> Path:
+    """A file that comes with the project, such as `configs/ab.yaml`: the working directory's, or else its own."""
+    return name if is_file(name) else Path(__file__).parents[1] / name
 
 
 def why_no_file(path: Path) -> str:

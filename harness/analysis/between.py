@@ -18,15 +18,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from scipy import special
 
-from harness.analysis.intervals import Interval
+from harness.analysis.intervals import Interval, mean_interval
 from harness.analysis.statistics import welch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LEAST", "PAIRED_FROM", "Side", "between", "is_paired", "paired"]
+__all__ = ["LEAST", "PAIRED_FROM", "Side", "between", "is_paired"]
 
 LEAST: Final = 2
 """Launches a side, below which there is no spread, and so no interval."""
@@ -56,7 +55,7 @@ def between(arm: Side, baseline: Side, confidence: float, machines: int = 1) -> 
     together, first, second = np.intersect1d(arm.blocks, baseline.blocks, return_indices=True)
     if is_paired(len(together[together > 0]), machines):
         inside = together > 0
-        return paired(one[first[inside]] - other[second[inside]], confidence)
+        return mean_interval(one[first[inside]] - other[second[inside]], confidence)
     if min(len(one), len(other)) < LEAST:
         return Interval(float(one.mean() - other.mean()), -np.inf, np.inf)
     return welch(one, other, confidence)
@@ -65,13 +64,3 @@ def between(arm: Side, baseline: Side, confidence: float, machines: int = 1) -> 
 def is_paired(blocks: int, machines: int = 1) -> bool:
     """Whether so many blocks, on so many machines, are paired."""
     return blocks >= (LEAST if machines > 1 else PAIRED_FROM)
-
-
-def paired(differences: NDArray[np.float64], confidence: float) -> Interval:
-    """Student's interval of a mean of differences, one a block; at least two of them, shape [blocks]."""
-    estimate = float(differences.mean())
-    if not np.ptp(differences):
-        return Interval(estimate, estimate, estimate)
-    quantile = float(special.stdtrit(len(differences) - 1, (1 + confidence) / 2))
-    half = quantile * float(differences.std(ddof=1)) / np.sqrt(len(differences))
-    return Interval(estimate, estimate - half, estimate + half)

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ByArm", "LaunchGrain", "by_arm", "counters_of_arms", "drift_of", "is_by_launch", "launch_grain_notes", "stack",
-    "whole_blocks",
 ]  # fmt: skip
 
 NAMED: Final = 5
@@ -60,7 +59,7 @@ class ByArm(NamedTuple):
     blocks: dict[str, list[int]]
 
 
-def whole_blocks(run: dict[str, Any]) -> set[int] | None:
+def _whole_blocks(run: dict[str, Any]) -> set[int] | None:
     """The blocks that ended whole; None for a run of a time before there were blocks."""
     if "blocks" not in run:
         return None
@@ -76,7 +75,7 @@ def by_arm(records: Records, notes: list[str]) -> ByArm:
     found: dict[str, list[Values]] = {}
     blocks: dict[str, list[int]] = {}
     equality, turns = records.run.get("equality", {}), launches_turns(records.launches)
-    whole = whole_blocks(records.run)
+    whole = _whole_blocks(records.run)
     for number, launch in enumerate(records.launches, start=1):
         arm, of_launch = launch.run.get("arm") or NATIVE, list[str]()
         block = int(launch.run.get("block", 0))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from harness.analysis.between import LEAST, paired
+from harness.analysis.between import LEAST
 from harness.analysis.changepoint import segments
 from harness.analysis.intervals import Interval, mean_interval
 from harness.analysis.phase_times import CONFIDENCE
@@ -161,7 +161,7 @@ def _steps(table: NDArray[np.float64], releases: Sequence[str], places: Sequence
     found = []
     for before, place, after in zip([0, *places], places, [*places[1:], len(releases)], strict=False):
         old, new = table[:, before:place].mean(axis=1), table[:, place:after].mean(axis=1)
-        us = paired(new - old, CONFIDENCE)
+        us = mean_interval(new - old, CONFIDENCE)
         if us.low <= 0 <= us.high:  # the test has all releases to go by, and this interval has its two levels alone
             continue
         found.append(Step(releases[place], releases[place - 1], us, us.estimate / float(old.mean())))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from harness.cli.last_resort import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def release_for(requirement: str) -> Environment:
     """
     from harness.environments import environment_for
 
-    return environment_for(requirement, _note)
+    return environment_for(requirement, say)
 
 
 def may_go_on(loaded: Loaded) -> bool:
@@ -83,13 +83,9 @@ class ByLaunch:
         launches = ArmLaunches(
             self.loaded, self.folder, self.given, self.typed, announce, self.tested, self.only_first,
             prepared=prepare(self.loaded, changes, environments=environments), environments=environments,
-            why=self.why, note=_note, before=self.before, runner=self.runner,
+            why=self.why, note=say, before=self.before, runner=self.runner,
         )  # fmt: skip
         reasons = f", since this cannot be switched in a living engine: {'; '.join(self.why)}" if self.why else ""
         many = "until differences are known well enough" if launches.until else f"{launches.a_run} of each arm"
-        _note(f"launch grain{reasons}. Engines are started in turn, {many}")
+        say(f"launch grain{reasons}. Engines are started in turn, {many}")
         return launches.execute()
-
-
-def _note(text: str) -> None:
-    click.echo(f"harness: {text}", err=True)

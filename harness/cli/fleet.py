@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-import click
+from harness.cli.last_resort import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,8 +43,4 @@ def fleet_on(on: str, loaded: Loaded, by_launch: bool) -> Iterator[Callable[[Loa
             f"--on {on}: nodes run launches of arms, one engine each: give --set protocol.grain=launch, and no sweep"
         )
     with connected(address, gpus_of(loaded)) as cluster:
-        yield lambda final: Fleet(cluster, lambda place: pack_luggage(final, place), _note)
-
-
-def _note(text: str) -> None:
-    click.echo(f"harness: {text}", err=True)
+        yield lambda final: Fleet(cluster, lambda place: pack_luggage(final, place), say)

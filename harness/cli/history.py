@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.last_resort import say
+
 if TYPE_CHECKING:
     from harness.running.run import Outcome
 
@@ -43,9 +45,9 @@ def command(
     Exit status: 0; 1 if it failed or a release is left out; 2 if the command must be corrected; 130 after Ctrl-C.
     """
     from harness import signals
+    from harness.cli.by_launch import release_for
     from harness.cli.output import announce_part
     from harness.config.history import default_config, of_history
-    from harness.environments import environment_for
     from harness.records.folder import RunFolder
     from harness.running.history import FEWEST, Releases
 
@@ -57,11 +59,11 @@ def command(
     typed = ["python", "-m", "harness", *sys.argv[1:]]
     signals.heed()
     with contextlib.closing(RunFolder(path, passes=False)) as folder:
-        environments = {name: environment_for(name, _note) for name in names}
+        environments = {name: release_for(name) for name in names}
         wanted = blocks or FEWEST
-        _note(f"{len(names)} releases, {wanted} launches of each in drawn order: {', '.join(names)}")
+        say(f"{len(names)} releases, {wanted} launches of each in drawn order: {', '.join(names)}")
         history = Releases(
-            loaded, folder, given, typed, environments, wanted, _note,
+            loaded, folder, given, typed, environments, wanted, say,
             lambda number, planned, name, left_s: announce_part(f"launch {number} of {planned}: {name}", left_s),
         )  # fmt: skip
         return _shown(path, history.execute())
@@ -122,7 +124,3 @@ def report_history(folder: Path, shape: str) -> int:
     elif kept:
         click.echo(where_the_report_is(folder))
     return 0 if kept else 1
-
-
-def _note(text: str) -> None:
-    click.echo(f"harness: {text}", err=True)

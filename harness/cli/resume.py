@@ -29,7 +29,7 @@ def command(folder: Path, on: str, full: bool) -> int:
     Exit status: as of `harness run`.
     """
     from harness import signals
-    from harness.cli.by_launch import ByLaunch
+    from harness.cli.by_launch import ByLaunch, release_for
     from harness.cli.fleet import fleet_on
     from harness.cli.run import shown, tested
     from harness.records.folder import RunFolder, read_facts
@@ -37,11 +37,12 @@ def command(folder: Path, on: str, full: bool) -> int:
 
     before = read_facts(folder)
     loaded, given = to_go_on(folder, before)
-    choice = foresee(loaded)
+    foresee(loaded, release_for)  # what it would refuse, and the releases that it needs
+    why = (before.get("grain") or {}).get("why", [])
     signals.heed()
     with fleet_on(on, loaded, by_launch=True) as runner_of, contextlib.closing(RunFolder.resumed(folder)) as taken:
         command, runner = list(before["command"]), runner_of(loaded)
-        outcome = ByLaunch(loaded, taken, given, command, (), tested(), choice.why, before, runner)()
+        outcome = ByLaunch(loaded, taken, given, command, (), tested(), why, before, runner)()
         logged = "" if outcome.status == "complete" else f" (the engines' logs: {folder / 'launches'})"
         return shown(folder, outcome, logged, full)
 

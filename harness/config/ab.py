@@ -19,7 +19,7 @@ from harness.config.file import Loaded, Replaced, load
 from harness.config.options import arm_from_here
 from harness.config.references import in_file
 from harness.errors import ConfigError, RecordsError, in_line
-from harness.paths import is_file
+from harness.paths import is_file, shipped
 from harness.seams import NATIVE
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Asked:
 
 def base_config() -> Path:
     """The config of a mixed load: the working directory's, or else the project's own."""
-    return BASE if is_file(BASE) else Path(__file__).parents[2] / BASE
+    return shipped(BASE)
 
 
 def read_diff(stream: BinaryIO | None, into: Path) -> None:

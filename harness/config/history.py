@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from harness.config.profiled import profile_of
 from harness.errors import ConfigError
-from harness.paths import is_file
+from harness.paths import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ BASE: Final = Path("configs") / "history.yaml"
 
 def default_config() -> Path:
     """The working directory's config of a history, or else the project's own."""
-    return BASE if is_file(BASE) else Path(__file__).parents[2] / BASE
+    return shipped(BASE)
 
 
 def of_history(base: Path, overrides: Sequence[str]) -> Loaded:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.config.file import Loaded, Replaced, load
 from harness.errors import in_line
-from harness.paths import is_file
+from harness.paths import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ OPTIONS: Final = {"targets": "target"}
 
 def default_config() -> Path:
     """The config of 64 decodes: the working directory's, or else the project's own."""
-    return BASE if is_file(BASE) else Path(__file__).parents[2] / BASE
+    return shipped(BASE)
 
 
 def profile_of(base: Path, asked: Mapping[str, Any], overrides: Sequence[str]) -> Loaded:

@@ -104,4 +104,5 @@ class Checks:
 
 def _padded(fingerprint: Fingerprint) -> set[str]:
     """The fields of a pass that are bytes with gaps."""
-    return {generic(path) for step in fingerprint.steps for path in step if form_of(path) in PADDED}
+    paths = {path for step in fingerprint.steps for path in step}
+    return {generic(path) for path in paths if form_of(path) in PADDED}

@@ -17,7 +17,7 @@ from harness.errors import RecordsError
 from harness.records.checked import check, cut_reason, read_json, read_text
 from harness.records.config_schema import ConfigEntry
 from harness.records.recorded import MANY, Amount, Counted, Recorded
-from harness.records.run_schema import BlockEntry, MachineFacts
+from harness.records.run_schema import BlockEntry, LaunchEntry, MachineFacts
 from harness.texts import one_line
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class HistoryFile(Recorded):
     versions: Annotated[dict[str, str], Field(max_length=MANY)]
     releases: Annotated[list[ReleaseEntry], Field(min_length=1, max_length=MANY)]
     blocks: Annotated[list[BlockEntry], Field(max_length=MANY)] = Field(default_factory=list)
-    launches: Annotated[list[dict[str, Any]], Field(max_length=10 * MANY)] = Field(default_factory=list)
+    launches: Annotated[list[LaunchEntry], Field(max_length=10 * MANY)] = Field(default_factory=list)
     functions: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
     runner_alone: Annotated[list[str], Field(max_length=MANY)] = Field(default_factory=list)
     seconds: Amount = 0.0

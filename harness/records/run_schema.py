@@ -67,6 +67,14 @@ class BlockEntry(Recorded):
     lost: str = ""
 
 
+class LaunchEntry(Recorded):
+    """A launch that has begun or is planned; at launch grain with its arm and block."""
+
+    number: Counted
+    arm: str = ""
+    block: Count = 0
+
+
 class AcrossFacts(Recorded):
     """What was compared between launches, and what was not: `running.across.Across`."""
 
@@ -277,6 +285,7 @@ class RunFile(Recorded):
     arm: str = ""
     block: Count = 0
     blocks: Annotated[list[BlockEntry], Field(max_length=MANY)] = Field(default_factory=list)
+    launches: Annotated[list[LaunchEntry], Field(max_length=10 * MANY)] = Field(default_factory=list)
     points: Annotated[list[PointEntry], Field(max_length=MANY)] = Field(default_factory=list)
     grain: GrainFacts | None = None
     across: AcrossFacts | None = None

@@ -50,7 +50,7 @@ def facts(summary: Summary) -> dict[str, str]:
     measured = [arm for arm in summary.arms.values() if arm.measured]
     if measured:
         protocol = run["config"]["protocol"]
-        lines["launches" if is_by_launch(run) else "groups"] = engines(summary) or (
+        lines["launches" if is_by_launch(run) else "groups"] = _engines(summary) or (
             f"{measured[0].passes}, each with {_count(len(measured), 'arm')} (one of them A/A: the baseline once more)"
             f"{', and as many bare' if summary.own_costs else ''}; arms change from {grain_of(protocol)} to "
             f"{grain_of(protocol)} in {'random' if protocol['order'] == 'random' else 'rotating'} order, in "
@@ -105,6 +105,12 @@ def machine_facts(run: dict[str, Any]) -> dict[str, str]:
         ]
     )
     return lines
+
+
+def _engines(summary: Summary) -> str:
+    """At launch grain the engines, and when no more were started; else empty."""
+    told = engines(summary)
+    return f"{told}{_stopped(summary)}" if told else ""
 
 
 def _stopped(summary: Summary) -> str:

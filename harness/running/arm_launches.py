@@ -8,6 +8,7 @@ which a launch fails is lost, whole, and another one is run in its place.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -19,10 +20,11 @@ from harness.instrument.scopes import AUTO
 from harness.records.agreement import SIGNATURE, signature_difference
 from harness.records.folder import read_facts
 from harness.running.across import Across
+from harness.running.block_book import PATIENCE, BlockBook
 from harness.running.blocks import Block, run_here
 from harness.running.changed import facts_of
-from harness.running.drawn import PADDING, ArmLaunch, Launch, draw_block
-from harness.running.enough import Blocks, Enough
+from harness.running.drawn import ArmLaunch, Launch
+from harness.running.enough import Enough
 from harness.running.launches import SHARED, Launches
 from harness.running.place import Place, Process
 from harness.running.run import Outcome
@@ -42,8 +44,6 @@ FEWEST: Final = 5
 """Launches of each arm, where the config does not say how many."""
 LAUNCH_S: Final = 5.0
 """How long a launch measures, where the config asks for a width and not for a time."""
-PATIENCE: Final = 2
-"""Failures of an arm's launches in succession, after which it is struck."""
 
 
 @dataclass
@@ -82,12 +82,11 @@ class ArmLaunches(Launches):
         self._found = Launched("", experiment.scope, tuple(experiment.probes), self._watched())
         self._enough = Enough(protocol, self.folder, self.note)
         self._measured: list[str] = []
-        self._failures: dict[str, int] = {}
-        self._lost: dict[int, str] = {}
-        self._reserved: dict[int, int] = {}
+        self._book = BlockBook(
+            self._names, protocol.seed, self.before.get("launches", ()), self.before.get("blocks", ())
+        )
         self._outcome = Outcome("complete", 0)
         self._began = 0.0
-        self._whole_before = 0
 
     @property
     def a_run(self) -> int:
@@ -122,20 +121,20 @@ class ArmLaunches(Launches):
                 for name, each in self.environments.items()
             },
             "started_with": {name: self._own(each) for name, each in self.prepared.items()},
-            "launches": list(self.before.get("launches", [])),
-            "blocks": list(self.before.get("blocks", [])),
+            "launches": self._book.launches,
+            "blocks": self._book.blocks,
             "given": list(self.arguments),
             **{key: self.before[key] for key in ("started", "looks", "stopped") if key in self.before},
         }
-        self._take_up()
+        for launch in self._book.whole_launches:  # of an earlier run in this folder
+            path = self.folder.launch(launch["number"])
+            self._take_over(read_facts(path), path)
         self.folder.write_run(self.facts)
         files = {name: each.sources.files for name, each in self.prepared.items()}
         place = Place(files, self.environments, self.root)
         self._began = time.monotonic()
-        if self.runner is not None:
-            self.runner(self._blocks(), self, place)
-        else:
-            run_here(self._blocks(), self, place, self.start)
+        runner: Runner = self.runner or functools.partial(run_here, start=self.start)
+        runner(self._blocks(), self, place)
         outcome = self._outcome
         if outcome.status != "complete":
             return self._ended_early(outcome)
@@ -147,24 +146,10 @@ class ArmLaunches(Launches):
 
     def _ended_early(self, outcome: Outcome) -> Outcome:
         """The outcome with what was kept, and how to go on."""
-        whole = self._so_far().whole
+        whole = self._book.whole
         blocks = "1 block was" if whole == 1 else f"{whole} blocks, each with a launch of every arm, were"
         told = f"{outcome.message}; {blocks} measured and kept; harness resume {self.folder.path} goes on"
         return dataclasses.replace(outcome, message=told)
-
-    def _take_up(self) -> None:
-        """Take over what an earlier run measured; its blocks that did not end are lost."""
-        ended = {each["number"] for each in self.facts["blocks"]}
-        for launch in self.facts["launches"]:
-            if launch["block"] not in ended:
-                ended.add(launch["block"])
-                self.facts["blocks"].append({"number": launch["block"], "lost": "the run ended in the middle of it"})
-        lost = {each["number"] for each in self.facts["blocks"] if each.get("lost")}
-        for launch in self.facts["launches"]:
-            if launch["block"] not in lost:
-                path = self.folder.launch(launch["number"])
-                self._take_over(read_facts(path), path)
-        self._whole_before = len(self.facts["blocks"]) - len(lost)
 
     def _blocks(self) -> Iterator[Block | None]:
         """Blocks as long as more are needed; what one holds is drawn when it begins.
@@ -173,22 +158,15 @@ class ArmLaunches(Launches):
         scope.
         """
         while self._outcome.status == "complete":
-            if self._found.scope == AUTO and self._so_far().under_way:
-                yield None
-                continue
-            number = 1 + max((launch["block"] for launch in self.facts["launches"]), default=0)
-            if not self._enough.wants_more(self._so_far(), time.monotonic() - self._began, self.facts):
-                if not self._so_far().under_way:
+            waits = self._found.scope == AUTO and self._book.under_way
+            if waits or not self._enough.wants_more(self._book, time.monotonic() - self._began, self.facts):
+                if not self._book.under_way:
                     return
                 yield None
                 continue
             if all(name in self._across.struck for name in self._names[1:]):
                 return
-            # Blocks that run beside it have numbers for launches that have not begun.
-            begun = (launch["number"] for launch in self.facts["launches"])
-            first = 1 + max([*begun, *self._reserved.values()], default=0)
-            drawn = draw_block(self._names, number, first, self.loaded.experiment.protocol.seed)
-            self._reserved[number] = drawn[-1].number
+            number, drawn = self._book.draw()
             yield Block(number, self._processes(drawn))
 
     def _processes(self, drawn: Sequence[ArmLaunch]) -> Iterator[Process]:
@@ -196,48 +174,38 @@ class ArmLaunches(Launches):
         for launch in drawn:
             if launch.arm in self._across.struck:
                 continue
-            self.facts["launches"].append(dict(vars(launch)))
+            self._book.begin(launch)
             self.folder.write_run(self.facts)
-            self.announce(len(self.facts["launches"]), self._enough.blocks * len(self._names), self._enough.left_s)
-            variables = {"PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
-            yield Process(launch.number, launch.arm, self._arguments(launch)[1:], variables, self._path(launch))
-
-    def _so_far(self) -> Blocks:
-        whole = sum(not each.get("lost") for each in self.facts["blocks"])
-        begun = {launch["block"] for launch in self.facts["launches"]}
-        return Blocks(whole, whole - self._whole_before, len(begun) - len(self.facts["blocks"]))
+            self.announce(len(self._book.launches), self._enough.blocks * len(self._names), self._enough.left_s)
+            arguments = self._arguments(launch)[1:]  # the Python is the place's
+            yield Process(launch.number, launch.arm, arguments, launch.variables, self._path(launch))
 
     def ran(self, process: Process, exit_status: int) -> bool:
         """Take over what a launch measured; gives whether its block goes on."""
-        launch = next(each for each in self.facts["launches"] if each["number"] == process.number)
-        found = self._taken(ArmLaunch(**launch), 1 if exit_status < 0 else exit_status)
+        launch = ArmLaunch(**self._book.launch(process.number))
+        found = self._taken(launch, 1 if exit_status < 0 else exit_status)
         if found.status == "complete":
-            self._failures[process.arm] = 0
+            self._book.measured(launch.number)
             return True
         if exit_status < 0:
-            found.message = f"{self._name(ArmLaunch(**launch))} was ended by signal {-exit_status}"
-        self._lost[launch["block"]] = found.message
+            found.message = f"{self._name(launch)} was ended by signal {-exit_status}"
+        self._book.lose(launch.number, found.message)
         if found.status == "interrupted" or found.exit_status == 2:
             self._outcome = found
-            return False
-        self._failures[process.arm] = self._failures.get(process.arm, 0) + 1
-        if self._failures[process.arm] >= PATIENCE:
-            if process.arm == NATIVE:
+        elif self._book.gives_up(launch.number):
+            if launch.arm == NATIVE:
                 self._outcome = found
             else:
-                self._across.struck[process.arm] = f"failed {PATIENCE} times in succession: {found.message}"
-                self._tell_struck({process.arm})
+                self._across.struck[launch.arm] = f"failed {PATIENCE} times in succession: {found.message}"
+                self._tell_struck({launch.arm})
         return False
 
     def ended(self, block: int, node: str = "", lost: str = "") -> None:
         """Note a block that has ended, and what became of it."""
-        self._reserved.pop(block, None)
-        lost = lost or self._lost.get(block, "")
-        entry = {"number": block, **({"node": node} if node else {}), **({"lost": lost} if lost else {})}
-        self.facts["blocks"] = sorted([*self.facts["blocks"], entry], key=lambda each: each["number"])
+        why = self._book.end(block, node, lost)
         self.folder.write_run(self.facts)
-        if lost and self._outcome.status == "complete":
-            self.note(f"block {block} is lost, and another one is run in its place: {lost}")
+        if why and self._outcome.status == "complete":
+            self.note(f"block {block} is lost, and another one is run in its place: {why}")
 
     def _name(self, launch: Launch) -> str:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
@@ -253,7 +221,7 @@ class ArmLaunches(Launches):
 
     def _is_first(self, launch: Launch) -> bool:
         assert isinstance(launch, ArmLaunch)  # noqa: S101 (`_draw` gives no others)
-        of_arm = [each["number"] for each in self.facts["launches"] if each["arm"] == launch.arm]
+        of_arm = [each["number"] for each in self._book.launches if each["arm"] == launch.arm]
         return bool(launch.number == min(of_arm))
 
     def _take_over(self, run: dict[str, Any], path: Path) -> None:

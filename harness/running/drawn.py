@@ -35,6 +35,11 @@ class Launch:
     padding_bytes: int
     schedule_seed: int
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables by which a process has it."""
+        return {"PYTHONHASHSEED": str(self.hash_seed), PADDING: "x" * self.padding_bytes}
+
 
 def draw(count: int, seed: int) -> list[Launch]:
     """Draw all launches; the same seed gives the same ones."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from harness.analysis.pilot import blocks_for, expected_half_width_us
 from harness.analysis.stopping import FIRST_LOOK, looks
@@ -21,25 +21,12 @@ if TYPE_CHECKING:
 
     from harness.config.protocol import Protocol
     from harness.records.folder import RunFolder
+    from harness.running.block_book import BlockBook
 
-__all__ = ["PILOT", "Blocks", "Enough"]
+__all__ = ["PILOT", "Enough"]
 
 PILOT: Final = 3
 """Blocks after which the spread between launches is known roughly."""
-
-
-class Blocks(NamedTuple):
-    """How many blocks there are so far.
-
-    Attributes:
-        whole: that ended whole.
-        new: of these, those that this process ran.
-        under_way: that have begun and have not ended.
-    """
-
-    whole: int
-    new: int
-    under_way: int = 0
 
 
 @dataclass
@@ -64,11 +51,11 @@ class Enough:
     def __post_init__(self) -> None:
         self.blocks = FIRST_LOOK if self.protocol.until is not None else self.protocol.launches
 
-    def wants_more(self, blocks: Blocks, elapsed_s: float, facts: dict[str, Any]) -> bool:
+    def wants_more(self, blocks: BlockBook, elapsed_s: float, facts: dict[str, Any]) -> bool:
         """Whether another block is to begin.
 
         Args:
-            blocks: that there are so far.
+            blocks: those that there are so far.
             elapsed_s: since the first of the new ones began.
             facts: the run's facts, in which looks are noted.
         """

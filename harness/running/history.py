@@ -10,18 +10,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from harness import signals
 from harness.analysis.anatomy import dissect
 from harness.analysis.history import MODEL, WHOLE
 from harness.analysis.phase_times import OF_THE_MODEL
-from harness.errors import HarnessError, RecordsError, told
+from harness.errors import RecordsError
 from harness.records.folder import read_run
 from harness.records.history import Figure, write_facts, write_figures
-from harness.running.arm_launches import PATIENCE
+from harness.running.block_book import BlockBook
 from harness.running.blocks import Block, run_here
-from harness.running.drawn import PADDING, draw_block
 from harness.running.place import Place, Process
-from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start
+from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start, seen_to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,10 +65,12 @@ class Releases:
     runner: Runner = run_here
     facts: dict[str, Any] = field(default_factory=dict, init=False)
     figures: list[Figure] = field(default_factory=list, init=False)
-    _outcome: Outcome = field(default_factory=lambda: Outcome("complete", 0), init=False)
-    _lost: dict[int, str] = field(default_factory=dict, init=False)
-    _failures: dict[str, int] = field(default_factory=dict, init=False)
-    _left_out: dict[str, str] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._book = BlockBook(list(self.environments), self.loaded.experiment.protocol.seed)
+        self._outcome = Outcome("complete", 0)
+        self._left_out: dict[str, str] = {}
+        self._began = time.monotonic()
 
     def execute(self) -> Outcome:
         """Run all blocks; what was measured is kept, however it ends."""
@@ -81,75 +81,68 @@ class Releases:
                 for release, each in self.environments.items()
             ],
             "wanted": self.blocks,
-            "blocks": [],
-            "launches": [],
+            "blocks": self._book.blocks,
+            "launches": self._book.launches,
             "functions": {},
             "runner_alone": [],
         }
-        self._write()
         self._began = time.monotonic()
-        with signals.heeded():
-            try:
-                self.runner(self._blocks(), self, Place({}, self.environments))
-            except BaseException as error:  # noqa: BLE001 (how it ended is written, whatever that was)
-                with signals.deferred():
-                    why = str(error) if isinstance(error, HarnessError) else told(error)
-                    self._outcome = (
-                        Outcome("interrupted", INTERRUPTED, "interrupted")
-                        if isinstance(error, KeyboardInterrupt)
-                        else Outcome("failed", 1, why)
-                    )
-            with signals.deferred():
-                if self._outcome.status == "complete" and self._left_out:
-                    self._outcome = Outcome("complete", 1, "; ".join(self._left_out.values()))
-                self.facts |= facts_at_end(self._outcome)
-                self._write()
+        self._write()
+        return seen_to_its_end(self._all, self._record)
+
+    def _all(self) -> Outcome:
+        self.runner(self._blocks(), self, Place({}, self.environments))
+        if self._outcome.status == "complete" and self._left_out:
+            told = (f"{release} is left out: {why}" for release, why in self._left_out.items())
+            return Outcome("complete", 1, "; ".join(told))
         return self._outcome
 
+    def _record(self, outcome: Outcome) -> None:
+        self.facts |= facts_at_end(outcome)
+        self._write()
+
     def _write(self) -> None:
-        self.facts["seconds"] = round(time.monotonic() - getattr(self, "_began", time.monotonic()), 1)
+        self.facts["seconds"] = round(time.monotonic() - self._began, 1)
         write_facts(self.folder, self.facts)
         write_figures(self.folder, self.figures)
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self) -> Iterator[Block | None]:
         while self._outcome.status == "complete" and len(self._left_out) < len(self.environments):
-            begun = len({launch["block"] for launch in self.facts["launches"]})
-            if begun - len(self._lost) >= self.blocks:
+            if self._book.whole + self._book.under_way < self.blocks:
+                number, drawn = self._book.draw()
+                yield Block(number, self._processes(drawn))
+            elif self._book.under_way:
+                yield None  # it may be lost
+            else:
                 return
-            first = 1 + len(self.facts["launches"])
-            seed = self.loaded.experiment.protocol.seed
-            yield Block(begun + 1, self._processes(draw_block(list(self.environments), begun + 1, first, seed)))
 
     def _processes(self, drawn: Sequence[ArmLaunch]) -> Iterator[Process]:
         for launch in drawn:
             if launch.arm in self._left_out:
                 continue
-            self.facts["launches"].append({**vars(launch), "release": launch.arm})
-            done = len(self.facts["launches"]) - 1
-            in_all = (self.blocks + len(self._lost)) * (len(self.environments) - len(self._left_out))
+            done, releases = len(self._book.launches), len(self.environments) - len(self._left_out)
+            lost = len(self._book.blocks) - self._book.whole
+            in_all = max((self.blocks + lost) * releases, done + 1)
             left_s = (time.monotonic() - self._began) / done * (in_all - done) if done else None
-            self.announce(done + 1, max(in_all, done + 1), launch.arm, left_s)
+            self._book.begin(launch)
+            self.announce(done + 1, in_all, launch.arm, left_s)
             path = self.folder.launch(launch.number)
             arguments = ["-m", "harness", "profile", *self.arguments, "--no-report", "--out", str(path)]
             arguments += ["--set", f"protocol.seed={launch.schedule_seed}"]
-            variables = {"PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
-            yield Process(launch.number, launch.arm, arguments, variables, path)
+            yield Process(launch.number, launch.arm, arguments, launch.variables, path)
 
     def ran(self, process: Process, exit_status: int) -> bool:
         """Take over what a launch measured; gives whether its block goes on."""
-        block = next(each["block"] for each in self.facts["launches"] if each["number"] == process.number)
-        why = self._taken(process, block, exit_status)
+        why = self._taken(process, self._book.launch(process.number)["block"], exit_status)
         if not why:
-            self._failures[process.arm] = 0
+            self._book.measured(process.number)
             return True
-        self._lost[block] = why
+        self._book.lose(process.number, why)
         if exit_status == INTERRUPTED:
             self._outcome = Outcome("interrupted", INTERRUPTED, why)
-            return False
-        self._failures[process.arm] = self._failures.get(process.arm, 0) + 1
-        if self._failures[process.arm] >= PATIENCE:
-            self._left_out[process.arm] = told_out = f"{process.arm} is left out: {why}"
-            self.note(told_out)
+        elif self._book.gives_up(process.number):
+            self._left_out[process.arm] = why
+            self.note(f"{process.arm} is left out: {why}")
             for each in self.facts["releases"]:
                 if each["release"] == process.arm:
                     each["left_out"] = why
@@ -157,13 +150,10 @@ class Releases:
 
     def ended(self, block: int, node: str = "", lost: str = "") -> None:
         """Note a block that has ended, and what became of it."""
-        lost = lost or self._lost.get(block, "")
-        self.facts["blocks"].append(
-            {"number": block, **({"node": node} if node else {}), **({"lost": lost} if lost else {})}
-        )
+        why = self._book.end(block, node, lost)
         self._write()
-        if lost and self._outcome.status == "complete":
-            self.note(f"block {block} is lost, and another one is run in its place: {lost}")
+        if why and self._outcome.status == "complete":
+            self.note(f"block {block} is lost, and another one is run in its place: {why}")
 
     def _taken(self, process: Process, block: int, exit_status: int) -> str:
         """Take a launch's figures; why there are none, or empty."""

@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 
-from harness import signals
-from harness.errors import HarnessError, RecordsError, told
+from harness.errors import RecordsError
 from harness.instrument.scopes import AUTO
 from harness.records.agreement import SIGNATURE, signature_difference
 from harness.records.folder import read_facts
 from harness.running.blocks import run_process
-from harness.running.drawn import PADDING, draw
-from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start
+from harness.running.drawn import draw
+from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start, seen_to_its_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,21 +73,11 @@ class Launches:
             self.what: [self._told(launch) for launch in planned],
         }
         self.folder.write_run(self.facts)
-        with signals.heeded():
-            try:
-                outcome = self._all(planned)
-            except BaseException as error:  # noqa: BLE001 (how it ended is written, whatever that was)
-                with signals.deferred():
-                    interrupted = isinstance(error, KeyboardInterrupt)
-                    outcome = (
-                        Outcome("interrupted", INTERRUPTED, "interrupted")
-                        if interrupted
-                        else Outcome("failed", 1, str(error) if isinstance(error, HarnessError) else told(error))
-                    )
-            with signals.deferred():
-                self.facts |= facts_at_end(outcome)
-                self.folder.write_run(self.facts)
-        return outcome
+        return seen_to_its_end(lambda: self._all(planned), self._record)
+
+    def _record(self, outcome: Outcome) -> None:
+        self.facts |= facts_at_end(outcome)
+        self.folder.write_run(self.facts)
 
     def _draw(self) -> Sequence[Launch]:
         protocol = self.loaded.experiment.protocol
@@ -120,20 +109,15 @@ class Launches:
         return launch.number == 1
 
     def _environment(self, launch: Launch) -> dict[str, str]:
-        return {**os.environ, "PYTHONHASHSEED": str(launch.hash_seed), PADDING: "x" * launch.padding_bytes}
+        return {**os.environ, **launch.variables}
 
     def _name(self, launch: Launch) -> str:
         return f"launch {launch.number}"
-
-    def _is_needed(self, launch: Launch) -> bool:
-        return True
 
     def _all(self, planned: Sequence[Launch]) -> Outcome:
         outcome = Outcome("complete", 0)
         began = time.monotonic()
         for done, launch in enumerate(planned):
-            if not self._is_needed(launch):
-                continue
             left_s = (time.monotonic() - began) / done * (len(planned) - done) if done else None
             self.announce(launch.number, len(planned), left_s)
             found = self._one(launch)

@@ -179,6 +179,27 @@ def facts_at_start(loaded: Loaded, command: Sequence[str], selftest: str) -> dic
     }
 
 
+def seen_to_its_end(work: Callable[[], Outcome], record: Callable[[Outcome], None]) -> Outcome:
+    """Carry out work that starts other processes, and record how it ended, whatever that was.
+
+    Args:
+        work: gives how it ended, or raises anything.
+        record: writes that; no signal cuts it short.
+    """
+    with signals.heeded():
+        try:
+            outcome = work()
+        except BaseException as error:  # noqa: BLE001 (how it ended is written, whatever that was)
+            with signals.deferred():
+                if isinstance(error, KeyboardInterrupt):
+                    outcome = Outcome("interrupted", INTERRUPTED, "interrupted")
+                else:
+                    outcome = Outcome("failed", 1, str(error) if isinstance(error, HarnessError) else told(error))
+        with signals.deferred():
+            record(outcome)
+    return outcome
+
+
 def facts_at_end(outcome: Outcome) -> dict[str, Any]:
     """What run.json says of how the run ended."""
     return {

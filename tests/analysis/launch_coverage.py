@@ -11,7 +11,8 @@ from typing import NamedTuple
 import click
 import numpy as np
 
-from harness.analysis.between import PAIRED_FROM, Side, between, paired
+from harness.analysis.between import PAIRED_FROM, Side, between
+from harness.analysis.intervals import mean_interval
 from harness.analysis.statistics import welch
 
 CONFIDENCE = 0.95
@@ -39,7 +40,7 @@ def row(blocks: int, common: float, seed: int, runs: int = RUNS, confidence: flo
         native, arm = (of_block + rng.normal(level, 1, blocks) for level in (100, 100 + DIFFERENCE))
         intervals = {
             "welch": welch(arm, native, confidence),
-            "paired": paired(arm - native, confidence),
+            "paired": mean_interval(arm - native, confidence),
             "taken": between(Side(arm, numbers), Side(native, numbers), confidence),
         }
         for way, interval in intervals.items():

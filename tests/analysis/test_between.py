@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.between import PAIRED_FROM, Side, between, is_paired, paired
-from harness.analysis.intervals import Interval
+from harness.analysis.between import PAIRED_FROM, Side, between, is_paired
+from harness.analysis.intervals import Interval, mean_interval
 from harness.analysis.statistics import welch
 from tests.analysis.launch_coverage import row
 
@@ -37,22 +37,22 @@ def test_with_few_blocks_it_is_welch_and_from_ten_on_it_is_paired() -> None:
     for count in (PAIRED_FROM - 1, PAIRED_FROM):
         arm, native, numbers = rng.normal(1, 1, count), rng.normal(0, 1, count), np.arange(1, count + 1)
         found = between(Side(arm, numbers), Side(native, numbers), 0.95)
-        wanted = paired(arm - native, 0.95) if count == PAIRED_FROM else welch(arm, native, 0.95)
+        wanted = mean_interval(arm - native, 0.95) if count == PAIRED_FROM else welch(arm, native, 0.95)
         assert found == wanted
 
 
 def test_the_paired_interval_is_that_of_student() -> None:
     differences = np.array([1.0, 2.0, 4.0, 8.0])
-    found = paired(differences, 0.9)
+    found = mean_interval(differences, 0.9)
     low, high = stats.t.interval(0.9, 3, differences.mean(), stats.sem(differences))
     assert (found.estimate, found.low, found.high) == pytest.approx((3.75, low, high))
-    assert paired(np.array([2.0, 2.0]), 0.9) == Interval(2.0, 2.0, 2.0)
+    assert mean_interval(np.array([2.0, 2.0]), 0.9) == Interval(2.0, 2.0, 2.0)
 
 
 def test_blocks_on_several_machines_are_paired_however_few_there_are() -> None:
     arm, native = side([101, 201, 302], [1, 2, 3]), side([200, 100, 300], [2, 1, 3])
     found = between(arm, native, 0.95, machines=2)
-    assert found == paired(np.array([1.0, 1.0, 2.0]), 0.95)
+    assert found == mean_interval(np.array([1.0, 1.0, 2.0]), 0.95)
     assert between(arm, native, 0.95) == welch(arm.figures, native.figures, 0.95)
 
 

@@ -532,6 +532,8 @@ def test_a_width_is_measured_until_and_the_pilot_says_what_it_takes(launches) ->
     summary = write_reports(made.folder.path)
     found = summary.difference("state", "scope").per_step_us
     assert (found.high - found.low) / 2 == pytest.approx(run["stopped"]["half_width_us"])
+    report = (made.folder.path / "report.md").read_text().replace("\\", "")
+    assert "until all intervals of the scope were within +-2 us a step" in report
 
 
 def test_a_width_that_cannot_be_had_in_the_time_is_told(launches) -> None:
