@@ -32,26 +32,20 @@ def show_profile(folder: Path, full: bool, told: str) -> None:
 
 def report_profile(folder: Path, shape: str, full: bool) -> int:
     """Render a profile again; as `harness report`."""
-    from harness.cli.output import SHAPES, drawing, written
+    from harness.cli.output import rendered
     from harness.report.anatomy import print_anatomy, render_anatomy
     from harness.report.console import make_console
-    from harness.report.screen import where_the_report_is
 
     anatomy = _read(folder)
     if shape == "terminal":
         print_anatomy(anatomy, make_console(), folder, full)
-    with drawing():
-        texts = render_anatomy(folder, anatomy)
-    kept = written(folder, texts)
-    if shape == "csv":
+
+    def as_csv() -> str:
         from harness.analysis.frames import phases_frame
 
-        click.echo(phases_frame(anatomy).to_csv(index=False), nl=False)
-    elif shape != "terminal":
-        click.echo(texts[SHAPES[shape]], nl=False)
-    elif kept:
-        click.echo(where_the_report_is(folder))
-    return 0 if kept else 1
+        return phases_frame(anatomy).to_csv(index=False)
+
+    return rendered(folder, shape, lambda: render_anatomy(folder, anatomy), as_csv)
 
 
 def _read(folder: Path) -> Anatomy:

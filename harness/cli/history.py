@@ -105,22 +105,12 @@ def _shown(folder: Path, outcome: Outcome) -> int:
 def report_history(folder: Path, shape: str) -> int:
     """Render a history from its records, and print it; the exit status."""
     from harness.analysis.history import summarise_history
-    from harness.cli.output import SHAPES, drawing, written
+    from harness.cli.output import rendered
     from harness.records.history import read_history
     from harness.report.console import make_console
     from harness.report.history import courses_csv, print_history, render_history
-    from harness.report.screen import where_the_report_is
 
     summary = summarise_history(read_history(folder))
     if shape == "terminal":
         print_history(summary, make_console())
-    with drawing():
-        texts = render_history(summary)
-    kept = written(folder, texts)
-    if shape == "csv":
-        click.echo(courses_csv(summary), nl=False)
-    elif shape != "terminal":
-        click.echo(texts[SHAPES[shape]], nl=False)
-    elif kept:
-        click.echo(where_the_report_is(folder))
-    return 0 if kept else 1
+    return rendered(folder, shape, lambda: render_history(summary), lambda: courses_csv(summary))

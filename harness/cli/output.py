@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-__all__ = ["SHAPES", "Terminal", "announce_part", "drawing", "engine_output_to", "written"]
+__all__ = ["SHAPES", "Terminal", "announce_part", "drawing", "engine_output_to", "rendered", "written"]
 
 
 SHAPES: Final = {"markdown": "report.md", "html": "report.html", "json": "summary.json"}
@@ -55,6 +55,29 @@ def written(folder: Path, texts: Mapping[str, str]) -> bool:
         click.echo(f"harness: {error}; the report is printed, but not written", err=True)
         return False
     return True
+
+
+def rendered(folder: Path, shape: str, render: Callable[[], Mapping[str, str]], as_csv: Callable[[], str]) -> int:
+    """Make a folder's report again, and print what was asked for; the exit status.
+
+    Args:
+        folder: of the run.
+        shape: what to print: `terminal`, for which the tables have been printed before, `csv`, or one of `SHAPES`.
+        render: gives the report's files by name.
+        as_csv: gives the rows.
+    """
+    from harness.report.screen import where_the_report_is
+
+    with drawing():
+        texts = render()
+    kept = written(folder, texts)
+    if shape == "csv":
+        click.echo(as_csv(), nl=False)
+    elif shape != "terminal":
+        click.echo(texts[SHAPES[shape]], nl=False)
+    elif kept:
+        click.echo(where_the_report_is(folder))
+    return 0 if kept else 1
 
 
 @contextlib.contextmanager

@@ -81,25 +81,23 @@ def _report(folder: Path, shape: str, full: bool) -> int:
     records = read_run(folder)  # refused before anything heavy is imported
 
     from harness.analysis.summarise import summarise
-    from harness.cli.output import SHAPES, drawing, written
+    from harness.cli.output import rendered
     from harness.report.console import make_console
-    from harness.report.screen import print_screen, where_the_report_is
+    from harness.report.screen import print_screen
     from harness.report.terminal import print_summary
 
     summary = summarise(records)
     if shape == "terminal":
         (print_summary if full else print_screen)(summary, make_console())
-    with drawing():
-        from harness.report import render_reports
 
-        texts = render_reports(folder, summary)
-    kept = written(folder, texts)
-    if shape == "csv":
+    def render() -> dict[str, str]:
+        from harness.report import render_reports  # it draws, and so takes long to import: the tables come first
+
+        return render_reports(folder, summary)
+
+    def as_csv() -> str:
         from harness.analysis.frames import comparisons_frame
 
-        click.echo(comparisons_frame(summary).to_csv(index=False), nl=False)
-    elif shape != "terminal":
-        click.echo(texts[SHAPES[shape]], nl=False)
-    elif kept:
-        click.echo(where_the_report_is(folder))
-    return 0 if kept else 1
+        return comparisons_frame(summary).to_csv(index=False)
+
+    return rendered(folder, shape, render, as_csv)

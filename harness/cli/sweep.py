@@ -33,22 +33,12 @@ def show_sweep(folder: Path) -> None:
 def report_sweep(folder: Path, shape: str) -> int:
     """Render a sweep again from its records, and print it; the exit status."""
     from harness.analysis.sweep import summarise_sweep
-    from harness.cli.output import SHAPES, drawing, written
+    from harness.cli.output import rendered
     from harness.records.sweep import read_sweep
     from harness.report.console import make_console
-    from harness.report.screen import where_the_report_is
     from harness.report.sweep import print_sweep, render_sweep, sweep_frame_csv
 
     sweep = summarise_sweep(read_sweep(folder))
     if shape == "terminal":
         print_sweep(sweep, make_console())
-    with drawing():
-        texts = render_sweep(folder, sweep)
-    kept = written(folder, texts)
-    if shape == "csv":
-        click.echo(sweep_frame_csv(sweep), nl=False)
-    elif shape != "terminal":
-        click.echo(texts[SHAPES[shape]], nl=False)
-    elif kept:
-        click.echo(where_the_report_is(folder))
-    return 0 if kept else 1
+    return rendered(folder, shape, lambda: render_sweep(folder, sweep), lambda: sweep_frame_csv(sweep))
