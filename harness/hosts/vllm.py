@@ -31,7 +31,14 @@ from harness.hosts.starting import (
 from harness.hosts.tokenizer import MADE, lacks_tokenizer, write_tokenizer
 from harness.hosts.vllm_core import RESET, resettable
 from harness.hosts.vllm_requests import adapters_of, answers_of, sampling_params
-from harness.hosts.vllm_settings import ENGINE_DEFAULTS, EXTENSION, engine_environment, on_cpu, on_ray
+from harness.hosts.vllm_settings import (
+    ENGINE_DEFAULTS,
+    EXTENSION,
+    engine_environment,
+    executor_default,
+    on_cpu,
+    on_ray,
+)
 from harness.hosts.workers import as_far_as_all, columns_beyond_first, merge_workers
 from harness.instrument.calibration import Calibration
 from harness.instrument.pristine import OUT_OF_REACH, is_core, reset
@@ -61,7 +68,8 @@ class VllmHost:
     def __init__(self, host: HostConfig, engine: dict[str, Any]) -> None:
         self._config = host
         self._dtype = dtype_default(engine) if on_cpu(host) else {}
-        self.engine_args = {**ENGINE_DEFAULTS, **self._dtype, **engine, "worker_extension_cls": EXTENSION}
+        defaults = {**ENGINE_DEFAULTS, **self._dtype, **executor_default(host, engine)}
+        self.engine_args = {**defaults, **engine, "worker_extension_cls": EXTENSION}
         self.environment = engine_environment(host, engine)
         self._llm: Any = None
         self._switched: dict[str, Any] = {}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from harness.config.experiment import Host as HostConfig
 
-__all__ = ["ENGINE_DEFAULTS", "EXECUTOR", "EXTENSION", "engine_environment", "on_cpu", "on_ray"]
+__all__ = ["ENGINE_DEFAULTS", "EXECUTOR", "EXTENSION", "engine_environment", "executor_default", "on_cpu", "on_ray"]
 
 EXTENSION: Final = "harness.hosts.vllm_worker.WorkerExtension"
 ENGINE_DEFAULTS: Final[dict[str, Any]] = {
@@ -24,6 +24,12 @@ ENGINE_DEFAULTS: Final[dict[str, Any]] = {
 """Engine arguments that are set where the config does not say otherwise."""
 EXECUTOR: Final = "distributed_executor_backend"
 """The engine argument that says who starts vLLM's workers."""
+IN_PROCESS: Final = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
+"""vLLM's executor of a worker in the engine core's own process, by its import path."""
+MOVED: Final = ("0.18.0", "0.26.0")
+"""Releases from the first to before the second may put a CPU's one worker into a process of its own, even where the
+engine is to be in process: 0.20.2 does (vllm/platforms/cpu.py), and 0.17.1 and 0.26.0 do not. They turn the executor
+"uni" into "mp", and leave one that is given by its import path as it is."""
 
 
 def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, str]:
@@ -43,6 +49,17 @@ def engine_environment(host: HostConfig, engine: dict[str, Any]) -> dict[str, st
         env["OMP_NUM_THREADS"] = str(host.threads)
         env["VLLM_CPU_OMP_THREADS_BIND"] = "nobind" if ranks > 1 else ",".join(map(str, cores))
     return {**env, **host.env}
+
+
+def executor_default(host: HostConfig, engine: Mapping[str, Any]) -> dict[str, str]:
+    """The executor by which a release keeps a CPU's one worker in process, where it otherwise would not."""
+    from packaging.version import Version
+
+    since, before = map(Version, MOVED)
+    ranks = int(engine.get("tensor_parallel_size", 1)) * int(engine.get("pipeline_parallel_size", 1))
+    asked = host.process == "in_process" and ranks == 1 and EXECUTOR not in engine
+    moved = (version := installed()[1]) and since <= Version(version) < before
+    return {EXECUTOR: IN_PROCESS} if asked and moved and on_cpu(host) else {}
 
 
 def on_cpu(host: HostConfig) -> bool:

@@ -44,6 +44,8 @@ _V1: Final = "vllm.v1.worker.gpu_model_runner.GPUModelRunner"
 _V2: Final = "vllm.v1.worker.gpu.model_runner.GPUModelRunner"
 _QUEUE: Final = "vllm.distributed.device_communicators.shm_broadcast.MessageQueue"
 _SAMPLER: Final = "vllm.v1.sample.sampler.Sampler"
+_BEFORE_ARRIVAL: Final = "vllm.entrypoints.llm.LLM._process_inputs"
+"""Of 0.12, which processes a prompt before it adds the request, and looks at the prompt's length first."""
 _OF_TODAY: Final = ("v1", "v2", CORE, FRONT)
 _V0: Final = "vllm.worker.model_runner.ModelRunner"
 _V0_ENGINE: Final = "vllm.engine.llm_engine.LLMEngine"
@@ -55,6 +57,7 @@ MODEL: Final = "{model}"
 
 PHASES_OF_A_TURN: Final = (
     Phase("rest of arrival", ARRIVAL, "vllm.v1.engine.llm_engine.LLMEngine.add_request"),
+    Phase("prompt's length", ARRIVAL, _BEFORE_ARRIVAL),
     Phase("input processing", ARRIVAL, "vllm.v1.engine.input_processor.InputProcessor.process_inputs"),
     Phase("output state", ARRIVAL, "vllm.v1.engine.output_processor.OutputProcessor.add_request"),
     Phase("request made", ARRIVAL, "vllm.v1.engine.core.EngineCore.preprocess_add_request"),
@@ -141,11 +144,12 @@ def whole(turn: str, generation: str, front_apart: bool = False) -> tuple[str, .
         front_apart: whether the front end is in another process than the engine core.
     """
     if generation == FRONT:
-        return (_ARRIVAL[FRONT], _OUTPUT[FRONT])
+        return (_BEFORE_ARRIVAL, _ARRIVAL[FRONT], _OUTPUT[FRONT])
     if turn and front_apart:
         return (_QUEUED, turn)
     if turn:
-        return tuple(filter(None, (_ARRIVAL[generation], turn, _OUTPUT.get(generation))))
+        before = "" if generation == "v0" else _BEFORE_ARRIVAL
+        return tuple(filter(None, (before, _ARRIVAL[generation], turn, _OUTPUT.get(generation))))
     runner = {"v1": _V1, "v2": _V2}[generation]
     return (f"{runner}.execute_model", f"{runner}.sample_tokens")
 

@@ -220,4 +220,4 @@ def test_each_process_has_the_phases_that_can_be_in_it() -> None:
     assert {"wait for workers", "schedule"} <= {phase.label for phase in of_core}
     assert not {"forward", "prepare inputs"}.intersection(phase.label for phase in of_core)
     assert whole("turn", "core", front_apart=True) == ("vllm.v1.engine.core.EngineCore.add_request", "turn")
-    assert len(whole("turn", "core", front_apart=False)) == 3
+    assert len(whole("turn", "core", front_apart=False)) == 4

@@ -44,7 +44,7 @@ def test_the_output_is_in_the_turn_of_v0_and_behind_that_of_others() -> None:
         for generation in TURNS
     }
     assert sections == {"v0": {"turn"}, "v1": {"output"}, "v2": {"output"}}
-    assert [len(whole("turn", generation)) for generation in TURNS] == [2, 3, 3]
+    assert [len(whole("turn", generation)) for generation in TURNS] == [2, 4, 4]
 
 
 def test_the_forward_phase_of_v0_is_the_models_own_and_left_out_where_that_is_unknown() -> None:
@@ -62,14 +62,15 @@ def test_without_a_turn_only_what_the_runner_does_is_told() -> None:
 def test_a_process_of_its_own_has_the_phases_that_lie_in_it() -> None:
     """The front end has what is before and behind the core; a core alone takes requests where they are queued."""
     turn = TURNS["v1"]
-    queued, arrival, output = (
+    before, queued, arrival, output = (
+        "vllm.entrypoints.llm.LLM._process_inputs",  # of 0.12 alone
         "vllm.v1.engine.core.EngineCore.add_request",
         "vllm.v1.engine.llm_engine.LLMEngine.add_request",
         "vllm.v1.engine.output_processor.OutputProcessor.process_outputs",
     )
-    assert whole("", FRONT) == whole(turn, FRONT) == (arrival, output)
+    assert whole("", FRONT) == whole(turn, FRONT) == (before, arrival, output)
     assert whole(turn, "v1", front_apart=True) == whole(turn, CORE, front_apart=True) == (queued, turn)
-    assert whole(turn, "v1") == whole(turn, "v2") == (arrival, turn, output)
+    assert whole(turn, "v1") == whole(turn, "v2") == (before, arrival, turn, output)
     front = phases_of("", FRONT)
     assert {phase.section for phase in front} == {ARRIVAL, OUTPUT}
     assert {arrival, output} <= {phase.name for phase in front}
