@@ -284,8 +284,9 @@ def nothing_starts():
     with pytest.MonkeyPatch.context() as patch:
         outcome = Outcome("complete", 0)
         patch.setattr("harness.records.folder.RunFolder", NoFolder)
-        patch.setattr("harness.cli.run.execute", lambda *_: outcome)
-        patch.setattr("harness.cli.run.execute_launches", lambda *_: outcome)
+        patch.setattr("harness.cli.executing.execute", lambda *_: outcome)
+        patch.setattr("harness.cli.executing.execute_launches", lambda *_: outcome)
+        patch.setattr("harness.cli.grains.execute_both", lambda *_: outcome)
         patch.setattr("harness.signals.heed", lambda: None)
         patch.setattr("harness.cli.run._show", lambda *_: None)
         patch.setattr("harness.config.ab.write_config", lambda loaded, *_: loaded)

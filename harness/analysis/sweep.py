@@ -29,6 +29,7 @@ __all__ = [
     "Place",
     "PointSummary",
     "SweepSummary",
+    "at_joint_confidence",
     "crossovers_along",
     "is_wide",
     "summarise_sweep",
@@ -170,7 +171,7 @@ def summarise_sweep(records: SweepRecords) -> SweepSummary:
     points, notes = [], []
     for entry in planned:
         found = records.points.get(entry["number"])
-        summary = None if found is None else summarise(_at_joint_confidence(found, len(planned)))
+        summary = None if found is None else summarise(at_joint_confidence(found, len(planned)))
         points.append(PointSummary(entry["number"], dict(entry["values"]), summary))
         told = values_told(entry["values"])
         if found is None:
@@ -183,7 +184,7 @@ def summarise_sweep(records: SweepRecords) -> SweepSummary:
     return replace(whole, crossovers=list(_crossovers(whole)))
 
 
-def _at_joint_confidence(records: Records, points: int) -> Records:
+def at_joint_confidence(records: Records, points: int) -> Records:
     """The records, whose run asks for the confidence at which the intervals of all points hold together."""
     config = records.run["config"]
     confidence = 1 - (1 - config["protocol"]["confidence"]) / points

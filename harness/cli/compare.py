@@ -25,11 +25,19 @@ def command(runs: tuple[Path, ...], shape: str, out: Path | None) -> int:
     """
     from harness.errors import ConfigError
     from harness.records.folder import RunFolder, read_facts
+    from harness.records.grains import is_of_both_grains
+    from harness.records.sweep import is_sweep
 
     if len(runs) < 2:
         raise ConfigError("compare: name at least two run folders, as in harness compare reports/before reports/after")
     for run in runs:
-        read_facts(run)  # refused before anything heavy is imported
+        facts = read_facts(run)  # refused before anything heavy is imported
+        if is_of_both_grains(facts):
+            raise ConfigError(
+                f"{run}: is of both grains: name the run of one, as in {run / facts['grains'][0]['grain']}"
+            )
+        if is_sweep(facts):
+            raise ConfigError(f"{run}: is a sweep: name the run of a point, as in {run / 'points/01'}")
 
     import shutil
 

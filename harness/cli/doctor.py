@@ -67,7 +67,7 @@ def _try(loaded: Loaded, imported_s: float) -> Iterator[Finding]:
     """A few seconds of the config on its engine, in a temporary folder."""
     import tempfile
 
-    from harness.cli.run import execute
+    from harness.cli.executing import execute
     from harness.doctor.finding import Finding
     from harness.records.folder import RunFolder, read_run
     from harness.running.trial import describe, forecast, plan_trial

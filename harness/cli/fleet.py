@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.cli.last_resort import say
 
@@ -13,23 +13,35 @@ if TYPE_CHECKING:
     from harness.config.file import Loaded
     from harness.running.blocks import Runner
 
-__all__ = ["fleet_on"]
+__all__ = ["Nodes", "fleet_on"]
+
+
+class Nodes(NamedTuple):
+    """Who runs launches.
+
+    Attributes:
+        runner_of: what makes the runner of a config's launches; it gives None for this machine.
+        handed_on: arguments by which another process has its launches run on the same nodes.
+    """
+
+    runner_of: Callable[[Loaded], Runner | None]
+    handed_on: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
-def fleet_on(on: str, loaded: Loaded, by_launch: bool) -> Iterator[Callable[[Loaded], Runner | None]]:
-    """What makes the runner of a config's launches, as long as the cluster is connected; None for this machine.
+def fleet_on(on: str, loaded: Loaded, by_launch: bool) -> Iterator[Nodes]:
+    """The nodes of a cluster, as long as it is connected.
 
     Args:
         on: as typed; empty for this machine.
         loaded: the config.
-        by_launch: whether it is compared launch by launch, and is no sweep.
+        by_launch: whether all of it is compared launch by launch, at each point of a sweep.
 
     Raises:
         ConfigError: it cannot be run on a cluster, or there is none.
     """
     if not on:
-        yield lambda _: None
+        yield Nodes(lambda _: None)
         return
     from harness.errors import ConfigError
     from harness.fleet.fleet import Fleet
@@ -40,7 +52,11 @@ def fleet_on(on: str, loaded: Loaded, by_launch: bool) -> Iterator[Callable[[Loa
     address = address_of(on)
     if not by_launch:
         raise ConfigError(
-            f"--on {on}: nodes run launches of arms, one engine each: give --set protocol.grain=launch, and no sweep"
+            f"--on {on}: nodes run launches of arms, one engine each: give --set protocol.grain=launch, or --arms with "
+            "those alone that an engine is started with"
         )
     with connected(address, gpus_of(loaded)) as cluster:
-        yield lambda final: Fleet(cluster, lambda place: pack_luggage(final, place), say)
+        yield Nodes(
+            lambda final: Fleet(cluster, lambda place: pack_luggage(final, place), say),
+            ("--on", f"ray:{cluster.address}"),
+        )

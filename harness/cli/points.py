@@ -48,6 +48,7 @@ def carry_out_points(
     verbose: bool,
     trace: bool,
     flamegraph: bool,
+    on: str = "",
 ) -> int:
     """Run some points of a sweep in this process, one after the other in one engine; the worst exit status.
 
@@ -60,6 +61,7 @@ def carry_out_points(
         verbose: leave the engine's own log on the terminal.
         trace: also write trace.json at each point.
         flamegraph: also sample each arm at the first of these points.
+        on: the cluster whose nodes run launches; empty for this machine.
 
     Raises:
         ConfigError: the sweep has no such points.
@@ -87,7 +89,7 @@ def carry_out_points(
             out, alone = folder.point(point.number), [*given, *settings]
             status = carry_out(
                 point.loaded, out, alone, verbose=verbose, full=False, trace=trace, flamegraph=flamegraph and not done,
-                shared=shared, typed=["python", "-m", "harness", "run", *alone, "--out", str(out)],
+                shared=shared, on=on, typed=["python", "-m", "harness", "run", *alone, "--out", str(out)],
             )  # fmt: skip
             worst = worst or status
             if read_facts(folder.point(point.number))["status"] != "complete":

@@ -61,6 +61,7 @@ def _report(folder: Path, shape: str, full: bool) -> int:
     from harness.cli.micro import report_micro
     from harness.paths import exists
     from harness.records.folder import read_facts, read_run
+    from harness.records.grains import is_of_both_grains
     from harness.records.profile_schema import is_profile
     from harness.records.sweep import is_sweep
 
@@ -70,6 +71,10 @@ def _report(folder: Path, shape: str, full: bool) -> int:
         from harness.cli.history import report_history
 
         return report_history(folder, shape)
+    if is_of_both_grains(read_facts(folder)):
+        from harness.cli.grains import report_both
+
+        return report_both(folder, shape, full)
     if is_sweep(read_facts(folder)):
         from harness.cli.sweep import report_sweep
 

@@ -30,8 +30,9 @@ def command(folder: Path, on: str, full: bool) -> int:
     """
     from harness import signals
     from harness.cli.by_launch import ByLaunch, release_for
+    from harness.cli.executing import tested
     from harness.cli.fleet import fleet_on
-    from harness.cli.run import shown, tested
+    from harness.cli.run import shown
     from harness.records.folder import RunFolder, read_facts
     from harness.running.foreseen import foresee
 
@@ -40,8 +41,8 @@ def command(folder: Path, on: str, full: bool) -> int:
     foresee(loaded, release_for)  # what it would refuse, and the releases that it needs
     why = (before.get("grain") or {}).get("why", [])
     signals.heed()
-    with fleet_on(on, loaded, by_launch=True) as runner_of, contextlib.closing(RunFolder.resumed(folder)) as taken:
-        command, runner = list(before["command"]), runner_of(loaded)
+    with fleet_on(on, loaded, by_launch=True) as nodes, contextlib.closing(RunFolder.resumed(folder)) as taken:
+        command, runner = list(before["command"]), nodes.runner_of(loaded)
         outcome = ByLaunch(loaded, taken, given, command, (), tested(), why, before, runner)()
         logged = "" if outcome.status == "complete" else f" (the engines' logs: {folder / 'launches'})"
         return shown(folder, outcome, logged, full)
@@ -56,8 +57,11 @@ def to_go_on(folder: Path, before: Mapping[str, Any]) -> tuple[Loaded, list[str]
     from harness.analysis.by_launch import is_by_launch
     from harness.config.file import load
     from harness.errors import ConfigError
+    from harness.records.grains import is_of_both_grains
     from harness.records.machine import versions
 
+    if is_of_both_grains(dict(before)):
+        raise ConfigError(f"{folder}: is of both grains: harness resume {folder / 'launch'} goes on with its launches")
     if not is_by_launch(dict(before)) or not before.get("given"):
         raise ConfigError(f"{folder}: resume goes on with runs at launch grain, and this is none: run it again")
     if before["status"] == "complete":

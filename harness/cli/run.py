@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 
     from harness.config.file import Loaded
     from harness.config.launched import Launched
-    from harness.records.folder import RunFolder
     from harness.running.run import Outcome
     from harness.running.shared import SharedEngine
 
-__all__ = ["carry_out", "command", "execute", "shown", "tested"]
+__all__ = ["carry_out", "command", "shown"]
 
-LOG = "engine.log"
 TRACE_STEPS = 8
 
 
@@ -40,6 +38,7 @@ TRACE_STEPS = 8
 @click.option("--nvtx", is_flag=True, help="NVTX ranges around scope and arms, for Nsight (on a GPU).")
 @click.option("--on", default="", metavar="ray[:HOST:PORT]", help="Run launches on the nodes of a Ray cluster.")
 @click.option("--full", is_flag=True, help="Print every table and remark at the end, and not one screen.")
+@click.option("--no-report", is_flag=True, help="Measure alone; `harness report DIR` prints and draws it.")
 @click.option("-v", "--verbose", is_flag=True, help="Leave the engine's own log on the terminal.")
 @click.option("--points", hidden=True, default="", help="For processes that harness starts itself.")
 @click.option("--launched", hidden=True, default="", help="For processes that harness starts itself.")
@@ -55,6 +54,7 @@ def command(
     nvtx: bool,
     on: str,
     full: bool,
+    no_report: bool,
     verbose: bool,
     points: str,
     launched: str,
@@ -92,10 +92,19 @@ def command(
         from harness.cli.points import carry_out_points
 
         return carry_out_points(
-            loaded, points, path, given, carry_out, verbose=verbose, trace=trace, flamegraph=flamegraph
+            loaded, points, path, given, carry_out, verbose=verbose, trace=trace, flamegraph=flamegraph, on=on
         )
     return carry_out(
-        loaded, path, given, verbose=verbose, full=full, trace=trace, flamegraph=flamegraph, launched=part, on=on
+        loaded,
+        path,
+        given,
+        verbose=verbose,
+        full=full,
+        trace=trace,
+        flamegraph=flamegraph,
+        launched=part,
+        on=on,
+        report=not no_report,
     )
 
 
@@ -140,7 +149,9 @@ def carry_out(
 
     from harness import signals
     from harness.cli.by_launch import ByLaunch, may_go_on, release_for
+    from harness.cli.executing import LOG, execute, execute_launches, tested
     from harness.cli.fleet import fleet_on
+    from harness.cli.grains import execute_both
     from harness.cli.points import execute_points
     from harness.config.sweep import points_of
     from harness.errors import told_shortly
@@ -158,7 +169,7 @@ def carry_out(
     # As typed, and not sys.argv[0], which is a path of this machine.
     typed = typed or ["python", "-m", "harness", *sys.argv[1:]]
     with contextlib.ExitStack() as left:
-        runner_of = left.enter_context(fleet_on(on, loaded, choice.launch and not points))
+        nodes = left.enter_context(fleet_on(on, loaded, len(alone) == len(points) if points else choice.launch))
         folder = left.enter_context(contextlib.closing(RunFolder(path)))
         if folder.note:
             click.echo(f"harness: {folder.note}", err=True)
@@ -167,10 +178,12 @@ def carry_out(
         given = [*given, *(("-v",) if verbose else ()), *(("--trace",) if trace else ())]
         only_first = ("--flamegraph",) if flamegraph else ()
         by_launch = ByLaunch(loaded, folder, given, typed, only_first, tested(), choice.why)
-        by_launch.runner = runner_of(loaded)
+        by_launch.runner = None if points else nodes.runner_of(loaded)
         if points:
             engines = by_engine(points_of(loaded), alone)
-            outcome = execute_points(loaded, engines, folder, given, typed, only_first, tested())
+            outcome = execute_points(loaded, engines, folder, [*given, *nodes.handed_on], typed, only_first, tested())
+        elif choice.apart:
+            outcome = execute_both(loaded, choice, folder, given, typed, only_first, tested())
         elif choice.launch:
             outcome = by_launch()
         elif loaded.experiment.protocol.launches > 1:
@@ -209,10 +222,12 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     """Print the table, then draw."""
     from harness.analysis.summarise import summarise
     from harness.cli.anatomy import show_profile
+    from harness.cli.grains import show_both
     from harness.cli.output import drawing
     from harness.cli.sweep import show_sweep
     from harness.errors import told_shortly
     from harness.records.folder import read_facts, read_run
+    from harness.records.grains import is_of_both_grains
     from harness.records.profile_schema import is_profile
     from harness.records.sweep import is_sweep
     from harness.report.console import make_console
@@ -220,12 +235,12 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     from harness.report.terminal import print_summary
 
     told = told_shortly(outcome.message)  # as run.json has it
-    if is_sweep(read_facts(folder)):
+    if is_sweep(run := read_facts(folder)) or is_of_both_grains(run):
         if told:
             click.echo(f"harness: {told}{logged}", err=True)
-        show_sweep(folder)
+        show_sweep(folder) if is_sweep(run) else show_both(folder, full)
         return
-    if is_profile(read_facts(folder)):
+    if is_profile(run):
         show_profile(folder, full, told and f"harness: {told}{logged}")
         return
     summary = summarise(read_run(folder))
@@ -237,70 +252,3 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
 
         write_reports(folder, summary)
     click.echo(where_the_report_is(folder))
-
-
-def execute(
-    loaded: Loaded,
-    folder: RunFolder,
-    verbose: bool,
-    typed: list[str],
-    trace_steps: int = 0,
-    flamegraphs: bool = False,
-    launched: Launched | None = None,
-    shared: SharedEngine | None = None,
-) -> Outcome:
-    """Run a config on its host, with progress on the terminal and the engine's output in the folder's log."""
-    from harness.analysis.summarise import scope_half_width_us
-    from harness.cli.output import Terminal, engine_output_to
-    from harness.hosts.vllm import VllmHost
-    from harness.hosts.vllm_v0 import VllmV0Host
-    from harness.records.folder import RunReader
-    from harness.running.changed import FOLDER as CHANGES
-    from harness.running.changed import facts_of, folders_of, prepare
-    from harness.running.guard import guarded
-    from harness.running.instrumenting import instrument
-    from harness.running.run import Run
-    from harness.running.shared import engine_arguments
-
-    experiment = loaded.experiment
-    kinds: dict[str, type[VllmHost | VllmV0Host]] = {"vllm": VllmHost, "vllm_v0": VllmV0Host}
-    host = shared.host if shared is not None else None
-    if host is None:
-        host = kinds[experiment.host.kind](experiment.host, engine_arguments(loaded))
-    if shared is not None:
-        shared.host = host
-    in_process = experiment.host.process == "in_process"  # an engine in processes of its own is watched by its host
-    names = [arm.name for arm in instrument(loaded).arms]
-    prepared = prepare(loaded, folder.path / CHANGES)
-    with (
-        guarded(folder.path, experiment.protocol.step_timeout_s if in_process else 0.0, names) as pulse,
-        engine_output_to(None if verbose else folder.path / LOG) as console,
-        Terminal(console) as terminal,
-    ):
-        reader = RunReader(folder.path)  # each look reads from it what is new
-        run = Run(loaded, host, folder, terminal, typed, tested(), lambda: scope_half_width_us(reader.read()))
-        run.trace_steps, run.flamegraphs, run.pulse = trace_steps, flamegraphs, pulse
-        run.folders, run.changes = folders_of(prepared), facts_of(prepared)
-        run.launched, run.shared = launched, shared
-        return run.execute()
-
-
-def execute_launches(
-    loaded: Loaded, folder: RunFolder, given: list[str], typed: list[str], only_first: tuple[str, ...] = ()
-) -> Outcome:
-    """Run a config launch by launch, each in a process of its own that shows its own progress."""
-    from harness.cli.output import announce_part
-    from harness.running.launches import Launches
-
-    def announce(number: int, planned: int, left_s: float | None) -> None:
-        announce_part(f"launch {number} of {planned}", left_s)
-
-    return Launches(loaded, folder, given, typed, announce, tested(), only_first).execute()
-
-
-def tested() -> str:
-    """One line on this machine's last selftest."""
-    from harness.records.machine import describe_machine
-    from harness.selftest.planted import describe, last_result
-
-    return describe(last_result(describe_machine()), dt.datetime.now(dt.UTC))

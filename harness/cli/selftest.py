@@ -63,7 +63,7 @@ def command(
 
     from rich.table import Table
 
-    from harness.cli.run import execute
+    from harness.cli.executing import execute
     from harness.digits import significant
     from harness.errors import told_shortly
     from harness.report.console import make_console

@@ -20,12 +20,25 @@ if TYPE_CHECKING:
 
     from harness.seams import Place
 
-__all__ = ["LONGEST_NAME", "MOST_ARMS", "PATCHES", "Arm", "arm_of", "name_from", "name_of", "why_unfit", "with_native"]
+__all__ = [
+    "LONGEST_NAME",
+    "MOST_ARMS",
+    "PATCHES",
+    "SETTINGS",
+    "Arm",
+    "arm_of",
+    "name_from",
+    "name_of",
+    "why_unfit",
+    "with_native",
+]
 
 PATCHES: Final = (".patch", ".diff")
 """How the names of patches end; an arm that is given by such a name alone is one."""
 LONGEST_NAME: Final = 100
 MOST_ARMS: Final = 100
+SETTINGS: Final = frozenset(("env", "engine", "host", "vllm"))
+"""Keys of an arm that its engines are started with, and that cannot be switched in a living one."""
 HOW: Final = "write module:NAME or path/file.py:NAME, or {patch: FILE}, or {tree: FOLDER}"
 
 
@@ -69,7 +82,7 @@ class Arm(Strict):
 
     @property
     def _set(self) -> list[str]:
-        return [key for key in ("env", "engine", "host", "vllm") if getattr(self, key)]
+        return [key for key in sorted(SETTINGS) if getattr(self, key)]
 
     @property
     def change(self) -> str:
@@ -174,15 +187,13 @@ def why_unfit(arms: Sequence[Arm], seam: str, swap: str, own: Sequence[str]) -> 
         return f"arms: `{native.name}` is the host's own implementation; give yours another name"
     if any(arm.name == NATIVE and arm.setting for arm in arms):
         return f"arms: `{NATIVE}` is started as the config says; give the setting another name"
-    setting = next((arm.name for arm in arms if arm.setting), "")
-    if setting and (seam or swap):
-        key = "seam" if seam else "swap"
-        return f"arms: {setting!r} is set when an engine starts, and {key} switches in a living one: leave {key} out"
     named = [arm for arm in arms if arm.name != NATIVE and arm.delay_us is None and not arm.setting]
     nameless = next((arm.name for arm in named if not arm.reference and not arm.change), "")
     function = next((arm.name for arm in named if arm.reference), "")
-    change = next((arm.name for arm in arms if arm.change), "")
+    change = next((arm.name for arm in arms if arm.change and not arm.setting), "")
     if seam:
+        if not named and any(arm.setting for arm in arms) and not any(arm.delay_us is not None for arm in arms):
+            return f"seam: no arm is put in at {seam}: name one, or leave seam out"
         if nameless:
             known = ", ".join([NATIVE, *own])
             return (

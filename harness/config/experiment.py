@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.config.arms import MOST_ARMS, Arm, arm_of, why_unfit, with_native
+from harness.config.arms import MOST_ARMS, SETTINGS, Arm, arm_of, why_unfit, with_native
 from harness.config.host import Host, place_of
 from harness.config.profile import Profile, native_alone
 from harness.config.protocol import Equality, Flamegraph, Protocol, Until
@@ -110,7 +110,8 @@ class Experiment(Strict):
                 value["baseline"] = first["name"]
         elif "arms" not in value and value.get("swap"):
             raise ValueError("arms: is missing: say what replaces the function, as in `- fast: mine.py:function`")
-        if seam == "" and isinstance(value.get("protocol", {}), dict):
+        started = any(isinstance(arm, dict) and not SETTINGS.isdisjoint(arm) for arm in value.get("arms") or ())
+        if (seam == "" or started) and isinstance(value.get("protocol", {}), dict):
             value["protocol"] = {"grain": "auto", **value.get("protocol", {})}
         scope = value.get("scope") or AUTO
         if scope == AUTO and seam != "":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from harness.config.arms import Arm
     from harness.config.experiment import Experiment
 
-__all__ = ["at_arm", "options_of", "told_of", "values_of"]
+__all__ = ["at_arm", "not_switched", "options_of", "told_of", "values_of"]
 
 THREADS: Final = ("OMP_NUM_THREADS", "VLLM_CPU_OMP_THREADS_BIND")
 """Variables that `host.threads` sets, and without which the others have no effect in vLLM's CPU worker."""
@@ -50,6 +50,15 @@ def told_of(arm: Arm) -> str:
     return ", ".join([*texts, *([f"vllm={arm.vllm}"] if arm.vllm else [])])
 
 
+def not_switched(experiment: Experiment) -> dict[str, Any]:
+    """Keys of the config with the values that they have where nothing is switched in a living engine.
+
+    A probe that is short for what the seam swaps goes with the seam.
+    """
+    probes = [probe for probe in experiment.probes if not (experiment.seam and probe == experiment.swapped)]
+    return {"seam": "", "swap": "", "baseline": NATIVE, "protocol.exposed": False, "probes": probes}
+
+
 def at_arm(loaded: Loaded, arm: Arm) -> Loaded:
     """The config of one arm that is a setting, with native alone in it.
 
@@ -61,8 +70,7 @@ def at_arm(loaded: Loaded, arm: Arm) -> Loaded:
     if threads is not None and (taken := [name for name in THREADS if name in arm.env]):
         raise ConfigError(f"env: {taken[0]} is what host.threads sets: write host: {{threads: N}}, or threads: null")
     try:
-        return changed(
-            loaded, {"arms": [{"name": NATIVE}], "baseline": NATIVE, "protocol.grain": "step", "sweep": {}, **values}
-        )
+        alone = {"arms": [{"name": NATIVE}], "protocol.grain": "step", "sweep": {}}
+        return changed(loaded, {**not_switched(loaded.experiment), **alone, **values})
     except ConfigError as error:
         raise ConfigError("; ".join(str(fault).removeprefix(f"{loaded.path}:1: ") for fault in error.args)) from error

@@ -92,6 +92,13 @@ class RayCluster:
     gpus: int = 0
     _names: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def address(self) -> str:
+        """HOST:PORT of its head, also of a Ray that was started here."""
+        import ray
+
+        return str(ray.get_runtime_context().gcs_address)
+
     def nodes(self) -> list[NodeFacts]:
         """Nodes that are alive, with a CPU and as many GPUs as launches need."""
         import ray

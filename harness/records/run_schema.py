@@ -75,6 +75,13 @@ class LaunchEntry(Recorded):
     block: Count = 0
 
 
+class GrainEntry(Recorded):
+    """The run of one grain, where arms are of both: the name of its folder, and its arms without native."""
+
+    grain: Literal["step", "launch"]
+    arms: Names
+
+
 class AcrossFacts(Recorded):
     """What was compared between launches, and what was not: `running.across.Across`."""
 
@@ -287,6 +294,7 @@ class RunFile(Recorded):
     blocks: Annotated[list[BlockEntry], Field(max_length=MANY)] = Field(default_factory=list)
     launches: Annotated[list[LaunchEntry], Field(max_length=10 * MANY)] = Field(default_factory=list)
     points: Annotated[list[PointEntry], Field(max_length=MANY)] = Field(default_factory=list)
+    grains: Annotated[list[GrainEntry], Field(max_length=2)] = Field(default_factory=list)
     grain: GrainFacts | None = None
     across: AcrossFacts | None = None
     switch: SwitchFacts = Field(default_factory=SwitchFacts)

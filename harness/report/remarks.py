@@ -90,15 +90,15 @@ def _listed(items: Sequence[object]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def how_sure(summary: Summary) -> str:
-    """One line: what the intervals and verdicts mean."""
+def how_sure(summary: Summary, of: str = "report") -> str:
+    """One line: what the intervals and verdicts mean; `of` is the word for what holds together."""
     confidence = summary.run["config"]["protocol"]["confidence"] * 100
     planned = summary.run.get("looks", [])
     looks = f", {len(planned)} looks taken into account" if planned else ""
     differing = "" if summary.launches == 1 else ", each with another hash seed and environment size"
     return (
         f"{UNPAIRED if is_by_launch(summary.run) else PAIRED} All intervals and tests of this "
-        f"report hold together at {confidence:g} % ({summary.confidence_each * 100:.4g} % each{looks}), "
+        f"{of} hold together at {confidence:g} % ({summary.confidence_each * 100:.4g} % each{looks}), "
         f"{reach(summary)}{differing}. Equivalent means within "
         f"{summary.margin_us:.3g} us a step, {summary.run['config']['protocol']['margin'] * 100:g} % of the scope."
     )
