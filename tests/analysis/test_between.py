@@ -9,6 +9,7 @@ from scipy import stats
 from harness.analysis.between import PAIRED_FROM, Side, between, is_paired
 from harness.analysis.intervals import Interval, mean_interval
 from harness.analysis.statistics import welch
+from tests.analysis import launch_noise
 from tests.analysis.launch_coverage import row
 
 
@@ -75,3 +76,17 @@ def test_without_a_spread_there_is_no_interval_and_without_launches_no_differenc
     assert one is not None
     assert (one.estimate, one.low, one.high) == (1.5, -np.inf, np.inf)
     assert between(side([], []), side([1.0], [1]), 0.95) is None
+
+
+def test_launches_that_are_alike_are_found_to_differ_at_the_stated_rate() -> None:
+    """`launch_noise`, on played launches that have much in common within a block.
+
+    Of 1,000 draws at 5 % there are 27 to 73 in 99.8 % of all cases, were they independent. They share their 20 blocks,
+    so the limits are wider.
+    """
+    rng = np.random.default_rng(5)
+    figures = 100 + rng.normal(0, 3, (20, 1)) + rng.normal(0, 1, (20, 3))
+    found = launch_noise.row(figures, 20, seed=0, runs=1000)
+    assert 2 <= found.found[0.0] <= 8
+    assert found.found[0.05] == 100
+    assert found.half_width == pytest.approx(0.65, abs=0.15)

@@ -17,6 +17,7 @@ from harness.report import write_reports
 from harness.report.arms_table import build_arms_table
 from harness.running.grains import choose_grain
 from harness.seams import AA, NATIVE
+from tests.analysis.launch_noise import figures_of
 from tests.running.played import CONFIG, SETTINGS, TABLE, Process
 
 
@@ -38,6 +39,14 @@ def test_settings_are_started_as_they_say_and_held_against_native(launches) -> N
     assert (found.verdict, found.per_step_us.estimate) == ("slower", pytest.approx(5, abs=0.5))
     assert summary.difference("big", "scope").verdict in ("not resolved", "equivalent")
     assert summary.arms["slow"].equal
+
+
+def test_figures_of_launches_come_by_block_for_a_look_at_real_noise(launches) -> None:
+    made = launches(config=SETTINGS)
+    made.execute()
+    figures = figures_of(made.folder.path, [NATIVE, "slow"], "scope")
+    assert figures.shape == (4, 2)
+    assert figures[:, 1] - figures[:, 0] == pytest.approx(5, abs=1.5)
 
 
 def test_a_setting_that_never_comes_into_the_scope_has_no_difference_there(launches) -> None:
