@@ -44,10 +44,9 @@ def parts_of(experiment: Experiment, choice: Choice) -> list[Part]:
     """Both parts of a run whose arms are of both grains; the one within an engine first, since it is sooner done."""
     step = tuple(arm.name for arm in experiment.arms if arm.name not in choice.apart)
     grain = {"protocol.grain": "step"} if experiment.seam else {}  # without a seam the engine may refuse more
-    launch = {**not_switched(experiment), "protocol.grain": "launch"}
     return [
         Part("step", tuple(name for name in step if name != NATIVE), _options(step, grain)),
-        Part("launch", choice.apart, _options(choice.apart, launch)),
+        Part("launch", choice.apart, _options(choice.apart, not_switched(experiment))),
     ]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from harness.config.experiment import Host
@@ -26,11 +24,11 @@ def test_a_release_that_would_move_the_worker_is_told_its_executor(monkeypatch, 
 def test_it_is_told_nothing_where_the_worker_is_not_to_be_in_process(monkeypatch) -> None:
     monkeypatch.setattr(vllm_settings, "installed", lambda: ("cpu", "0.20.2"))
     assert executor_default(Host(), ENGINE)
-    assert executor_default(dataclasses.replace(Host(), process="subprocess"), ENGINE) == {}
+    assert executor_default(Host(process="subprocess"), ENGINE) == {}
     assert executor_default(Host(), {**ENGINE, "distributed_executor_backend": "mp"}) == {}
     assert executor_default(Host(), {**ENGINE, "tensor_parallel_size": 2}) == {}
     assert executor_default(Host(), {**ENGINE, "pipeline_parallel_size": 2}) == {}
     monkeypatch.setattr(vllm_settings, "installed", lambda: ("cuda", "0.20.2"))
     assert executor_default(Host(), ENGINE) == {}
     monkeypatch.setattr(vllm_settings, "installed", lambda: (None, ""))
-    assert executor_default(dataclasses.replace(Host(), device="cpu"), ENGINE) == {}
+    assert executor_default(Host(device="cpu"), ENGINE) == {}

@@ -23,7 +23,7 @@ from harness.running.both_grains import BothGrains, parts_of
 from harness.running.changed import prepare
 from harness.running.grains import choose_grain
 from harness.running.run import INTERRUPTED, Run
-from harness.seams import NATIVE
+from harness.seams import AA, NATIVE
 from tests import foreign
 from tests.fakes import FakeHost, Silent
 from tests.instrument.test_instrument import OffByOne, own
@@ -62,10 +62,11 @@ class Process(played.Process):
         self.end, self.exit_status = "", INTERRUPTED
         if out.name == Process.breaks:
             return
-        if choose_grain(loaded, {}).launch:
+        if (choice := choose_grain(loaded, {})).launch:
             launches = ArmLaunches(
-                loaded, RunFolder(out), given, ["harness"], lambda *_: None, start=played.Process, root=Process.root
-            )
+                loaded, RunFolder(out), given, ["harness"], lambda *_: None, start=played.Process, root=Process.root,
+                why=choice.why,
+            )  # fmt: skip
             self.exit_status = launches.execute().exit_status
         else:
             self.exit_status = Run(loaded, FakeHost(), RunFolder(out), Silent()).execute().exit_status
@@ -135,12 +136,11 @@ def test_points_of_a_sweep_are_of_one_grain(tmp_path, root) -> None:
 
 
 def test_what_launches_cannot_do_is_refused_before_anything_is_started(tmp_path, root) -> None:
-    arms = "arms=[{state: {patch: state.patch}}, {field: {patch: field.patch, only: [Output.count]}}]"
-    assert choice_of(tmp_path, root, PATCHES, arms)[1].apart == ("field",)
-    more = FIELD + STATE
-    (tmp_path / "more.patch").write_text(more)
+    (tmp_path / "more.patch").write_text(FIELD + STATE)
+    picked = PATCHES.replace("{patch: field.patch}", "{patch: field.patch, only: [Output.count]}")
+    assert choice_of(tmp_path, root, picked)[1].apart == ("field",)
     with pytest.raises(ConfigError, match="launch grain cannot be had: arm 'field' has `only`"):
-        choice_of(tmp_path, root, PATCHES, arms.replace("field.patch", "more.patch"))
+        choice_of(tmp_path, root, picked.replace("field.patch", "more.patch"))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_each_grain_is_run_and_the_report_keeps_them_apart(both) -> None:
         {"grain": "launch", "arms": ["slow"]},
     ]
     assert {arm: found["equal"] for arm, found in run["equality"].items()} == {
-        "list": True, "numpy": True, "wrong": False, NATIVE: True, "slow": True,
+        "list": True, AA: True, "numpy": True, "wrong": False, NATIVE: True, "slow": True,
     }  # fmt: skip
     records = read_grains(path)
     whole = summarise_grains(records)
@@ -189,7 +189,8 @@ def test_each_grain_is_run_and_the_report_keeps_them_apart(both) -> None:
     assert "**`wrong` is struck:**" in step
     assert "All intervals of both hold together at 95 %." in step
     assert "of this table hold together at 97.5 %" in step
-    assert texts["report.html"].count("<table>") == 2
+    assert "cannot be switched in a living engine: slow: SLOW=1 is set when an engine starts" in launch
+    assert texts["report.html"].count("<table") == 2
     assert set(json.loads(texts["summary.json"])["grains"]) == {"step", "launch"}
     rows = list(csv.DictReader(io.StringIO(grains_frame_csv(whole))))
     assert {(row["grain"], row["arm"]) for row in rows} >= {("step", "numpy"), ("launch", "slow")}
