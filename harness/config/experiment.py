@@ -110,7 +110,8 @@ class Experiment(Strict):
                 value["baseline"] = first["name"]
         elif "arms" not in value and value.get("swap"):
             raise ValueError("arms: is missing: say what replaces the function, as in `- fast: mine.py:function`")
-        started = any(isinstance(arm, dict) and not SETTINGS.isdisjoint(arm) for arm in value.get("arms") or ())
+        arms = value["arms"] if isinstance(value.get("arms"), list) else []
+        started = any(isinstance(arm, dict) and not SETTINGS.isdisjoint(arm) for arm in arms)
         if (seam == "" or started) and isinstance(value.get("protocol", {}), dict):
             value["protocol"] = {"grain": "auto", **value.get("protocol", {})}
         scope = value.get("scope") or AUTO

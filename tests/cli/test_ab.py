@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from harness.cli import main
+from harness.cli import executing, main
 from harness.cli import run as cli_run
 from harness.config.file import load
 from harness.running import changed
@@ -57,7 +57,7 @@ def ab(here, monkeypatch, capsys):
         ran.append(loaded)
         return Outcome("complete", 0)
 
-    monkeypatch.setattr(cli_run, "execute", execute)
+    monkeypatch.setattr(executing, "execute", execute)
     monkeypatch.setattr(cli_run, "_show", lambda *_: None)
     monkeypatch.setattr("harness.signals.heed", lambda: None)
 

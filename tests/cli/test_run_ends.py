@@ -18,7 +18,7 @@ import pytest
 
 from harness import cli
 from harness.children import ENGINE_OWNER
-from harness.cli import run as cli_run
+from harness.cli import executing
 from harness.config.experiment import Host as HostConfig
 from harness.hosts.vllm import VllmHost
 from harness.records.folder import read_run
@@ -63,7 +63,7 @@ def test_ctrl_c_while_the_report_is_made_says_what_there_is_and_what_makes_it(
 
     config, folder = tmp_path / "config.yaml", tmp_path / "run"
     config.write_text(CONFIG)
-    monkeypatch.setattr(cli_run, "execute", execute)
+    monkeypatch.setattr(executing, "execute", execute)
     monkeypatch.setattr(where, interrupted)
     monkeypatch.setattr(sys, "argv", ["harness", "run", str(config), "--out", str(folder)])
     with pytest.raises(SystemExit) as ended:

@@ -71,7 +71,7 @@ def test_a_release_that_is_not_there_yet_says_nothing_of_its_patch(path, tmp_pat
     loaded = load(path)
     found = prepare(loaded, tmp_path / "changes", tmp_path / "installed")
     assert list(found) == ["plain"]
-    assert choose_grain(loaded, found).launch
+    assert choose_grain(loaded, found).apart == ("both",)
 
 
 def test_the_release_is_asked_for_before_there_is_a_folder_where_a_patch_must_fit_it(
@@ -86,7 +86,7 @@ def test_the_release_is_asked_for_before_there_is_a_folder_where_a_patch_must_fi
         asked.append(requirement)
         return old
 
-    assert foresee(load(path), release).launch
+    assert foresee(load(path), release).apart == ("both",)
     assert asked == ["0.31.0"]
     (tmp_path / "old.patch").write_text((tmp_path / "new.patch").read_text())
     with pytest.raises(ConfigError, match=r"arms\.1: "):
