@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from matplotlib.figure import Figure
-
 from harness.micro.published import published_tables
 from harness.micro.results import growth_exponent
+from harness.report.figures import Figure
 from harness.report.plots import COLOURS, MARKERS, Plot, as_svg
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 from markupsafe import escape
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter, SymmetricalLogLocator
 
+from harness.report.figures import Figure
 from harness.report.screen_table import shortened
 from harness.seams import AA
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib import artist
 
 from harness.analysis.course import Course
 from harness.analysis.summarise import summarise
 from harness.records.folder import Records
+from harness.report import figures
 from harness.report.plots import POINTS, course_plot, draw_plots, seen, steps_plot
 from harness.seams import AA
 from tests.analysis.test_summarise import make_frame, make_run
@@ -76,3 +78,8 @@ def test_a_single_value_that_stands_out_is_seen_in_a_long_run() -> None:
 def test_of_a_run_that_fits_every_value_is_drawn() -> None:
     assert seen([1.0, 3.0, 2.0]) == [0, 1, 2]
     assert seen([]) == []
+
+
+def test_what_quickens_the_import_of_matplotlib_is_taken_back() -> None:
+    assert figures.Figure.__module__ == "matplotlib.figure"
+    assert "alpha" in artist.kwdoc(artist.Artist)

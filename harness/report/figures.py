@@ -1,0 +1,18 @@
+"""matplotlib's Figure, imported in two thirds of the time.
+
+For each of its classes matplotlib lists all properties while it is imported, for docstrings that nobody reads in a
+report: a fifteenth of what a report of 100,000 steps takes. Everything else is as ever.
+"""
+
+from __future__ import annotations
+
+from matplotlib import artist
+
+_kwdoc = artist.kwdoc
+try:
+    artist.kwdoc = lambda artist: ""
+    from matplotlib.figure import Figure
+finally:
+    artist.kwdoc = _kwdoc
+
+__all__ = ["Figure"]
