@@ -8,9 +8,10 @@ alone, so that nobody chooses by the result:
 - The paired interval of the differences within blocks: what a block has in common cancels. With few blocks Student's t
   has so few degrees of freedom that it is up to twice as wide where blocks have nothing in common.
 
-So it is paired from `PAIRED_FROM` blocks on, where pairing costs at most a fifth of the width, and wherever blocks ran
-on several machines, which lie further apart than anything else. `tests/analysis/test_between.py` shows the coverage of
-both, and docs/settings.md has the table.
+So it is paired from `PAIRED_FROM` blocks on, where pairing costs at most a fifth of the width, and, however few there
+are, wherever blocks have by design more in common than anything else can move: they ran on several machines, or their
+engines took turns, pass by pass, so that whatever the machine did fell on all of them.
+`tests/analysis/test_between.py` shows the coverage of both, and docs/settings.md has the table.
 """
 
 from __future__ import annotations
@@ -40,20 +41,20 @@ class Side(NamedTuple):
     blocks: NDArray[np.int64]
 
 
-def between(arm: Side, baseline: Side, confidence: float, machines: int = 1) -> Interval | None:
+def between(arm: Side, baseline: Side, confidence: float, in_common: bool = False) -> Interval | None:
     """The difference of two arms, in the figures' unit; None where one has no launches.
 
     Args:
         arm: of which the difference is.
         baseline: that it is from.
         confidence: such as 0.95.
-        machines: on how many the blocks ran.
+        in_common: whether launches of a block have much in common by design.
     """
     one, other = arm.figures, baseline.figures
     if not len(one) or not len(other):
         return None
     together, first, second = np.intersect1d(arm.blocks, baseline.blocks, return_indices=True)
-    if is_paired(len(together[together > 0]), machines):
+    if is_paired(len(together[together > 0]), in_common):
         inside = together > 0
         return mean_interval(one[first[inside]] - other[second[inside]], confidence)
     if min(len(one), len(other)) < LEAST:
@@ -61,6 +62,6 @@ def between(arm: Side, baseline: Side, confidence: float, machines: int = 1) -> 
     return welch(one, other, confidence)
 
 
-def is_paired(blocks: int, machines: int = 1) -> bool:
-    """Whether so many blocks, on so many machines, are paired."""
-    return blocks >= (LEAST if machines > 1 else PAIRED_FROM)
+def is_paired(blocks: int, in_common: bool = False) -> bool:
+    """Whether so many blocks are paired, which have much in common by design or not."""
+    return blocks >= (LEAST if in_common else PAIRED_FROM)

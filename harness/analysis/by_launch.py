@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ByArm", "LaunchGrain", "by_arm", "counters_of_arms", "drift_of", "is_by_launch", "launch_grain_notes", "stack",
+    "took_turns",
 ]  # fmt: skip
 
 NAMED: Final = 5
@@ -50,6 +51,12 @@ NAMED: Final = 5
 def is_by_launch(run: dict[str, Any]) -> bool:
     """Whether arms changed from launch to launch."""
     return bool(run["config"]["protocol"]["grain"] == "launch")
+
+
+def took_turns(run: Mapping[str, Any]) -> bool:
+    """Whether the engines of each block stood side by side, and served a pass each in turn."""
+    whole = [each for each in run.get("blocks", []) if not each.get("lost")]
+    return bool(whole) and all(each.get("together") for each in whole)
 
 
 class ByArm(NamedTuple):
@@ -147,7 +154,7 @@ class LaunchGrain(NamedTuple):
     Attributes:
         values: by arm, of each launch the values by metric, in nanoseconds, shape [passes, steps].
         blocks: by arm, the block of each launch.
-        machines: on how many the blocks ran.
+        in_common: whether launches of a block have much in common by design (`between`).
         confidence: of each interval.
         margin: a difference within this share of the baseline's scope counts as equivalent.
         probes: of the config.
@@ -155,7 +162,7 @@ class LaunchGrain(NamedTuple):
 
     values: dict[str, list[Values]]
     blocks: dict[str, list[int]]
-    machines: int
+    in_common: bool
     confidence: float
     margin: float
     probes: list[str]
@@ -176,8 +183,9 @@ class LaunchGrain(NamedTuple):
         count = len(pairs_of(stacked, NATIVE, probes)) + others * (1 + with_bare) + len(values) * with_bare
         count += others * (shapes if shapes > 1 else 0)
         confidence = joint_confidence(per_look(float(protocol["confidence"]), len(run.get("looks", []))), count)
-        machines = len({each.get("node", "") for each in run.get("blocks", []) if not each.get("lost")})
-        return cls(values, found.blocks, max(machines, 1), confidence, float(protocol["margin"]), probes)
+        whole = [each for each in run.get("blocks", []) if not each.get("lost")]
+        several = len({each.get("node", "") for each in whole}) > 1
+        return cls(values, found.blocks, several or took_turns(run), confidence, float(protocol["margin"]), probes)
 
     @property
     def margin_us(self) -> float:
@@ -236,7 +244,7 @@ class LaunchGrain(NamedTuple):
         arm, native = (self.side(each, metric, steps, plain=plain) for each in (name, NATIVE))
         if name == AA:
             native = Side(native.figures[0::2], native.blocks[0::2])
-        return between(arm, native, self.confidence, self.machines)
+        return between(arm, native, self.confidence, self.in_common)
 
     def side(
         self, name: str, metric: str, steps: NDArray[np.int64] | slice = slice(None), *, plain: bool = False

@@ -56,7 +56,7 @@ def _after(grain: LaunchGrain, name: str, blocks: int) -> float:
     if min(len(arm.figures), len(native.figures)) < LEAST:
         return math.inf
     _, first, second = np.intersect1d(arm.blocks, native.blocks, return_indices=True)
-    if is_paired(blocks, grain.machines) and len(first) >= LEAST:
+    if is_paired(blocks, grain.in_common) and len(first) >= LEAST:
         variance = float((arm.figures[first] - native.figures[second]).var(ddof=1))
         freedom = blocks - 1
     else:

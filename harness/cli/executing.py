@@ -34,6 +34,7 @@ def execute(
     from harness.hosts.vllm import VllmHost
     from harness.hosts.vllm_v0 import VllmV0Host
     from harness.records.folder import RunReader
+    from harness.running.baton import Baton
     from harness.running.changed import FOLDER as CHANGES
     from harness.running.changed import facts_of, folders_of, prepare
     from harness.running.guard import guarded
@@ -41,7 +42,7 @@ def execute(
     from harness.running.run import Run
     from harness.running.shared import engine_arguments
 
-    experiment = loaded.experiment
+    experiment, baton = loaded.experiment, Baton.inherited()  # before any process is started
     kinds: dict[str, type[VllmHost | VllmV0Host]] = {"vllm": VllmHost, "vllm_v0": VllmV0Host}
     host = shared.host if shared is not None else None
     if host is None:
@@ -54,13 +55,13 @@ def execute(
     with (
         guarded(folder.path, experiment.protocol.step_timeout_s if in_process else 0.0, names) as pulse,
         engine_output_to(None if verbose else folder.path / LOG) as console,
-        Terminal(console) as terminal,
+        Terminal(console, live=baton is None) as terminal,
     ):
         reader = RunReader(folder.path)  # each look reads from it what is new
         run = Run(loaded, host, folder, terminal, typed, tested(), lambda: scope_half_width_us(reader.read()))
         run.trace_steps, run.flamegraphs, run.pulse = trace_steps, flamegraphs, pulse
         run.folders, run.changes = folders_of(prepared), facts_of(prepared)
-        run.launched, run.shared = launched, shared
+        run.launched, run.shared, run.baton = launched, shared, baton
         return run.execute()
 
 

@@ -116,15 +116,23 @@ class Terminal:
 
     It draws only when it is called, which is between passes: a thread that redraws by itself would
     run Python inside the very steps that are timed.
+
+    Args:
+        console: where it shows it.
+        unit: what stages have several of.
+        clock: gives seconds.
+        live: redraw lines where that can be done; not where several processes show theirs at once.
     """
 
-    def __init__(self, console: Console, unit: str = "pass", clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: Console, unit: str = "pass", clock: Callable[[], float] = time.monotonic, live: bool = True
+    ) -> None:
         # Imported here, since a report, which needs only what is above, would wait for it.
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._console, self._clock = console, clock
         self._unit, self._units = unit, f"{unit}es" if unit.endswith("s") else f"{unit}s"
-        self._plain = not console.is_terminal
+        self._plain = not (live and console.is_terminal)
         self._done = self._passes = 0
         self._began = 0.0
         self._progress = Progress(

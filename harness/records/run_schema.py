@@ -60,11 +60,12 @@ class EnvironmentFacts(Recorded):
 
 
 class BlockEntry(Recorded):
-    """A block of launches that has ended: on which machine, and why it does not count, if so."""
+    """A block of launches that has ended: its machine, why it does not count, and whether its engines took turns."""
 
     number: Counted
     node: str = ""
     lost: str = ""
+    together: bool = False
 
 
 class LaunchEntry(Recorded):
@@ -307,6 +308,7 @@ class RunFile(Recorded):
     anatomy: AnatomyFacts | None = None
     environments: dict[str, EnvironmentFacts] = Field(default_factory=dict)
     started_with: dict[str, Annotated[list[str], Field(max_length=MANY)]] = Field(default_factory=dict)
+    by_turns: bool = False
     passes_done: Count = 0
     passes_planned: Count = 0
     plan: PlanFacts | None = None

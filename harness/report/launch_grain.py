@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.analysis.by_launch import is_by_launch
+from harness.analysis.by_launch import is_by_launch, took_turns
 from harness.seams import AA
 
 if TYPE_CHECKING:
@@ -12,14 +12,22 @@ if TYPE_CHECKING:
 
     from harness.analysis.summary import Summary
 
-__all__ = ["CHECKED", "PAIRED", "UNPAIRED", "engines", "not_compared"]
+__all__ = ["CHECKED", "engines", "how_compared", "not_compared"]
 
 PAIRED: Final = "Differences are paired within each step and say what the usual step does."
-UNPAIRED: Final = (
-    "Differences are between launches (Welch; paired within blocks from 10 blocks on), and say what the usual step "
-    "does; A/A is every other launch of native against the rest of them."
+USUAL: Final = (
+    "and say what the usual step does; A/A is every other launch of native against the rest of them, not within blocks."
 )
 CHECKED: Final = "checked between engines, in a pass of each"
+
+
+def how_compared(run: dict[str, Any]) -> str:
+    """A sentence on what a difference is between."""
+    if not is_by_launch(run):
+        return PAIRED
+    if took_turns(run):
+        return f"Differences are between launches, within blocks whose engines took turns pass by pass, {USUAL}"
+    return f"Differences are between launches (Welch; paired within blocks from 10 blocks on), {USUAL}"
 
 
 def engines(summary: Summary) -> str:
@@ -28,8 +36,9 @@ def engines(summary: Summary) -> str:
         return ""
     measured = {name: arm for name, arm in summary.arms.items() if arm.measured and name != AA}
     passes = ", ".join(f"{name} {arm.passes}" for name, arm in measured.items())
+    turns = ", those of a block side by side and a pass each in turn" if took_turns(summary.run) else ""
     return (
-        f"{summary.launches} engines, each with one arm in it, in drawn order, one figure an engine; "
+        f"{summary.launches} engines, each with one arm in it, in drawn order{turns}, one figure an engine; "
         f"passes: {passes}{', and as many bare' if summary.own_costs else ''}"
     )
 

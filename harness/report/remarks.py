@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.by_launch import is_by_launch
 from harness.digits import significant
 from harness.records.agreement import answered
-from harness.report.launch_grain import CHECKED, PAIRED, UNPAIRED
+from harness.report.launch_grain import CHECKED, how_compared
 from harness.report.table import format_interval
 from harness.seams import swapped_in
 
@@ -97,7 +97,7 @@ def how_sure(summary: Summary, of: str = "report") -> str:
     looks = f", {len(planned)} looks taken into account" if planned else ""
     differing = "" if summary.launches == 1 else ", each with another hash seed and environment size"
     return (
-        f"{UNPAIRED if is_by_launch(summary.run) else PAIRED} All intervals and tests of this "
+        f"{how_compared(summary.run)} All intervals and tests of this "
         f"{of} hold together at {confidence:g} % ({summary.confidence_each * 100:.4g} % each{looks}), "
         f"{reach(summary)}{differing}. Equivalent means within "
         f"{summary.margin_us:.3g} us a step, {summary.run['config']['protocol']['margin'] * 100:g} % of the scope."

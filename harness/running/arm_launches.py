@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from harness.config.launched import OPTION, Launched
-from harness.config.settings import options_of
+from harness.config.settings import at_arm, options_of
 from harness.errors import RecordsError
 from harness.instrument.scopes import AUTO
 from harness.records.agreement import SIGNATURE, signature_difference
@@ -28,6 +28,7 @@ from harness.running.enough import Enough
 from harness.running.launches import SHARED, Launches
 from harness.running.place import Place, Process
 from harness.running.run import Outcome
+from harness.running.side_by_side import SideBySide, may_stand_together
 from harness.seams import NATIVE
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class ArmLaunches(Launches):
         """Whether there are as many as a wanted width takes."""
         return self.loaded.experiment.protocol.until is not None
 
+    def _beside(self) -> bool:
+        """Whether the engines of a block stand side by side."""
+        experiment = self.loaded.experiment
+        return may_stand_together([experiment, *(at_arm(self.loaded, arm).experiment for arm in experiment.arms)])
+
     def _watched(self) -> tuple[str, ...]:
         """The functions that changes touch, and that native has as well."""
         changes = [change for each in self.prepared.values() for change in each.changes if change.kind == "function"]
@@ -133,7 +139,8 @@ class ArmLaunches(Launches):
         files = {name: each.sources.files for name, each in self.prepared.items()}
         place = Place(files, self.environments, self.root)
         self._began = time.monotonic()
-        runner: Runner = self.runner or functools.partial(run_here, start=self.start)
+        turns = SideBySide(self.loaded.experiment.protocol.seed, self.note, self.start).run if self._beside() else None
+        runner: Runner = self.runner or functools.partial(run_here, start=self.start, turns=turns)
         runner(self._blocks(), self, place)
         outcome = self._outcome
         if outcome.status != "complete":
@@ -167,7 +174,7 @@ class ArmLaunches(Launches):
             if all(name in self._across.struck for name in self._names[1:]):
                 return
             number, drawn = self._book.draw()
-            yield Block(number, self._processes(drawn))
+            yield Block(number, self._processes(drawn), len(drawn))
 
     def _processes(self, drawn: Sequence[ArmLaunch]) -> Iterator[Process]:
         """A block's processes; an arm that has been struck meanwhile is left out."""
@@ -179,6 +186,11 @@ class ArmLaunches(Launches):
             self.announce(len(self._book.launches), self._enough.blocks * len(self._names), self._enough.left_s)
             arguments = self._arguments(launch)[1:]  # the Python is the place's
             yield Process(launch.number, launch.arm, arguments, launch.variables, self._path(launch))
+
+    def stands(self, process: Process) -> None:
+        """Take the scope that a launch has found, so that those whose engines are started next time the same."""
+        if self._found.scope == AUTO and (run := read_facts(process.folder))["config"]["scope"] != AUTO:
+            self._find(run)
 
     def ran(self, process: Process, exit_status: int) -> bool:
         """Take over what a launch measured; gives whether its block goes on."""
@@ -200,9 +212,9 @@ class ArmLaunches(Launches):
                 self._tell_struck({launch.arm})
         return False
 
-    def ended(self, block: int, node: str = "", lost: str = "") -> None:
+    def ended(self, block: int, node: str = "", lost: str = "", together: bool = False) -> None:
         """Note a block that has ended, and what became of it."""
-        why = self._book.end(block, node, lost)
+        why = self._book.end(block, node, lost, together)
         self.folder.write_run(self.facts)
         if why and self._outcome.status == "complete":
             self.note(f"block {block} is lost, and another one is run in its place: {why}")

@@ -107,16 +107,18 @@ class BlockBook:
         self._failures[arm] = self._failures.get(arm, 0) + 1
         return self._failures[arm] >= PATIENCE
 
-    def end(self, block: int, node: str, lost: str) -> str:
+    def end(self, block: int, node: str, lost: str, together: bool) -> str:
         """A block has ended; why it does not count, or empty.
 
         Args:
             block: its number.
             node: the machine that it ran on; empty for this one.
             lost: what befell it, where that was no failure of its launches.
+            together: whether its engines stood side by side.
         """
         lost = lost or self._lost.get(block, "")
         self._drawn.pop(block, None)
-        self.blocks.append({"number": block, **({"node": node} if node else {}), **({"lost": lost} if lost else {})})
+        told = {"node": node, "lost": lost, "together": together}
+        self.blocks.append({"number": block, **{key: value for key, value in told.items() if value}})
         self.blocks.sort(key=lambda each: int(each["number"]))
         return lost

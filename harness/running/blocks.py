@@ -17,21 +17,26 @@ if TYPE_CHECKING:
 
     from harness.running.place import Place, Process
 
-__all__ = ["Block", "Keeper", "Runner", "run_here", "run_process"]
+__all__ = ["Block", "Keeper", "Runner", "Turns", "run_here", "run_process"]
 
 
 class Block(NamedTuple):
-    """Launches that run one after the other on one machine.
+    """Launches that run on one machine, one after the other or with their engines side by side.
 
-    `processes` is gone through once; each is made when the one before has ended, where they run on this machine.
+    `processes` is gone through once; each is made when the one before has ended, or its engine stands, where they run
+    on this machine. There are at most `engines`.
     """
 
     number: int
     processes: Iterator[Process]
+    engines: int = 1
 
 
 class Keeper(Protocol):
     """Who keeps what launches measured."""
+
+    def stands(self, process: Process) -> None:
+        """A launch's engine stands, and what it has found so far is in its folder; told where engines take turns."""
 
     def ran(self, process: Process, exit_status: int) -> bool:
         """A launch has ended, and its folder is there; gives whether its block goes on.
@@ -39,10 +44,10 @@ class Keeper(Protocol):
         The status is that of Popen: negative where a signal ended it.
         """
 
-    def ended(self, block: int, node: str = "", lost: str = "") -> None:
+    def ended(self, block: int, node: str = "", lost: str = "", together: bool = False) -> None:
         """The block of this number has ended, on the machine of this name (empty: on this one).
 
-        `lost` says what befell it, where that was no failure of its launches.
+        `lost` says what befell it, where that was no failure of its launches; `together`, that its launches took turns.
         """
 
 
@@ -60,13 +65,36 @@ class Runner(Protocol):
         """
 
 
+class Turns(Protocol):
+    """Runs a block whose engines stand side by side; gives whether they did (`side_by_side.SideBySide`)."""
+
+    def __call__(self, block: Block, keeper: Keeper, place: Place) -> bool:
+        """Run it, and tell the keeper of each launch, but not of the block's end."""
+
+
 def run_here(
-    blocks: Iterable[Block | None], keeper: Keeper, place: Place, start: Callable[..., Any] = subprocess.Popen
+    blocks: Iterable[Block | None],
+    keeper: Keeper,
+    place: Place,
+    start: Callable[..., Any] = subprocess.Popen,
+    turns: Turns | None = None,
 ) -> None:
-    """Run blocks on this machine, one launch at a time: a `Runner`."""
+    """Run blocks on this machine: a `Runner`.
+
+    Args:
+        blocks: as of a `Runner`.
+        keeper: likewise.
+        place: likewise.
+        start: starts a process (`subprocess.Popen`, unless a test replaces it).
+        turns: runs a block with its engines side by side; None for one launch at a time.
+    """
     with place.made() as started_from:
         for block in blocks:
             if block is None:  # where another one is under way, which is never so here
+                continue
+            if turns is not None:
+                together = turns(block, keeper, started_from)
+                keeper.ended(block.number, together=together)
                 continue
             for process in block.processes:
                 exit_status = run_process(*started_from.command(process), start)

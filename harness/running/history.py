@@ -110,7 +110,7 @@ class Releases:
         while self._outcome.status == "complete" and len(self._left_out) < len(self.environments):
             if self._book.whole + self._book.under_way < self.blocks:
                 number, drawn = self._book.draw()
-                yield Block(number, self._processes(drawn))
+                yield Block(number, self._processes(drawn), len(drawn))
             elif self._book.under_way:
                 yield None  # it may be lost
             else:
@@ -131,6 +131,9 @@ class Releases:
             arguments += ["--set", f"protocol.seed={launch.schedule_seed}"]
             yield Process(launch.number, launch.arm, arguments, launch.variables, path)
 
+    def stands(self, process: Process) -> None:
+        """Nothing of it is needed before it ends."""
+
     def ran(self, process: Process, exit_status: int) -> bool:
         """Take over what a launch measured; gives whether its block goes on."""
         why = self._taken(process, self._book.launch(process.number)["block"], exit_status)
@@ -148,9 +151,9 @@ class Releases:
                     each["left_out"] = why
         return False
 
-    def ended(self, block: int, node: str = "", lost: str = "") -> None:
+    def ended(self, block: int, node: str = "", lost: str = "", together: bool = False) -> None:
         """Note a block that has ended, and what became of it."""
-        why = self._book.end(block, node, lost)
+        why = self._book.end(block, node, lost, together)
         self._write()
         if why and self._outcome.status == "complete":
             self.note(f"block {block} is lost, and another one is run in its place: {why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from harness.config.experiment import Protocol, Until
     from harness.hosts.base import Host, PassResult
     from harness.records.folder import RunFolder
+    from harness.running.baton import Baton
     from harness.running.observer import Observer
     from harness.running.planning import Plan
     from harness.workload.requests import Request
@@ -39,6 +41,7 @@ class Measuring:
         check_again: compares all arms with native, given after how many groups, and whether these were the last.
         half_width_us: for `protocol.until`: gives the half-width of the widest interval so far.
         facts: the run's facts, which are filled here.
+        baton: where other launches' engines stand beside this one, says when it is its turn.
         calls_a_pass: how often each arm's probes are called in a pass, known after the first group.
     """
 
@@ -54,6 +57,7 @@ class Measuring:
     check_again: Callable[[int, bool], None]
     half_width_us: Callable[[], float]
     facts: dict[str, Any]
+    baton: Baton | None = None
     begun: bool = field(default=False, init=False)
     calls_a_pass: Counter[str] = field(default_factory=Counter, init=False)
     _under_way: int | None = field(default=None, init=False)
@@ -72,8 +76,10 @@ class Measuring:
         return plan
 
     def run(self, plan: Plan) -> None:
-        """Measure all groups of the plan, or stop at a look."""
+        """Measure all groups of the plan, or stop at a look; by turns, where engines stand side by side."""
         protocol, treatments = self.protocol, self._treatments
+        if self.baton is not None:
+            plan = self._agreed(plan, self.baton)
         schedule = complete_blocks(
             len(treatments), self.steps, plan.groups, protocol.seed, protocol.order, protocol.between
         )
@@ -83,7 +89,8 @@ class Measuring:
         if protocol.until is not None:
             self.facts["looks"] = looks(plan.groups)
         self.folder.write_run(self.facts)  # from here on the passes can be read, whatever becomes of this process
-        self.observer.stage("measuring", self.facts["passes_planned"], plan.expected_s)
+        if self.baton is None:  # else who hands out turns tells of all
+            self.observer.stage("measuring", self.facts["passes_planned"], plan.expected_s)
         began = time.monotonic()
         for self._group, group in enumerate(schedule):
             for steps_of_pass in group:
@@ -92,7 +99,17 @@ class Measuring:
                 break
             if self._group + 1 in checks:
                 self.check_again(self._group + 1, False)
+        if self.baton is not None:
+            self.baton.rest()
         self.check_again(self._group + 1, True)
+
+    def _agreed(self, plan: Plan, baton: Baton) -> Plan:
+        """The plan with as many groups as the launches beside it measure, when all are ready and it is its turn."""
+        self.folder.write_run(self.facts)  # what was found so far, for those that are started next
+        groups = baton.ready(plan.groups)
+        agreed = dataclasses.replace(plan, groups=groups, expected_s=plan.expected_s * groups / plan.groups)
+        self.facts |= {"plan": agreed.as_dict(), "by_turns": True}
+        return agreed
 
     def _enough(self, until: Until, elapsed_s: float) -> bool:
         """Whether to stop: at a look with all intervals narrow enough, or because the time is over."""
@@ -107,6 +124,8 @@ class Measuring:
 
     def _one_pass(self, treatments: list[tuple[int, bool]]) -> None:
         index = self._under_way = self.facts["passes_done"]
+        if self.baton is not None and index:
+            self.baton.hand_on()
         arms, probed = zip(*treatments, strict=True)
         result = self.host.run_pass("mixed", arms, self.requests, probed)
         try:
@@ -120,7 +139,8 @@ class Measuring:
         self.facts["other_threads"] = self.facts.get("other_threads", 0) + result.other_threads
         self._under_way = None
         self.facts["passes_done"] = index + 1
-        self.observer.advance()
+        if self.baton is None:
+            self.observer.advance()
 
     def _count_calls(self, columns: dict[str, list[Any]]) -> None:
         """Add the calls of each arm's probes in its probed steps; a step is probed once a group under every arm."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.config.launched import Launched
     from harness.hosts.base import Host
     from harness.records.folder import RunFolder
+    from harness.running.baton import Baton
     from harness.running.observer import Observer
     from harness.running.shared import SharedEngine
 
@@ -52,6 +53,7 @@ class Run:
         folders: by arm, the files that it changes, where it is a patch or a tree.
         changes: by arm, what is known of these, for run.json.
         launched: what this is of a run at launch grain; None for a run of its own.
+        baton: where other launches' engines stand beside this one's, says when it is its turn.
         shared: the engine that this run takes over, if it has been started, and leaves; None to start and stop its own.
         selftest: one line on the last selftest of this machine, for the report.
         unequal: arms that did not compute what native computes, and why.
@@ -72,6 +74,7 @@ class Run:
     changes: Mapping[str, Any] = field(default_factory=dict)
     launched: Launched | None = None
     shared: SharedEngine | None = None
+    baton: Baton | None = None
     unequal: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -89,7 +92,7 @@ class Run:
         self.folder.write_run(self.facts)
         stages = Stages(
             self.loaded, self.host, self.folder, self.observer, self.half_width_us, self.unequal, self.facts,
-            self.trace_steps, self.flamegraphs, self.pulse, self.folders, self.launched, self.shared,
+            self.trace_steps, self.flamegraphs, self.pulse, self.folders, self.launched, self.shared, self.baton,
         )  # fmt: skip
         with signals.heeded():
             try:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from harness.hosts.base import Host, PassResult
     from harness.instrument.pass_kinds import PassKind
     from harness.records.folder import RunFolder
+    from harness.running.baton import Baton
     from harness.running.observer import Observer
     from harness.running.planning import Plan
     from harness.running.shared import SharedEngine
@@ -68,6 +69,7 @@ class Stages:
     folders: Mapping[str, Path] = field(default_factory=dict)
     launched: Launched | None = None
     shared: SharedEngine | None = None
+    baton: Baton | None = None
     _installed: list[str] = field(default_factory=list, init=False)
     _ceilings: list[str] = field(default_factory=list, init=False)
     _measuring: Measuring | None = field(default=None, init=False)
@@ -113,7 +115,7 @@ class Stages:
             return
         self._measuring = Measuring(
             experiment.protocol, self.host, self.folder, self.observer, work.requests, self._installed, arms, steps,
-            self._verify, self._check_again, self.half_width_us, self.facts,
+            self._verify, self._check_again, self.half_width_us, self.facts, self.baton,
         )  # fmt: skip
         plan = self._measuring.plan(self._pass_s)
         self._tell(plan, len(own))

@@ -52,7 +52,7 @@ def test_the_paired_interval_is_that_of_student() -> None:
 
 def test_blocks_on_several_machines_are_paired_however_few_there_are() -> None:
     arm, native = side([101, 201, 302], [1, 2, 3]), side([200, 100, 300], [2, 1, 3])
-    found = between(arm, native, 0.95, machines=2)
+    found = between(arm, native, 0.95, in_common=True)
     assert found == mean_interval(np.array([1.0, 1.0, 2.0]), 0.95)
     assert between(arm, native, 0.95) == welch(arm.figures, native.figures, 0.95)
 

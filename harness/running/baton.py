@@ -1,0 +1,98 @@
+"""Turns of engines that stand side by side: each serves a pass while the others wait, and hands on.
+
+The processes of a block's launches are started by one that has a pipe to and from each (`side_by_side`). A launch says
+when it is ready to measure, is told how many groups are measured, and then has its turn for each pass.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from harness.errors import HostError
+
+__all__ = ["DONE", "GO", "GROUPS", "READY", "REST", "VARIABLE", "Baton"]
+
+VARIABLE: Final = "HARNESS_BATON"
+"""The environment variable with the descriptors to read from and to write to, of a process that has a baton."""
+READY: Final = "ready"
+"""With the number of groups that are planned: everything but measuring is done."""
+DONE: Final = "done"
+"""A pass is done, and there are more."""
+REST: Final = "rest"
+"""All passes are done; what comes after them takes as long as it takes, and is not measured by turns."""
+GROUPS: Final = "groups"
+"""With the number of groups that each launch of the block measures."""
+GO: Final = "go"
+"""It is the launch's turn."""
+
+
+class Baton:
+    """One launch's end.
+
+    Args:
+        reads, writes: descriptors of pipes.
+    """
+
+    def __init__(self, reads: int, writes: int) -> None:
+        self._reads, self._writes = reads, writes
+        self._rest = b""
+
+    @classmethod
+    def inherited(cls) -> Baton | None:
+        """The one that this process was started with; None where it was started with none.
+
+        Processes that it starts itself have none.
+        """
+        descriptors = os.environ.pop(VARIABLE, "")
+        if not descriptors:
+            return None
+        reads, writes = map(int, descriptors.split(","))
+        for descriptor in (reads, writes):
+            os.set_inheritable(descriptor, False)
+        return cls(reads, writes)
+
+    def ready(self, groups: int) -> int:
+        """Wait until all are ready, and for the first turn; gives how many groups are measured.
+
+        Args:
+            groups: that this launch has planned.
+
+        Raises:
+            HostError: who hands out turns is gone.
+        """
+        self._tell(f"{READY} {groups}")
+        agreed = int(self._hear(GROUPS))
+        self._hear(GO)
+        return agreed
+
+    def hand_on(self) -> None:
+        """Let the others serve a pass each, and wait for the next turn. Raises HostError as `ready`."""
+        self._tell(DONE)
+        self._hear(GO)
+
+    def rest(self) -> None:
+        """Let the others measure to their end, and wait for that. Raises HostError as `ready`."""
+        self._tell(REST)
+        self._hear(GO)
+
+    def _tell(self, word: str) -> None:
+        try:
+            os.write(self._writes, f"{word}\n".encode())
+        except OSError as error:
+            raise HostError("the run that this launch is of has ended") from error
+
+    def _hear(self, word: str) -> str:
+        while b"\n" not in self._rest:
+            try:
+                found = os.read(self._reads, 1000)
+            except OSError:
+                found = b""
+            if not found:
+                raise HostError("the run that this launch is of has ended")
+            self._rest += found
+        line, _, self._rest = self._rest.partition(b"\n")
+        said, _, value = line.decode().partition(" ")
+        if said != word:
+            raise HostError(f"it was to hear {word}, and heard {said[:20]!r}")
+        return value

@@ -1,0 +1,245 @@
+"""The engines of a block side by side: all are started, and then they serve one pass each in turn, in drawn order.
+
+What a machine does from one second to the next falls on all arms of a block alike, and cancels in the differences
+within the block. Launches that follow each other are half a minute apart, in which a shared machine can change by more
+than most settings do. Only one engine works at a time; the others wait for their turn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import psutil
+
+from harness.children import begin_as_child
+from harness.hosts.vllm_settings import on_cpu
+from harness.running.baton import DONE, GO, GROUPS, READY, REST, VARIABLE
+from harness.running.run import INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.config.experiment import Experiment
+    from harness.running.blocks import Block, Keeper
+    from harness.running.place import Place, Process
+
+__all__ = ["SideBySide", "may_stand_together"]
+
+LOOK_S: Final = 0.5
+"""How often it is looked whether a process that says nothing still lives."""
+ORDER: Final = 4
+"""Beside the seed, so that turns are drawn independently of the rest."""
+SPARE: Final = 1.25
+"""An engine may take so many times the memory of the first one."""
+
+
+def may_stand_together(configs: Sequence[Experiment]) -> bool:
+    """Whether the engines of these configs may stand side by side: as the first one says, or else on a CPU.
+
+    On a GPU an engine takes nearly all of its memory.
+    """
+    asked = configs[0].protocol.side_by_side
+    return all(on_cpu(config.host) for config in configs) if asked is None else asked
+
+
+@dataclass
+class _Engine:
+    """A launch whose engine stands beside others.
+
+    Attributes:
+        child: its process.
+        reads, writes: descriptors of pipes.
+        groups: that it planned.
+        status: how its process ended; None while it lives.
+    """
+
+    process: Process
+    child: Any
+    reads: int
+    writes: int
+    groups: int = 0
+    status: int | None = None
+    _said: bytes = b""
+
+    def hear(self) -> str:
+        """The next line that it says; empty when its process has ended."""
+        while b"\n" not in self._said:
+            there, _, _ = select.select([self.reads], [], [], LOOK_S)
+            found = os.read(self.reads, 1000) if there else b""
+            if found:
+                self._said += found
+            elif there or self.child.poll() is not None:  # what it has forked may hold the pipe open
+                self.end()
+                return ""
+        line, _, self._said = self._said.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def tell(self, word: str) -> None:
+        """Say a line to it; whether it still lives is seen by what it says."""
+        with contextlib.suppress(OSError):
+            os.write(self.writes, f"{word}\n".encode())
+
+    def end(self) -> None:
+        """Wait for the end of its process."""
+        if self.status is None:
+            self.status = int(self.child.wait())
+
+    def close(self) -> None:
+        """Close the pipes."""
+        for descriptor in (self.reads, self.writes):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+@dataclass
+class SideBySide:
+    """Runs blocks whose engines stand side by side.
+
+    Attributes:
+        seed: draws whose turn it is.
+        note: is told what a user wants to know at once.
+        start: starts a process (`subprocess.Popen`, unless a test replaces it).
+    """
+
+    seed: int
+    note: Callable[[str], None]
+    start: Callable[..., Any] = subprocess.Popen
+    _told: bool = field(default=False, init=False)
+
+    def run(self, block: Block, keeper: Keeper, place: Place) -> bool:
+        """Run a block; gives whether its launches took turns. The keeper is told of each launch, not of the end.
+
+        Where their engines do not fit into memory together, they run one after the other.
+        """
+        engines: list[_Engine] = []
+        alone, together = False, False
+        try:
+            for process in block.processes:
+                engine = self._begin(process, place)
+                engines.append(engine)
+                if self._is_ready(engine):
+                    keeper.stands(process)
+                    alone = alone or (len(engines) == 1 and not self._fit(engine, block.engines - 1))
+                    if alone:
+                        self._take_turns([engine], block.number)
+                if engine.status:
+                    break
+                if engine.status == 0:  # it had nothing to measure, or is done, since it stands alone
+                    engines.remove(engine)
+                    engine.close()
+                    if not keeper.ran(process, 0):
+                        break
+            else:
+                together = len(engines) > 1
+                self._take_turns(engines, block.number)
+        except KeyboardInterrupt:
+            if not self._interrupt(engines):
+                raise
+        finally:
+            self._stop([engine for engine in engines if engine.status is None])
+            for engine in engines:
+                engine.close()
+        self._tell(engines, keeper)
+        return together
+
+    def _begin(self, process: Process, place: Place) -> _Engine:
+        arguments, environment = place.command(process)
+        (its_reads, writes), (reads, its_writes) = os.pipe(), os.pipe()
+        try:
+            child = self.start(
+                arguments, env={**environment, VARIABLE: f"{its_reads},{its_writes}"}, stdout=subprocess.DEVNULL,
+                process_group=0, preexec_fn=begin_as_child, pass_fds=(its_reads, its_writes),
+            )  # fmt: skip
+        finally:
+            os.close(its_reads)
+            os.close(its_writes)
+        return _Engine(process, child, reads, writes)
+
+    @staticmethod
+    def _is_ready(engine: _Engine) -> bool:
+        said, _, groups = engine.hear().partition(" ")
+        if said == READY:
+            engine.groups = int(groups)
+        elif engine.status is None:  # whatever else it says, it would wait for no turn
+            engine.child.terminate()
+            engine.end()
+        return said == READY
+
+    def _fit(self, first: _Engine, others: int) -> bool:
+        """Whether so many more engines as the first one fit into memory."""
+        try:
+            own = psutil.Process(first.child.pid)
+            taken = sum(each.memory_info().rss for each in (own, *own.children(recursive=True)))
+        except (psutil.Error, AttributeError):
+            return True
+        fit = others * taken * SPARE <= psutil.virtual_memory().available
+        if not fit and not self._told:
+            self._told = True
+            gib = taken / 2**30
+            self.note(f"an engine takes {gib:.1f} GiB: {others + 1} do not fit side by side, and run one after another")
+        return fit
+
+    def _take_turns(self, engines: Sequence[_Engine], block: int) -> None:
+        """Have them measure pass by pass, and end; stops at the first that ends before the others."""
+        if not engines:
+            return
+        groups = min(engine.groups for engine in engines)
+        if len(engines) > 1:
+            self.note(f"measuring {len(engines)} engines by turns, a pass each")
+        for engine in engines:
+            engine.tell(f"{GROUPS} {groups}")
+        rng = np.random.default_rng([self.seed, ORDER, block])
+        active = list(engines)
+        while active:
+            for index in rng.permutation(len(active)):
+                active[index].tell(GO)
+                said = active[index].hear()
+                if said == REST:
+                    active[index].groups = 0
+                elif said != DONE:
+                    active[index].status = active[index].status or 1  # all others wait for it in vain
+                    return
+            active = [engine for engine in active if engine.groups]
+        for engine in engines:
+            engine.tell(GO)
+            engine.end()
+            if engine.status:
+                return
+
+    @staticmethod
+    def _interrupt(engines: Sequence[_Engine]) -> bool:
+        """Ctrl-C: each is told, and waited for; whether there was any."""
+        alive = [engine for engine in engines if engine.status is None]
+        for engine in alive:
+            engine.child.send_signal(signal.SIGINT)
+        try:
+            for engine in alive:
+                engine.status = int(engine.child.wait()) or INTERRUPTED
+        except KeyboardInterrupt:
+            for engine in alive:
+                engine.child.kill()
+                engine.status = INTERRUPTED
+        return bool(alive)
+
+    @staticmethod
+    def _stop(engines: Sequence[_Engine]) -> None:
+        """End those that wait for a turn that does not come: their block is lost."""
+        for engine in engines:
+            engine.child.terminate()
+        for engine in engines:
+            engine.child.wait()
+
+    @staticmethod
+    def _tell(engines: Sequence[_Engine], keeper: Keeper) -> None:
+        """Tell the keeper of each that ended by itself, a failure first: those that were stopped say nothing."""
+        ended = [engine for engine in engines if engine.status is not None]
+        for engine in sorted(ended, key=lambda engine: not engine.status):
+            if not keeper.ran(engine.process, int(engine.status or 0)):
+                return
