@@ -10,7 +10,7 @@ alone, so that nobody chooses by the result:
 
 So it is paired from `PAIRED_FROM` blocks on, where pairing costs at most a fifth of the width, and, however few there
 are, wherever blocks have by design more in common than anything else can move: they ran on several machines, or their
-engines took turns, pass by pass, so that whatever the machine did fell on all of them.
+engines took turns, so that whatever the machine did fell on all of them.
 `tests/analysis/test_between.py` shows the coverage of both, and docs/settings.md has the table.
 """
 

@@ -40,8 +40,8 @@ class Protocol(Strict):
         until: instead, until all intervals are narrow enough; at launch grain blocks of launches are added until then.
         launches: how often the engine is started, each time with another hash seed and environment size, and measured
             for as long as the other keys say; intervals then cover the spread between launches.
-        side_by_side: at launch grain, start the engines of a block side by side, and have them measure pass by pass in
-            turn; null does so on a CPU. They run one after another where they do not fit into memory together.
+        side_by_side: at launch grain, start the engines of a block side by side, and have them take turns of some
+            steps; null does so on a CPU. They run one after another where they do not fit into memory together.
         warmup: unmeasured passes of each arm alone before that; the first also compares its tokens.
         order: `random` draws each step's order of arms anew; `rotate` goes round in the order of the config.
         grain: where arms change: between steps, passes, or launches of the engine. `auto`, which is taken where there

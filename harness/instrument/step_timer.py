@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from harness.instrument.leftovers import COUNTED
 from harness.instrument.steps import StepRows
+from harness.instrument.turns import wait_before_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,6 +97,7 @@ class StepTimer:
 
         def timed_turn() -> Any:
             before = self.step
+            self._wait_for_turn()
             self._before_step(clock())
             cpu_start = cpu_clock()
             start = clock()
@@ -115,6 +117,7 @@ class StepTimer:
             if not is_step(work):
                 return execute_model(work, *args, **kwargs)
             if not in_turn:
+                self._wait_for_turn()
                 self._before_step(0)
             self._spans.step = self.step = self.step + 1
             steps.before_execute()
@@ -148,6 +151,11 @@ class StepTimer:
             return result
 
         return timed_sample_tokens
+
+    def _wait_for_turn(self) -> None:
+        """Before a measured step begins; a turn that executes nothing belongs to the step before."""
+        if self.kind == "mixed" and self.step + 1 > self._begun:
+            wait_before_step()
 
     def _before_step(self, now_ns: int) -> None:
         step = self.step + 1

@@ -308,7 +308,7 @@ class RunFile(Recorded):
     anatomy: AnatomyFacts | None = None
     environments: dict[str, EnvironmentFacts] = Field(default_factory=dict)
     started_with: dict[str, Annotated[list[str], Field(max_length=MANY)]] = Field(default_factory=dict)
-    by_turns: bool = False
+    by_turns: Literal["", "pass", "steps"] = ""
     passes_done: Count = 0
     passes_planned: Count = 0
     plan: PlanFacts | None = None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from markupsafe import Markup
 from rich.text import Text
 
+from harness.analysis.by_launch import took_turns
 from harness.analysis.history import HOST, WHOLE
 from harness.analysis.phase_parts import ARRIVAL
 from harness.digits import duration, significant
@@ -162,9 +163,10 @@ def _title(summary: Summary) -> str:
 def _sentence(summary: Summary) -> str:
     facts = summary.history.facts
     machine = facts["machine"]
+    turns = "their engines side by side and by turns" if took_turns(facts) else "in drawn order"
     return (
         f"vLLM {summary.history.releases[0]} to {summary.history.releases[-1]}, {len(summary.history.releases)} "
-        f"releases, {summary.blocks} launches of each in drawn order, in {duration(facts.get('seconds', 0.0))}; "
+        f"releases, {summary.blocks} launches of each, {turns}, in {duration(facts.get('seconds', 0.0))}; "
         f"{machine['cpu']}, {machine['usable_cores']} cores, Python {machine['python']}"
     )
 

@@ -26,8 +26,12 @@ def how_compared(run: dict[str, Any]) -> str:
     if not is_by_launch(run):
         return PAIRED
     if took_turns(run):
-        return f"Differences are between launches, within blocks whose engines took turns pass by pass, {USUAL}"
+        return f"Differences are between launches, within blocks whose engines took turns of {_turn(run)}, {USUAL}"
     return f"Differences are between launches (Welch; paired within blocks from 10 blocks on), {USUAL}"
+
+
+def _turn(run: Mapping[str, Any]) -> str:
+    return "some steps" if run.get("by_turns") == "steps" else "a pass"
 
 
 def engines(summary: Summary) -> str:
@@ -36,7 +40,7 @@ def engines(summary: Summary) -> str:
         return ""
     measured = {name: arm for name, arm in summary.arms.items() if arm.measured and name != AA}
     passes = ", ".join(f"{name} {arm.passes}" for name, arm in measured.items())
-    turns = ", those of a block side by side and a pass each in turn" if took_turns(summary.run) else ""
+    turns = f", those of a block side by side, by turns of {_turn(summary.run)}" if took_turns(summary.run) else ""
     return (
         f"{summary.launches} engines, each with one arm in it, in drawn order{turns}, one figure an engine; "
         f"passes: {passes}{', and as many bare' if summary.own_costs else ''}"

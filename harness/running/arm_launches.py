@@ -72,6 +72,8 @@ class ArmLaunches(Launches):
     def __post_init__(self) -> None:
         experiment = self.loaded.experiment
         protocol = experiment.protocol
+        started = [at_arm(self.loaded, arm).experiment for arm in experiment.arms]
+        self._beside = may_stand_together([experiment, *started])
         count = protocol.launches if protocol.launches > 1 else FEWEST
         asked = protocol.grain
         protocol = protocol.model_copy(update={"grain": "launch", "launches": count})
@@ -98,11 +100,6 @@ class ArmLaunches(Launches):
     def until(self) -> bool:
         """Whether there are as many as a wanted width takes."""
         return self.loaded.experiment.protocol.until is not None
-
-    def _beside(self) -> bool:
-        """Whether the engines of a block stand side by side."""
-        experiment = self.loaded.experiment
-        return may_stand_together([experiment, *(at_arm(self.loaded, arm).experiment for arm in experiment.arms)])
 
     def _watched(self) -> tuple[str, ...]:
         """The functions that changes touch, and that native has as well."""
@@ -139,7 +136,7 @@ class ArmLaunches(Launches):
         files = {name: each.sources.files for name, each in self.prepared.items()}
         place = Place(files, self.environments, self.root)
         self._began = time.monotonic()
-        turns = SideBySide(self.loaded.experiment.protocol.seed, self.note, self.start).run if self._beside() else None
+        turns = SideBySide(self.loaded.experiment.protocol.seed, self.note, self.start).run if self._beside else None
         runner: Runner = self.runner or functools.partial(run_here, start=self.start, turns=turns)
         runner(self._blocks(), self, place)
         outcome = self._outcome
@@ -257,6 +254,8 @@ class ArmLaunches(Launches):
         for key in SHARED:
             if key in run:
                 self.facts.setdefault(key, run[key])
+        if "by_turns" in run:
+            self.facts["by_turns"] = run["by_turns"]
         if run.get("arms_measured") and arm not in self._measured:
             self._measured.append(arm)
         self.facts["arms_measured"] = list(self._measured)

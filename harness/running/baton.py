@@ -1,7 +1,7 @@
-"""Turns of engines that stand side by side: each serves a pass while the others wait, and hands on.
+"""Turns of engines that stand side by side: each serves some steps, or a pass, while the others wait, and hands on.
 
 The processes of a block's launches are started by one that has a pipe to and from each (`side_by_side`). A launch says
-when it is ready to measure, is told how many groups are measured, and then has its turn for each pass.
+when it is ready to measure, is told how many groups are measured, and then waits for each turn.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ VARIABLE: Final = "HARNESS_BATON"
 READY: Final = "ready"
 """With the number of groups that are planned: everything but measuring is done."""
 DONE: Final = "done"
-"""A pass is done, and there are more."""
+"""A turn is done, and there are more."""
 REST: Final = "rest"
 """All passes are done; what comes after them takes as long as it takes, and is not measured by turns."""
 GROUPS: Final = "groups"
 """With the number of groups that each launch of the block measures."""
 GO: Final = "go"
-"""It is the launch's turn."""
+"""It is the launch's turn, with the number of its steps."""
 
 
 class Baton:
@@ -52,8 +52,8 @@ class Baton:
             os.set_inheritable(descriptor, False)
         return cls(reads, writes)
 
-    def ready(self, groups: int) -> int:
-        """Wait until all are ready, and for the first turn; gives how many groups are measured.
+    def ready(self, groups: int) -> tuple[int, int]:
+        """Wait until all are ready, and for the first turn; gives how many groups are measured, and its steps.
 
         Args:
             groups: that this launch has planned.
@@ -63,13 +63,12 @@ class Baton:
         """
         self._tell(f"{READY} {groups}")
         agreed = int(self._hear(GROUPS))
-        self._hear(GO)
-        return agreed
+        return agreed, int(self._hear(GO))
 
-    def hand_on(self) -> None:
-        """Let the others serve a pass each, and wait for the next turn. Raises HostError as `ready`."""
+    def hand_on(self) -> int:
+        """Let the others have a turn each, and wait for the next turn; gives its steps. Raises HostError as `ready`."""
         self._tell(DONE)
-        self._hear(GO)
+        return int(self._hear(GO))
 
     def rest(self) -> None:
         """Let the others measure to their end, and wait for that. Raises HostError as `ready`."""

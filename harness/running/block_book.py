@@ -107,7 +107,7 @@ class BlockBook:
         self._failures[arm] = self._failures.get(arm, 0) + 1
         return self._failures[arm] >= PATIENCE
 
-    def end(self, block: int, node: str, lost: str, together: bool) -> str:
+    def end(self, block: int, node: str, lost: str, together: bool = False) -> str:
         """A block has ended; why it does not count, or empty.
 
         Args:

@@ -1,11 +1,13 @@
 """A history: one workload profiled under several releases of vLLM, launch by launch, in blocks.
 
 Each block starts every release once, in drawn order; hash seed and environment size are drawn for each launch. A launch
-is a profile of its own (`harness profile`), run by the release's own Python with this harness.
+is a profile of its own (`harness profile`), run by the release's own Python with this harness. Where the engines of a
+block fit side by side, they take turns (`side_by_side`).
 """
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +22,7 @@ from harness.running.block_book import BlockBook
 from harness.running.blocks import Block, run_here
 from harness.running.place import Place, Process
 from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start, seen_to_its_end
+from harness.running.side_by_side import SideBySide, may_stand_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +54,7 @@ class Releases:
         note: is told what a user wants to know at once.
         announce: is called before each launch with its number, how many there will be, its release, and about how many
             seconds the rest takes (None where that is not known).
-        runner: runs the blocks.
+        runner: runs the blocks; None for this machine.
     """
 
     loaded: Loaded
@@ -62,7 +65,7 @@ class Releases:
     blocks: int
     note: Callable[[str], None]
     announce: Callable[[int, int, str, float | None], None]
-    runner: Runner = run_here
+    runner: Runner | None = None
     facts: dict[str, Any] = field(default_factory=dict, init=False)
     figures: list[Figure] = field(default_factory=list, init=False)
 
@@ -91,7 +94,10 @@ class Releases:
         return seen_to_its_end(self._all, self._record)
 
     def _all(self) -> Outcome:
-        self.runner(self._blocks(), self, Place({}, self.environments))
+        experiment = self.loaded.experiment
+        beside = SideBySide(experiment.protocol.seed, self.note).run if may_stand_together([experiment]) else None
+        runner: Runner = self.runner or functools.partial(run_here, turns=beside)
+        runner(self._blocks(), self, Place({}, self.environments))
         if self._outcome.status == "complete" and self._left_out:
             told = (f"{release} is left out: {why}" for release, why in self._left_out.items())
             return Outcome("complete", 1, "; ".join(told))
@@ -169,6 +175,8 @@ class Releases:
             return f"{name}: {error}"
         if records.run["status"] != "complete":
             return f"{name}: {records.run.get('message') or records.run['status']}"
+        if "by_turns" in records.run:
+            self.facts["by_turns"] = records.run["by_turns"]
         anatomy = dissect(records)
         self.figures += figures_of(anatomy, process.arm, block, process.number)
         if not has_turn(anatomy) and process.arm not in self.facts["runner_alone"]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.analysis.stopping import looks
 from harness.errors import HarnessError, RecordsError
+from harness.instrument import turns
 from harness.running.planning import MIN_GROUPS, plan_run
 from harness.running.schedule import complete_blocks, drawn_checks
 
@@ -62,6 +63,8 @@ class Measuring:
     calls_a_pass: Counter[str] = field(default_factory=Counter, init=False)
     _under_way: int | None = field(default=None, init=False)
     _group: int = field(default=0, init=False)
+    _by_step: bool = field(default=False, init=False)
+    _steps_left: int = field(default=0, init=False)
 
     @property
     def _treatments(self) -> list[tuple[int, bool]]:
@@ -94,22 +97,31 @@ class Measuring:
         began = time.monotonic()
         for self._group, group in enumerate(schedule):
             for steps_of_pass in group:
-                self._one_pass([treatments[chosen] for chosen in steps_of_pass])
+                with turns.taken(self._before_step) if self.baton is not None else contextlib.nullcontext():
+                    self._one_pass([treatments[chosen] for chosen in steps_of_pass])
             if protocol.until is not None and self._enough(protocol.until, time.monotonic() - began):
                 break
             if self._group + 1 in checks:
                 self.check_again(self._group + 1, False)
         if self.baton is not None:
+            self.facts["by_turns"] = "steps" if self._by_step else "pass"
             self.baton.rest()
         self.check_again(self._group + 1, True)
 
     def _agreed(self, plan: Plan, baton: Baton) -> Plan:
         """The plan with as many groups as the launches beside it measure, when all are ready and it is its turn."""
         self.folder.write_run(self.facts)  # what was found so far, for those that are started next
-        groups = baton.ready(plan.groups)
+        groups, self._steps_left = baton.ready(plan.groups)
         agreed = dataclasses.replace(plan, groups=groups, expected_s=plan.expected_s * groups / plan.groups)
-        self.facts |= {"plan": agreed.as_dict(), "by_turns": True}
+        self.facts["plan"] = agreed.as_dict()
         return agreed
+
+    def _before_step(self) -> None:
+        """Wait for the next turn, where this one has no steps left."""
+        self._by_step = True
+        if self.baton is not None and not self._steps_left:
+            self._steps_left = self.baton.hand_on()
+        self._steps_left -= 1
 
     def _enough(self, until: Until, elapsed_s: float) -> bool:
         """Whether to stop: at a look with all intervals narrow enough, or because the time is over."""
@@ -124,7 +136,7 @@ class Measuring:
 
     def _one_pass(self, treatments: list[tuple[int, bool]]) -> None:
         index = self._under_way = self.facts["passes_done"]
-        if self.baton is not None and index:
+        if self.baton is not None and index and not self._by_step:  # an engine in other processes waits before passes
             self.baton.hand_on()
         arms, probed = zip(*treatments, strict=True)
         result = self.host.run_pass("mixed", arms, self.requests, probed)

@@ -1,8 +1,14 @@
-"""The engines of a block side by side: all are started, and then they serve one pass each in turn, in drawn order.
+"""The engines of a block side by side: all are started, and then they take turns of some steps, in drawn order.
 
 What a machine does from one second to the next falls on all arms of a block alike, and cancels in the differences
 within the block. Launches that follow each other are half a minute apart, in which a shared machine can change by more
-than most settings do. Only one engine works at a time; the others wait for their turn.
+than most settings do. Only one engine works at a time; the others wait for their turn. An engine with processes of its
+own has turns of a pass, since nothing of it can wait before a step.
+
+How long a turn should be was tried on a machine with busy neighbours, with steps of 2 to 7 ms. Turns of one step follow
+the machine's speed best, but each then finds its caches full of others' things, and takes 1.7 times as long. Turns of a
+pass follow it badly. With some steps a turn one step in eight is such a first one. Their number is drawn anew each
+round, the same for all, so that no step of the workload is always the first of a turn.
 """
 
 from __future__ import annotations
@@ -34,6 +40,8 @@ __all__ = ["SideBySide", "may_stand_together"]
 
 LOOK_S: Final = 0.5
 """How often it is looked whether a process that says nothing still lives."""
+STEPS: Final = (4, 12)
+"""Of a turn: the fewest and the most."""
 ORDER: Final = 4
 """Beside the seed, so that turns are drawn independently of the rest."""
 SPARE: Final = 1.25
@@ -187,19 +195,20 @@ class SideBySide:
         return fit
 
     def _take_turns(self, engines: Sequence[_Engine], block: int) -> None:
-        """Have them measure pass by pass, and end; stops at the first that ends before the others."""
+        """Have them take turns, and end; stops at the first that ends before the others."""
         if not engines:
             return
         groups = min(engine.groups for engine in engines)
         if len(engines) > 1:
-            self.note(f"measuring {len(engines)} engines by turns, a pass each")
+            self.note(f"measuring {len(engines)} engines by turns")
         for engine in engines:
             engine.tell(f"{GROUPS} {groups}")
         rng = np.random.default_rng([self.seed, ORDER, block])
         active = list(engines)
         while active:
+            steps = rng.integers(*STEPS, endpoint=True)
             for index in rng.permutation(len(active)):
-                active[index].tell(GO)
+                active[index].tell(f"{GO} {steps}")
                 said = active[index].hear()
                 if said == REST:
                     active[index].groups = 0
@@ -208,7 +217,7 @@ class SideBySide:
                     return
             active = [engine for engine in active if engine.groups]
         for engine in engines:
-            engine.tell(GO)
+            engine.tell(f"{GO} 0")
             engine.end()
             if engine.status:
                 return

@@ -63,7 +63,7 @@ class Keeper:
         self.ran_.append((process.number, exit_status))
         return exit_status == 0
 
-    def ended(self, block: int, node: str = "", lost: str = "") -> None:
+    def ended(self, block: int, node: str = "", lost: str = "", together: bool = False) -> None:
         self.ended_[block] = (node, lost)
 
 

@@ -92,7 +92,7 @@ class Keeper:
         self.statuses.append(exit_status)
         return exit_status == 0
 
-    def ended(self, block: int, node: str = "", lost: str = "") -> None:
+    def ended(self, block: int, node: str = "", lost: str = "", together: bool = False) -> None:
         self.ended_[block] = (node, lost)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import psutil
@@ -15,6 +16,7 @@ import pytest
 from harness.analysis.by_launch import LaunchGrain, by_arm, took_turns
 from harness.config.file import load
 from harness.errors import HostError
+from harness.instrument import turns
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.running import side_by_side
@@ -23,7 +25,7 @@ from harness.running.blocks import Block, run_here
 from harness.running.measuring import MIN_GROUPS
 from harness.running.place import Process
 from harness.running.run import INTERRUPTED, Run
-from harness.running.side_by_side import SideBySide, may_stand_together
+from harness.running.side_by_side import STEPS, SideBySide, may_stand_together
 from harness.seams import NATIVE
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Silent
@@ -94,12 +96,16 @@ def test_each_serves_a_pass_in_turn_and_no_two_at_once(log) -> None:
     assert said[:3] == [("a", "stands"), ("b", "stands"), ("c", "stands")]
     measured = said[3:-3]
     assert len(measured) == 2 * 3 * 6 * PASSES, "as many groups as the one that planned the fewest"
-    turns = [begin for begin, end in zip(measured[::2], measured[1::2], strict=True)
-             if (begin[0], "begins", "ends") == (end[0], begin[1], end[1])]  # fmt: skip
-    assert len(turns) == 3 * 6 * PASSES, "each pass ends before another begins"
-    rounds = ["".join(name for name, _ in turns[i : i + 3]) for i in range(0, len(turns), 3)]
-    assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
-    assert len(set(rounds)) > 2, "whose turn it is is drawn"
+    begun = measured[::2]
+    assert [(name, "ends") for name, *_ in begun] == measured[1::2], "each turn ends before another begins"
+    rounds = [begun[i : i + 3] for i in range(0, len(begun), 3)]
+    assert all(sorted(name for name, *_ in each) == ["a", "b", "c"] for each in rounds)
+    steps = [{int(number) for _, _, number in each} for each in rounds]
+    assert all(len(each) == 1 for each in steps), "turns of a round are of as many steps"
+    least, most = STEPS
+    assert len(set.union(*steps)) > 2
+    assert all(least <= number <= most for number in set.union(*steps))
+    assert len({"".join(name for name, *_ in each) for each in rounds}) > 2, "whose turn it is is drawn"
     assert {name for name, word in said[-3:] if word == "rests"} == {"a", "b", "c"}
 
 
@@ -119,7 +125,7 @@ def test_one_that_has_nothing_to_measure_keeps_nobody_waiting(log) -> None:
     keeper = Keeper()
     assert side_by_side_with().run(block_of(log, a=(5, ""), b=(5, "nothing"), c=(5, "")), keeper, Place())
     assert sorted(keeper.ran_) == [("a", 0), ("b", 0), ("c", 0)]
-    assert Counter(log.read_text().split("\n"))["a begins"] == 5 * PASSES
+    assert Counter(line.rpartition(" ")[0] for line in log.read_text().splitlines())["a begins"] == 5 * PASSES
 
 
 def test_engines_that_do_not_fit_into_memory_run_one_after_the_other(log, monkeypatch) -> None:
@@ -176,9 +182,10 @@ def test_a_launch_whose_run_has_ended_ends_as_well(monkeypatch) -> None:
     (its_reads, writes), (reads, its_writes) = os.pipe(), os.pipe()
     monkeypatch.setenv(VARIABLE, f"{its_reads},{its_writes}")
     baton = Baton.inherited()
-    os.write(writes, b"groups 7\ngo\nstop\n")
-    assert baton.ready(9) == 7
-    assert os.read(reads, 100) == b"ready 9\n"
+    os.write(writes, b"groups 7\ngo 5\ngo 6\nstop\n")
+    assert baton.ready(9) == (7, 5)
+    assert baton.hand_on() == 6
+    assert os.read(reads, 100) == b"ready 9\ndone\n"
     with pytest.raises(HostError, match="it was to hear go, and heard 'stop'"):
         baton.hand_on()
     os.close(writes)
@@ -193,31 +200,41 @@ def test_a_launch_whose_run_has_ended_ends_as_well(monkeypatch) -> None:
 class Counted:
     """A baton that says how many groups are measured, and counts turns."""
 
-    def __init__(self, groups: int) -> None:
-        self.groups, self.planned, self.handed_on, self.rested = groups, 0, 0, 0
+    def __init__(self, groups: int, steps: int) -> None:
+        self.groups, self.steps, self.planned, self.handed_on, self.rested = groups, steps, 0, 0, 0
 
-    def ready(self, groups: int) -> int:
+    def ready(self, groups: int) -> tuple[int, int]:
         self.planned = groups
-        return self.groups
+        return self.groups, self.steps
 
-    def hand_on(self) -> None:
+    def hand_on(self) -> int:
         assert not self.rested
         self.handed_on += 1
+        return self.steps
 
     def rest(self) -> None:
         self.rested += 1
 
 
-def test_a_launch_hands_on_after_each_pass_and_measures_as_many_groups_as_the_others(tmp_path) -> None:
+@pytest.mark.parametrize("by_step", [True, False])
+def test_a_launch_hands_on_after_some_steps_or_a_pass_and_measures_as_many_groups_as_the_others(
+    tmp_path, monkeypatch, by_step
+) -> None:
+    """An engine in another process does not know that it is to wait before steps."""
+    if not by_step:
+        monkeypatch.setattr(turns, "taken", lambda wait: nullcontext())
     (tmp_path / "config.yaml").write_text(LIST_ONLY)
-    baton = Counted(MIN_GROUPS + 1)
+    baton = Counted(MIN_GROUPS + 1, steps=3)
     run = Run(load(tmp_path / "config.yaml"), FakeHost(), RunFolder(tmp_path / "run"), Silent(), baton=baton)
     assert run.execute().status == "complete"
     assert (baton.planned, baton.rested) == (12, 1)
-    assert run.facts["passes_done"] == run.facts["passes_planned"] == baton.handed_on + 1
+    passes = run.facts["passes_done"]
+    assert passes == run.facts["passes_planned"]
+    assert baton.handed_on + 1 == (math.ceil(passes * run.facts["steps"]["count"] / 3) if by_step else passes)
     assert run.facts["plan"]["groups"] == MIN_GROUPS + 1
-    assert read_run(tmp_path / "run").run["by_turns"]
-    assert len(set(read_run(tmp_path / "run").columns["group"].tolist())) == MIN_GROUPS + 1
+    records = read_run(tmp_path / "run")
+    assert records.run["by_turns"] == ("steps" if by_step else "pass")
+    assert len(set(records.columns["group"].tolist())) == MIN_GROUPS + 1
 
 
 def test_engines_stand_side_by_side_on_a_cpu_or_where_that_is_asked_for(tmp_path, monkeypatch) -> None:
@@ -248,5 +265,5 @@ def test_blocks_whose_engines_took_turns_are_paired_however_few_they_are(launche
     made.folder.write_run({**made.facts, "blocks": run["blocks"]})
     write_reports(made.folder.path)
     report = (made.folder.path / "report.md").read_text()
-    assert "within blocks whose engines took turns pass by pass" in report
-    assert "those of a block side by side and a pass each in turn" in report
+    assert "within blocks whose engines took turns of a pass" in report
+    assert "those of a block side by side, by turns of a pass" in report

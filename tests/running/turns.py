@@ -36,17 +36,17 @@ if __name__ == "__main__":
         os.write(int(descriptors.partition(",")[2]), b"hello\n")
         time.sleep(3600)
     try:
-        agreed = baton.ready(groups)
+        agreed, steps = baton.ready(groups)
         for number in range(agreed * PASSES):
             if number:
-                baton.hand_on()
+                steps = baton.hand_on()
             if number == 1 and end == "forks" and os.fork() == 0:
                 time.sleep(3600)
             if number == 1 and end in ("dies", "forks"):
                 sys.exit(3)
             if number == 1 and end == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
-            say("begins")
+            say(f"begins {steps}")
             time.sleep(0.001)
             say("ends")
         baton.rest()
