@@ -28,7 +28,7 @@ from harness.running.enough import Enough
 from harness.running.launches import SHARED, Launches
 from harness.running.place import Place, Process
 from harness.running.run import Outcome
-from harness.running.side_by_side import SideBySide, may_stand_together
+from harness.running.side_by_side import side_by_side
 from harness.seams import NATIVE
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class ArmLaunches(Launches):
         experiment = self.loaded.experiment
         protocol = experiment.protocol
         started = [at_arm(self.loaded, arm).experiment for arm in experiment.arms]
-        self._beside = may_stand_together([experiment, *started])
+        self._beside = side_by_side([experiment, *started], self.note, self.start)
         count = protocol.launches if protocol.launches > 1 else FEWEST
         asked = protocol.grain
         protocol = protocol.model_copy(update={"grain": "launch", "launches": count})
@@ -136,7 +136,7 @@ class ArmLaunches(Launches):
         files = {name: each.sources.files for name, each in self.prepared.items()}
         place = Place(files, self.environments, self.root)
         self._began = time.monotonic()
-        turns = SideBySide(self.loaded.experiment.protocol.seed, self.note, self.start).run if self._beside else None
+        turns = self._beside.run if self._beside is not None else None
         runner: Runner = self.runner or functools.partial(run_here, start=self.start, turns=turns)
         runner(self._blocks(), self, place)
         outcome = self._outcome

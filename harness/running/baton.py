@@ -24,7 +24,7 @@ REST: Final = "rest"
 GROUPS: Final = "groups"
 """With the number of groups that each launch of the block measures."""
 GO: Final = "go"
-"""It is the launch's turn, with the number of its steps."""
+"""It is the launch's turn, with the number of its steps; 0 for a pass."""
 
 
 class Baton:

@@ -22,7 +22,7 @@ from harness.running.block_book import BlockBook
 from harness.running.blocks import Block, run_here
 from harness.running.place import Place, Process
 from harness.running.run import INTERRUPTED, Outcome, facts_at_end, facts_at_start, seen_to_its_end
-from harness.running.side_by_side import SideBySide, may_stand_together
+from harness.running.side_by_side import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -94,9 +94,9 @@ class Releases:
         return seen_to_its_end(self._all, self._record)
 
     def _all(self) -> Outcome:
-        experiment = self.loaded.experiment
-        beside = SideBySide(experiment.protocol.seed, self.note).run if may_stand_together([experiment]) else None
-        runner: Runner = self.runner or functools.partial(run_here, turns=beside)
+        beside = side_by_side([self.loaded.experiment], self.note)
+        turns = beside.run if beside is not None else None
+        runner: Runner = self.runner or functools.partial(run_here, turns=turns)
         runner(self._blocks(), self, Place({}, self.environments))
         if self._outcome.status == "complete" and self._left_out:
             told = (f"{release} is left out: {why}" for release, why in self._left_out.items())

@@ -63,6 +63,7 @@ class Measuring:
     calls_a_pass: Counter[str] = field(default_factory=Counter, init=False)
     _under_way: int | None = field(default=None, init=False)
     _group: int = field(default=0, init=False)
+    _turns_of_steps: bool = field(default=False, init=False)
     _by_step: bool = field(default=False, init=False)
     _steps_left: int = field(default=0, init=False)
 
@@ -97,7 +98,7 @@ class Measuring:
         began = time.monotonic()
         for self._group, group in enumerate(schedule):
             for steps_of_pass in group:
-                with turns.taken(self._before_step) if self.baton is not None else contextlib.nullcontext():
+                with turns.taken(self._before_step) if self._turns_of_steps else contextlib.nullcontext():
                     self._one_pass([treatments[chosen] for chosen in steps_of_pass])
             if protocol.until is not None and self._enough(protocol.until, time.monotonic() - began):
                 break
@@ -112,6 +113,7 @@ class Measuring:
         """The plan with as many groups as the launches beside it measure, when all are ready and it is its turn."""
         self.folder.write_run(self.facts)  # what was found so far, for those that are started next
         groups, self._steps_left = baton.ready(plan.groups)
+        self._turns_of_steps = self._steps_left > 0
         agreed = dataclasses.replace(plan, groups=groups, expected_s=plan.expected_s * groups / plan.groups)
         self.facts["plan"] = agreed.as_dict()
         return agreed

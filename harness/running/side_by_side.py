@@ -2,8 +2,8 @@
 
 What a machine does from one second to the next falls on all arms of a block alike, and cancels in the differences
 within the block. Launches that follow each other are half a minute apart, in which a shared machine can change by more
-than most settings do. Only one engine works at a time; the others wait for their turn. An engine with processes of its
-own has turns of a pass, since nothing of it can wait before a step.
+than most settings do. Only one engine works at a time; the others wait for their turn. Where one of them has processes
+of its own, turns are of a pass, since nothing of it can wait before a step.
 
 How long a turn should be was tried on a machine with busy neighbours, with steps of 2 to 7 ms. Turns of one step follow
 the machine's speed best, but each then finds its caches full of others' things, and takes 1.7 times as long. Turns of a
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from harness.running.blocks import Block, Keeper
     from harness.running.place import Place, Process
 
-__all__ = ["SideBySide", "may_stand_together"]
+__all__ = ["STEPS", "SideBySide", "side_by_side"]
 
 LOOK_S: Final = 0.5
 """How often it is looked whether a process that says nothing still lives."""
@@ -48,13 +48,24 @@ SPARE: Final = 1.25
 """An engine may take so many times the memory of the first one."""
 
 
-def may_stand_together(configs: Sequence[Experiment]) -> bool:
-    """Whether the engines of these configs may stand side by side: as the first one says, or else on a CPU.
+def side_by_side(
+    configs: Sequence[Experiment], note: Callable[[str], None], start: Callable[..., Any] = subprocess.Popen
+) -> SideBySide | None:
+    """What runs blocks of the engines of these configs side by side; None where they run one after the other.
 
-    On a GPU an engine takes nearly all of its memory.
+    As the first config says, or else side by side on a CPU: an engine takes nearly all memory of a GPU. Where one
+    of them has a process of its own, what is compared is the time from step to step, so that all have turns of a pass.
+
+    Args:
+        configs: the whole run's, and those of its arms.
+        note: is told what a user wants to know at once.
+        start: starts a process (`subprocess.Popen`, unless a test replaces it).
     """
-    asked = configs[0].protocol.side_by_side
-    return all(on_cpu(config.host) for config in configs) if asked is None else asked
+    protocol = configs[0].protocol
+    asked = protocol.side_by_side
+    if not (all(on_cpu(config.host) for config in configs) if asked is None else asked):
+        return None
+    return SideBySide(protocol.seed, note, start, all(config.host.process == "in_process" for config in configs))
 
 
 @dataclass
@@ -114,11 +125,13 @@ class SideBySide:
         seed: draws whose turn it is.
         note: is told what a user wants to know at once.
         start: starts a process (`subprocess.Popen`, unless a test replaces it).
+        by_step: whether turns are of some steps, and not of a pass.
     """
 
     seed: int
     note: Callable[[str], None]
     start: Callable[..., Any] = subprocess.Popen
+    by_step: bool = True
     _told: bool = field(default=False, init=False)
 
     def run(self, block: Block, keeper: Keeper, place: Place) -> bool:
@@ -206,7 +219,7 @@ class SideBySide:
         rng = np.random.default_rng([self.seed, ORDER, block])
         active = list(engines)
         while active:
-            steps = rng.integers(*STEPS, endpoint=True)
+            steps = rng.integers(*STEPS, endpoint=True) if self.by_step else 0
             for index in rng.permutation(len(active)):
                 active[index].tell(f"{GO} {steps}")
                 said = active[index].hear()

@@ -1,4 +1,4 @@
-"""A patch that no living engine can switch, as a user gives it: engines are started in turn, and compared."""
+"""A patch that no living engine can switch, as a user gives it: engines that have it or not are compared."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ def test_a_patch_that_makes_new_state_is_compared_by_engines_started_in_turn(tmp
     assert records.run["equality"]["turns"] == {"equal": True, "reason": ""}
     assert records.run["across"]["leaves"] > 1000
     assert records.run["across"]["launches"] == {"turns": 3}
+    assert [(each["number"], each["together"]) for each in records.run["blocks"]] == [(1, True), (2, True), (3, True)]
+    assert records.run["by_turns"] == "steps"
     assert not (folder / "overlays").exists()
     assert "launch grain:" in (folder / "report.md").read_text()
     assert "launch grain:" in out
@@ -76,6 +78,8 @@ def test_a_patch_with_a_setting_in_one_arm_and_the_loops_turn_where_its_core_is_
     assert "turn_ns" in found[NATIVE].columns
     assert "turn_ns" not in found["both"].columns
     summary = summarise(records)
+    assert records.run["by_turns"] == "pass", "of some steps they would be in the time from step to step"
+    assert all(each["together"] for each in records.run["blocks"])
     assert summary.loop
     assert summary.arms["both"].bare_step_ns > summary.arms["both"].corrected_scope_ns > 0
     assert summary.difference("both", "step") is not None

@@ -106,6 +106,20 @@ def test_each_block_has_every_release_once(history: Any) -> None:
     assert facts["status"] == "complete"
 
 
+def test_on_a_cpu_engines_of_a_block_stand_side_by_side(history: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, played = history()
+    made.runner = None
+    turns: list[Any] = []
+
+    def run_here(blocks: Any, keeper: Any, place: Any, **how: Any) -> None:
+        turns.append(how["turns"])
+        played(blocks, keeper, place)
+
+    monkeypatch.setattr(running, "run_here", run_here)
+    assert made.execute().status == "complete"
+    assert turns[0].__self__.by_step
+
+
 def test_a_launch_that_is_lost_costs_its_block_and_no_more(history: Any) -> None:
     made, played = history(n4=-9)
     assert made.execute().status == "complete"

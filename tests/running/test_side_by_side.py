@@ -19,13 +19,13 @@ from harness.errors import HostError
 from harness.instrument import turns
 from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
-from harness.running import side_by_side
+from harness.running import side_by_side as module
 from harness.running.baton import VARIABLE, Baton
 from harness.running.blocks import Block, run_here
 from harness.running.measuring import MIN_GROUPS
 from harness.running.place import Process
 from harness.running.run import INTERRUPTED, Run
-from harness.running.side_by_side import STEPS, SideBySide, may_stand_together
+from harness.running.side_by_side import STEPS, SideBySide, side_by_side
 from harness.seams import NATIVE
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Silent
@@ -129,7 +129,7 @@ def test_one_that_has_nothing_to_measure_keeps_nobody_waiting(log) -> None:
 
 
 def test_engines_that_do_not_fit_into_memory_run_one_after_the_other(log, monkeypatch) -> None:
-    monkeypatch.setattr(side_by_side, "SPARE", 1e9)
+    monkeypatch.setattr(module, "SPARE", 1e9)
     told: list[str] = []
     keeper, turns = Keeper(), side_by_side_with(told)
     for _ in range(2):
@@ -142,7 +142,7 @@ def test_engines_that_do_not_fit_into_memory_run_one_after_the_other(log, monkey
 
 
 def test_one_that_stands_alone_and_fails_ends_its_block(log, monkeypatch) -> None:
-    monkeypatch.setattr(side_by_side, "SPARE", 1e9)
+    monkeypatch.setattr(module, "SPARE", 1e9)
     keeper = Keeper()
     assert not side_by_side_with().run(block_of(log, a=(5, "dies"), b=(5, "")), keeper, Place())
     assert keeper.ran_ == [("a", 3)]
@@ -216,15 +216,15 @@ class Counted:
         self.rested += 1
 
 
-@pytest.mark.parametrize("by_step", [True, False])
+@pytest.mark.parametrize(("by_step", "steps"), [(True, 3), (False, 3), (False, 0)])
 def test_a_launch_hands_on_after_some_steps_or_a_pass_and_measures_as_many_groups_as_the_others(
-    tmp_path, monkeypatch, by_step
+    tmp_path, monkeypatch, by_step, steps
 ) -> None:
     """An engine in another process does not know that it is to wait before steps."""
-    if not by_step:
+    if not by_step and steps:
         monkeypatch.setattr(turns, "taken", lambda wait: nullcontext())
     (tmp_path / "config.yaml").write_text(LIST_ONLY)
-    baton = Counted(MIN_GROUPS + 1, steps=3)
+    baton = Counted(MIN_GROUPS + 1, steps)
     run = Run(load(tmp_path / "config.yaml"), FakeHost(), RunFolder(tmp_path / "run"), Silent(), baton=baton)
     assert run.execute().status == "complete"
     assert (baton.planned, baton.rested) == (12, 1)
@@ -237,14 +237,26 @@ def test_a_launch_hands_on_after_some_steps_or_a_pass_and_measures_as_many_group
     assert len(set(records.columns["group"].tolist())) == MIN_GROUPS + 1
 
 
-def test_engines_stand_side_by_side_on_a_cpu_or_where_that_is_asked_for(tmp_path, monkeypatch) -> None:
+def test_engines_stand_side_by_side_on_a_cpu_or_where_that_is_asked_for(tmp_path) -> None:
     (tmp_path / "config.yaml").write_text(SETTINGS)
-    cpu, cuda = (load(tmp_path / "config.yaml", [f"host.device={device}"]).experiment for device in ("cpu", "cuda"))
-    assert may_stand_together([cpu, cpu])
-    assert not may_stand_together([cpu, cuda])
-    for asked in (True, False):
-        first = load(tmp_path / "config.yaml", [f"protocol.side_by_side={asked}"]).experiment
-        assert may_stand_together([first, cuda]) is asked
+
+    def of(*overrides: str):
+        return load(tmp_path / "config.yaml", overrides).experiment
+
+    cpu, cuda = of("host.device=cpu"), of("host.device=cuda")
+    assert side_by_side([cpu, cpu], print).by_step
+    assert side_by_side([cpu, cuda], print) is None
+    assert side_by_side([of("protocol.side_by_side=true"), cuda], print) is not None
+    assert side_by_side([of("protocol.side_by_side=false"), cpu], print) is None
+    apart = of("host.device=cpu", "host.process=subprocess")
+    assert not side_by_side([cpu, apart], print).by_step, "the time from step to step is compared then"
+
+
+def test_turns_of_a_pass_have_no_number_of_steps(log) -> None:
+    keeper = Keeper()
+    SideBySide(0, print, by_step=False).run(block_of(log, a=(5, ""), b=(5, "")), keeper, Place())
+    assert keeper.ran_ == [("a", 0), ("b", 0)]
+    assert {line.split()[2] for line in log.read_text().splitlines() if "begins" in line} == {"0"}
 
 
 def test_blocks_whose_engines_took_turns_are_paired_however_few_they_are(launches) -> None:
