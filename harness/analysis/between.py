@@ -24,9 +24,11 @@ from harness.analysis.intervals import Interval, mean_interval
 from harness.analysis.statistics import welch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["LEAST", "PAIRED_FROM", "Side", "between", "is_paired"]
+__all__ = ["LEAST", "PAIRED_FROM", "Side", "beside_others", "between", "is_paired"]
 
 LEAST: Final = 2
 """Launches a side, below which there is no spread, and so no interval."""
@@ -60,6 +62,19 @@ def between(arm: Side, baseline: Side, confidence: float, in_common: bool = Fals
     if min(len(one), len(other)) < LEAST:
         return Interval(float(one.mean() - other.mean()), -np.inf, np.inf)
     return welch(one, other, confidence)
+
+
+def beside_others(native: Side, others: Sequence[Side]) -> Side:
+    """Native's figures, less the mean of the other arms of its block, of those arms that have all its blocks.
+
+    By it native's launches can be held against each other, whatever each block has in common.
+    """
+    figures = []
+    for side in others:
+        if np.isin(native.blocks, side.blocks).all():
+            order = np.argsort(side.blocks)
+            figures.append(side.figures[order][np.searchsorted(side.blocks[order], native.blocks)])
+    return Side(native.figures - np.mean(figures, axis=0), native.blocks) if figures else native
 
 
 def is_paired(blocks: int, in_common: bool = False) -> bool:

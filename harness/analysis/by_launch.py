@@ -6,7 +6,9 @@ process, so both go into it.
 
 A/A here is the odd launches of native against its even ones, in the order in which they were made. It takes no launches
 of its own, and native's own spread is what it shows; with half as many launches on each side its interval is wider than
-those of the arms. It says whether native differs from itself by more than chance, not how fine the arms' intervals are.
+those of the arms. Where launches of a block have much in common by design, each is taken relative to the block's other
+arms: what a block has in common cancels, and so does what those arms cost. It says whether native differs from itself
+by more than chance, not how fine the arms' intervals are.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from harness.analysis.between import LEAST, Side, between
+from harness.analysis.between import LEAST, Side, beside_others, between
 from harness.analysis.changepoint import MIN_LENGTH
 from harness.analysis.differences import pairs_of
 from harness.analysis.drift import find_drift, levels
@@ -241,10 +243,15 @@ class LaunchGrain(NamedTuple):
         self, name: str, metric: str, steps: NDArray[np.int64] | slice = slice(None), *, plain: bool = False
     ) -> Interval | None:
         """An arm's difference from native, in microseconds a step; None where one of them has no launches."""
-        arm, native = (self.side(each, metric, steps, plain=plain) for each in (name, NATIVE))
-        if name == AA:
-            native = Side(native.figures[0::2], native.blocks[0::2])
-        return between(arm, native, self.confidence, self.in_common)
+        native = self.side(NATIVE, metric, steps, plain=plain)
+        if name != AA:
+            return between(self.side(name, metric, steps, plain=plain), native, self.confidence, self.in_common)
+        if self.in_common:
+            arms = (each for each in self.values if each not in (NATIVE, AA))
+            native = beside_others(native, [self.side(arm, metric, steps, plain=plain) for arm in arms])
+        nowhere = np.zeros(len(native.figures), dtype=np.int64)
+        even, odd = (Side(native.figures[start::2], nowhere[start::2]) for start in (1, 0))
+        return between(even, odd, self.confidence)
 
     def side(
         self, name: str, metric: str, steps: NDArray[np.int64] | slice = slice(None), *, plain: bool = False

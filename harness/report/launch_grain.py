@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["CHECKED", "engines", "how_compared", "not_compared"]
 
 PAIRED: Final = "Differences are paired within each step and say what the usual step does."
-USUAL: Final = (
-    "and say what the usual step does; A/A is every other launch of native against the rest of them, not within blocks."
-)
+USUAL: Final = "and say what the usual step does; A/A is every other launch of native against the rest of them"
 CHECKED: Final = "checked between engines, in a pass of each"
 
 
@@ -26,8 +24,9 @@ def how_compared(run: dict[str, Any]) -> str:
     if not is_by_launch(run):
         return PAIRED
     if took_turns(run):
-        return f"Differences are between launches, within blocks whose engines took turns of {_turn(run)}, {USUAL}"
-    return f"Differences are between launches (Welch; paired within blocks from 10 blocks on), {USUAL}"
+        turns = f"within blocks whose engines took turns of {_turn(run)}"
+        return f"Differences are between launches, {turns}, {USUAL}, each relative to the other arms of its block."
+    return f"Differences are between launches (Welch; paired within blocks from 10 blocks on), {USUAL}."
 
 
 def _turn(run: Mapping[str, Any]) -> str:

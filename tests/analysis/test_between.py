@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from harness.analysis.between import PAIRED_FROM, Side, between, is_paired
+from harness.analysis.between import PAIRED_FROM, Side, beside_others, between, is_paired
 from harness.analysis.intervals import Interval, mean_interval
 from harness.analysis.statistics import welch
 from tests.analysis import launch_noise
@@ -90,3 +90,13 @@ def test_launches_that_are_alike_are_found_to_differ_at_the_stated_rate() -> Non
     assert 2 <= found.found[0.0] <= 8
     assert found.found[0.05] == 100
     assert found.half_width == pytest.approx(0.65, abs=0.15)
+
+
+def test_native_is_held_against_itself_beside_the_other_arms_of_its_block() -> None:
+    """What a block has in common cancels, and what arms cost as well."""
+    native, blocks = side([10.0, 20.0, 30.5], [3, 1, 2]), [1, 2, 3]
+    found = beside_others(native, [side([21.0, 31.0, 11.0], blocks), side([25.0, 35.0, 15.0], blocks)])
+    assert found.figures.tolist() == [-3.0, -3.0, -2.5]
+    assert found.blocks.tolist() == [3, 1, 2]
+    assert beside_others(native, [side([21.0, 31.0], [1, 2])]) == native, "an arm that lacks a block says nothing"
+    assert beside_others(native, []) == native

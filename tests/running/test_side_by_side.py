@@ -10,6 +10,7 @@ from collections import Counter
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+import numpy as np
 import psutil
 import pytest
 
@@ -26,7 +27,7 @@ from harness.running.measuring import MIN_GROUPS
 from harness.running.place import Process
 from harness.running.run import INTERRUPTED, Run
 from harness.running.side_by_side import STEPS, SideBySide, side_by_side
-from harness.seams import NATIVE
+from harness.seams import AA, NATIVE
 from tests.conftest import LIST_ONLY
 from tests.fakes import FakeHost, Silent
 from tests.running.played import SETTINGS
@@ -274,6 +275,9 @@ def test_blocks_whose_engines_took_turns_are_paired_however_few_they_are(launche
     paired = grain.between("slow", "scope")
     assert paired.estimate == pytest.approx((arm.figures - native.figures).mean())
     assert paired.high - paired.low != pytest.approx(unpaired.high - unpaired.low)
+    figures = native.figures - np.mean([arm.figures, grain.side("big", "scope").figures], axis=0)
+    floor = grain.between(AA, "scope")
+    assert floor.estimate == pytest.approx(figures[1::2].mean() - figures[0::2].mean())
     made.folder.write_run({**made.facts, "blocks": run["blocks"]})
     write_reports(made.folder.path)
     report = (made.folder.path / "report.md").read_text()
