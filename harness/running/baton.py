@@ -16,7 +16,7 @@ __all__ = ["DONE", "GO", "GROUPS", "READY", "REST", "VARIABLE", "Baton"]
 VARIABLE: Final = "HARNESS_BATON"
 """The environment variable with the descriptors to read from and to write to, of a process that has a baton."""
 READY: Final = "ready"
-"""With the number of groups that are planned: everything but measuring is done."""
+"""With the groups that are planned, and how many seconds they take: everything but measuring is done."""
 DONE: Final = "done"
 """A turn is done, and there are more."""
 REST: Final = "rest"
@@ -52,16 +52,17 @@ class Baton:
             os.set_inheritable(descriptor, False)
         return cls(reads, writes)
 
-    def ready(self, groups: int) -> tuple[int, int]:
+    def ready(self, groups: int, seconds: float) -> tuple[int, int]:
         """Wait until all are ready, and for the first turn; gives how many groups are measured, and its steps.
 
         Args:
             groups: that this launch has planned.
+            seconds: that they take.
 
         Raises:
             HostError: who hands out turns is gone.
         """
-        self._tell(f"{READY} {groups}")
+        self._tell(f"{READY} {groups} {seconds:.3g}")
         agreed = int(self._hear(GROUPS))
         return agreed, int(self._hear(GO))
 

@@ -112,7 +112,7 @@ class Measuring:
     def _agreed(self, plan: Plan, baton: Baton) -> Plan:
         """The plan with as many groups as the launches beside it measure, when all are ready and it is its turn."""
         self.folder.write_run(self.facts)  # what was found so far, for those that are started next
-        groups, self._steps_left = baton.ready(plan.groups)
+        groups, self._steps_left = baton.ready(plan.groups, plan.expected_s)
         self._turns_of_steps = self._steps_left > 0
         agreed = dataclasses.replace(plan, groups=groups, expected_s=plan.expected_s * groups / plan.groups)
         self.facts["plan"] = agreed.as_dict()

@@ -25,6 +25,7 @@ import numpy as np
 import psutil
 
 from harness.children import begin_as_child
+from harness.digits import duration
 from harness.hosts.vllm_settings import on_cpu
 from harness.running.baton import DONE, GO, GROUPS, READY, REST, VARIABLE
 from harness.running.run import INTERRUPTED
@@ -76,6 +77,7 @@ class _Engine:
         child: its process.
         reads, writes: descriptors of pipes.
         groups: that it planned.
+        group_s: how long one takes.
         status: how its process ended; None while it lives.
     """
 
@@ -84,6 +86,7 @@ class _Engine:
     reads: int
     writes: int
     groups: int = 0
+    group_s: float = 0.0
     status: int | None = None
     _said: bytes = b""
 
@@ -185,9 +188,9 @@ class SideBySide:
 
     @staticmethod
     def _is_ready(engine: _Engine) -> bool:
-        said, _, groups = engine.hear().partition(" ")
+        said, *numbers = [*engine.hear().split(" "), ""]
         if said == READY:
-            engine.groups = int(groups)
+            engine.groups, engine.group_s = int(numbers[0]), float(numbers[1]) / int(numbers[0])
         elif engine.status is None:  # whatever else it says, it would wait for no turn
             engine.child.terminate()
             engine.end()
@@ -213,7 +216,8 @@ class SideBySide:
             return
         groups = min(engine.groups for engine in engines)
         if len(engines) > 1:
-            self.note(f"measuring {len(engines)} engines by turns")
+            seconds = groups * sum(engine.group_s for engine in engines)
+            self.note(f"measuring {len(engines)} engines by turns (about {duration(seconds)})")
         for engine in engines:
             engine.tell(f"{GROUPS} {groups}")
         rng = np.random.default_rng([self.seed, ORDER, block])

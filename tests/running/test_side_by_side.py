@@ -88,9 +88,10 @@ def side_by_side_with(told: list[str] | None = None) -> SideBySide:
 
 
 def test_each_serves_a_pass_in_turn_and_no_two_at_once(log) -> None:
-    keeper = Keeper()
-    together = side_by_side_with().run(block_of(log, a=(6, ""), b=(9, ""), c=(7, "")), keeper, Place())
+    keeper, told = Keeper(), list[str]()
+    together = side_by_side_with(told).run(block_of(log, a=(6, ""), b=(9, ""), c=(7, "")), keeper, Place())
     assert together
+    assert told == ["measuring 3 engines by turns (about 18 s)"]
     assert keeper.stood == ["a", "b", "c"]
     assert sorted(keeper.ran_) == [("a", 0), ("b", 0), ("c", 0)]
     said = [tuple(line.split()) for line in log.read_text().splitlines()]
@@ -184,9 +185,9 @@ def test_a_launch_whose_run_has_ended_ends_as_well(monkeypatch) -> None:
     monkeypatch.setenv(VARIABLE, f"{its_reads},{its_writes}")
     baton = Baton.inherited()
     os.write(writes, b"groups 7\ngo 5\ngo 6\nstop\n")
-    assert baton.ready(9) == (7, 5)
+    assert baton.ready(9, 3.14159) == (7, 5)
     assert baton.hand_on() == 6
-    assert os.read(reads, 100) == b"ready 9\ndone\n"
+    assert os.read(reads, 100) == b"ready 9 3.14\ndone\n"
     with pytest.raises(HostError, match="it was to hear go, and heard 'stop'"):
         baton.hand_on()
     os.close(writes)
@@ -204,7 +205,8 @@ class Counted:
     def __init__(self, groups: int, steps: int) -> None:
         self.groups, self.steps, self.planned, self.handed_on, self.rested = groups, steps, 0, 0, 0
 
-    def ready(self, groups: int) -> tuple[int, int]:
+    def ready(self, groups: int, seconds: float) -> tuple[int, int]:
+        assert seconds > 0
         self.planned = groups
         return self.groups, self.steps
 

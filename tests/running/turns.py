@@ -36,7 +36,7 @@ if __name__ == "__main__":
         os.write(int(descriptors.partition(",")[2]), b"hello\n")
         time.sleep(3600)
     try:
-        agreed, steps = baton.ready(groups)
+        agreed, steps = baton.ready(groups, float(groups))
         for number in range(agreed * PASSES):
             if number:
                 steps = baton.hand_on()
