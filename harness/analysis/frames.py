@@ -9,7 +9,7 @@ run.steps.groupby(["arm", "step"])["scope.total_ns"].median()
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class LoadedRun:
         counters: one row an arm: counts a step (ATen dispatches, copies to the device and their bytes).
         device: on a GPU one row a (arm, pass, step) by its own clock: `device_gap_ns`, `device_scope_ns`,
             `device_step_ns` (`instrument.device.DeviceClock.take`); empty without one.
+        launches: at launch grain one row a launch and metric: block, arm, metric, `us` a step; empty at any other.
         phases: of a profile one row a (process, kind of turn, phase), as `phase_times.PhaseTime`: `us` with its
             interval, share, calls, percentiles, what looking cost as a share of what was seen; then those of the
             engine's other processes, which have neither share nor percentiles. Empty for any other run.
@@ -62,6 +63,7 @@ class LoadedRun:
     shapes: pd.DataFrame
     counters: pd.DataFrame
     device: pd.DataFrame
+    launches: pd.DataFrame
     phases: pd.DataFrame
 
 
@@ -87,6 +89,7 @@ def load_run(folder: str | Path) -> LoadedRun:
         ),
         counters=pd.DataFrame.from_dict(summary.counters, orient="index").rename_axis("arm").reset_index(),
         device=pd.DataFrame((records.launches or [records])[0].device),
+        launches=pd.DataFrame([asdict(each) for each in summary.figures]),
         phases=phases_frame(dissect(records)) if is_profile(records.run) else pd.DataFrame(),
     )
 

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import special
 
 from harness.analysis.between import LEAST, PAIRED_FROM, is_paired
-from harness.analysis.by_launch import LaunchGrain, by_arm
+from harness.analysis.by_launch import by_arm
+from harness.analysis.launch_grain import LaunchGrain
 from harness.analysis.metrics import SCOPE
 from harness.seams import AA, NATIVE
 

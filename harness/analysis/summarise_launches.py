@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from harness.analysis.by_launch import LaunchGrain, by_arm, counters_of_arms, drift_of, launch_grain_notes, stack
+from harness.analysis.by_launch import by_arm, counters_of_arms, drift_of, launch_grain_notes, stack
 from harness.analysis.device_times import device_times, waiting_notes
+from harness.analysis.launch_grain import LaunchGrain
 from harness.analysis.measured import launches_turns
 from harness.analysis.metrics import OF_CPU, STEP
 from harness.analysis.names import full_names, short_names
@@ -88,6 +89,7 @@ def summarise_launches(records: Records) -> Summary:
         throughput=throughput_of(run, arms, comparisons),
         drift=drift,
         drift_tested=drift_tested,
+        figures=grain.figures(),
         notes=[*summary.notes, *filter(None, [grain.spread_note()])],
     )
 

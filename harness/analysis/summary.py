@@ -111,6 +111,16 @@ class ShapeComparison:
 
 
 @dataclass(frozen=True)
+class LaunchFigure:
+    """At launch grain, what one launch says of its arm: microseconds a step, of the usual step, in scope or step."""
+
+    block: int
+    arm: str
+    metric: str
+    us: float
+
+
+@dataclass(frozen=True)
 class Throughput:
     """Output tokens per second of the steps' time, from bare steps; and the difference to the baseline."""
 
@@ -167,6 +177,7 @@ class Summary:
     loop: bool = False
     populations: list[Populations] = field(default_factory=list)
     ceilings: list[Ceiling] = field(default_factory=list)
+    figures: list[LaunchFigure] = field(default_factory=list)
 
     @property
     def withheld(self) -> bool:

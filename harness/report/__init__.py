@@ -6,6 +6,8 @@ May import analysis and what is below it that only describes; neither torch nor 
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +36,15 @@ def _beside(folder: Path, made: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: ("/" not in name, not name.endswith(".svg"), name)) + whole
 
 
+def _figures_csv(summary: Summary) -> str:
+    """A row a launch and metric."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("block", "arm", "metric", "us"))
+    rows.writerows((each.block, each.arm, each.metric, f"{each.us:.4f}") for each in summary.figures)
+    return text.getvalue()
+
+
 def render_reports(folder: Path, summary: Summary) -> dict[str, str]:
     """Every file that is made of a summary, by its name in the folder; nothing is written."""
     # Imported here, so that the table on the terminal does not wait for the plotting libraries.
@@ -45,6 +56,7 @@ def render_reports(folder: Path, summary: Summary) -> dict[str, str]:
     plots, flamegraphs = draw_plots(summary), flamegraph_files(summary)
     texts = {
         "summary.json": json.dumps(summary.as_json(), indent=2, ensure_ascii=False) + "\n",
+        **({"launches.csv": _figures_csv(summary)} if summary.figures else {}),
         **{f"plots/{plot.name}.svg": plot.standalone for plot in plots},
         **{flame.name: flame.text for flame in flamegraphs},
     }

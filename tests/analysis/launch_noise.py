@@ -8,6 +8,7 @@ putting back. Prints the table of docs/settings.md.
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,9 +16,7 @@ import click
 import numpy as np
 
 from harness.analysis.between import Side, between
-from harness.analysis.by_launch import LaunchGrain, by_arm
 from harness.analysis.metrics import SCOPE, STEP
-from harness.records.folder import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,13 +39,12 @@ class Row(NamedTuple):
 
 def figures_of(folder: Path, arms: Sequence[str], metric: str) -> NDArray[np.float64]:
     """Microseconds a step of each launch: shape [blocks, arms], of the blocks in which all of them ended."""
-    records = read_run(folder)
-    grain = LaunchGrain.of(records.run, by_arm(records, []))
-    if grain is None:
-        raise click.ClickException(f"{folder} has no launch of native")
-    sides = [grain.side(arm, metric) for arm in arms]
-    common = sorted(set.intersection(*(set(side.blocks.tolist()) for side in sides)))
-    return np.array([[side.figures[side.blocks == block][0] for side in sides] for block in common])
+    with (folder / "launches.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["metric"] == metric and row["arm"] in arms]
+    by_block: dict[int, dict[str, float]] = {}
+    for each in rows:
+        by_block.setdefault(int(each["block"]), {})[each["arm"]] = float(each["us"])
+    return np.array([[found[arm] for arm in arms] for found in by_block.values() if len(found) == len(arms)])
 
 
 def row(figures: NDArray[np.float64], blocks: int, seed: int, runs: int = RUNS) -> Row:

@@ -44,6 +44,7 @@ def test_settings_are_started_as_they_say_and_held_against_native(launches) -> N
 def test_figures_of_launches_come_by_block_for_a_look_at_real_noise(launches) -> None:
     made = launches(config=SETTINGS)
     made.execute()
+    write_reports(made.folder.path)
     figures = figures_of(made.folder.path, [NATIVE, "slow"], "scope")
     assert figures.shape == (4, 2)
     assert figures[:, 1] - figures[:, 0] == pytest.approx(5, abs=1.5)

@@ -14,7 +14,8 @@ import numpy as np
 import psutil
 import pytest
 
-from harness.analysis.by_launch import LaunchGrain, by_arm, took_turns
+from harness.analysis.by_launch import by_arm, took_turns
+from harness.analysis.launch_grain import LaunchGrain
 from harness.config.file import load
 from harness.errors import HostError
 from harness.instrument import turns
