@@ -9,6 +9,10 @@ How long a turn should be was tried on a machine with busy neighbours, with step
 the machine's speed best, but each then finds its caches full of others' things, and takes 1.7 times as long. Turns of a
 pass follow it badly. With some steps a turn one step in eight is such a first one. Their number is drawn anew each
 round, the same for all, so that no step of the workload is always the first of a turn.
+
+Akin are trials interleaved at random (Abedi & Brecht, "Conducting repeatable experiments in highly variable cloud
+computing environments", ICPE 2017), which are whole runs, and pairs that run at once, each on a core of its own (Bulej
+et al., "Duet benchmarking: improving measurement accuracy in the cloud", ICPE 2020), which disturb each other.
 """
 
 from __future__ import annotations
