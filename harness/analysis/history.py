@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from harness.analysis.between import LEAST
+from harness.analysis.by_launch import took_turns
 from harness.analysis.changepoint import segments
 from harness.analysis.intervals import Interval, mean_interval
 from harness.analysis.phase_times import CONFIDENCE
@@ -61,6 +62,7 @@ class Course:
         phase: its label; `HOST` and `WHOLE` for the turn.
         section: as of the figures.
         levels: by release, microseconds a turn with the interval of a mean over launches; None without two launches.
+            Where engines took turns, the interval is as against the other releases: what a block has in common is out.
         calls: by release, a turn.
         steps: where it changed, by the test and by the interval of the change; empty where none was found, or it could
             not be tested.
@@ -116,7 +118,8 @@ def summarise_history(history: History) -> Summary:
         if model and (kind, WHOLE) in series:
             series[kind, HOST] = series[kind, WHOLE].without(model)
     level = (1 - CONFIDENCE) / max(len(series), 1)
-    courses = [found.course(kind, phase, releases, level) for (kind, phase), found in series.items()]
+    turns = took_turns(history.facts)
+    courses = [found.course(kind, phase, releases, level, turns) for (kind, phase), found in series.items()]
     kinds.sort(key=lambda kind: _longest(courses, kind, WHOLE))
     return Summary(history, kinds, _in_order(courses, kinds), len(whole), level)
 
@@ -141,11 +144,12 @@ class _Series:
     def without(self, others: Sequence[_Series]) -> _Series:
         return _Series("", self.us - np.nansum([each.us for each in others], axis=0), self.calls)
 
-    def course(self, kind: str, phase: str, releases: Sequence[str], level: float) -> Course:
+    def course(self, kind: str, phase: str, releases: Sequence[str], level: float, turns: bool) -> Course:
         levels: dict[str, Interval | None] = {}
         calls = {}
+        us = _without_blocks(self.us) if turns else self.us
         for column, release in enumerate(releases):
-            found = self.us[:, column][~np.isnan(self.us[:, column])]
+            found = us[:, column][~np.isnan(us[:, column])]
             levels[release] = mean_interval(found, CONFIDENCE) if len(found) >= LEAST else None
             if len(found):
                 calls[release] = float(np.nanmean(self.calls[:, column]))
@@ -155,6 +159,23 @@ class _Series:
         table = table[~np.isnan(table).any(axis=1)]
         places = segments(table, level, SEED)
         return Course(kind, phase, self.section, levels, calls, _steps(table, names, places or []), places is not None)
+
+
+def _without_blocks(us: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same means, and around them what is left when the level of each block is taken out; [blocks, releases].
+
+    Cousineau, "Confidence intervals in within-subject designs" (2005), with Morey's correction (2008): taking out the
+    mean of k releases takes the k-th part of each one's own spread with it.
+    """
+    there = ~np.isnan(us).all(axis=0)
+    count = int(there.sum())
+    if count < LEAST:
+        return us
+    found, means = us.copy(), us[:, there].mean(axis=0)
+    around = us[:, there] - means
+    left = around - around.mean(axis=1, keepdims=True)
+    found[:, there] = means + left * np.sqrt(count / (count - 1))
+    return found
 
 
 def _steps(table: NDArray[np.float64], releases: Sequence[str], places: Sequence[int]) -> list[Step]:

@@ -133,7 +133,8 @@ def _tables(summary: Summary, shown: int) -> list[tuple[str, Table]]:
         phases = [each for each in courses if each.phase not in (WHOLE, HOST)]
         unit = "a request, when it comes" if kind == ARRIVAL else f"a turn of {kind}"
         more = f"; {len(phases) - shown} more phases are in csv" if len(phases) > shown else ""
-        caption = f"us {unit} (95 % of each mean over launches; * where a change was found{more})"
+        beside = ", as against the other releases" if took_turns(summary.history.facts) else ""
+        caption = f"us {unit} (95 % of each mean over launches{beside}; * where a change was found{more})"
         found.append((caption, _table([*turn, *phases[:shown]], summary)))
     return found
 

@@ -159,3 +159,30 @@ def test_two_changes_are_both_found_and_too_few_blocks_are_told() -> None:
     assert segments(table[:2], 0.001, 0) is None
     assert segments(table[:, :1], 0.001, 0) is None
     assert segments(np.full((4, 6), 7.0), 0.01, 0) == []
+
+
+def test_where_engines_took_turns_intervals_are_as_against_the_other_releases() -> None:
+    """What blocks have in common is six times what launches have of their own, and none of it is left."""
+    rng = np.random.default_rng(7)
+    common = rng.normal(0, 6, 6)
+    own = rng.normal(0, 1, (6, len(RELEASES)))
+    found = [
+        Figure(release, block, 1, "decode", WHOLE, "", 100.0 + common[block - 1] + own[block - 1, column], 1.0)
+        for block in range(1, 7)
+        for column, release in enumerate(RELEASES)
+    ]
+    blocks = [{"number": number, "together": True} for number in range(1, 7)]
+    apart = [{"number": number} for number in range(1, 7)]
+    (by_turns,), (in_turn,) = (
+        [summarise_history(History(facts(blocks=each), found)).course("decode", WHOLE)] for each in (blocks, apart)
+    )
+    for column, release in enumerate(RELEASES):
+        one, other = by_turns.levels[release], in_turn.levels[release]
+        assert one.estimate == pytest.approx(other.estimate)
+        of_others = own[:, column] - own.mean(axis=1)
+        half = of_others.std(ddof=1) * np.sqrt(5 / 4) / np.sqrt(6) * 2.5706  # Student's t with 5 degrees of freedom
+        assert one.high - one.low == pytest.approx(2 * half, rel=1e-3)
+        assert (one.high - one.low) < (other.high - other.low) / 2
+    lines = render_history(summarise_history(History(facts(blocks=blocks), found)))["report.md"]
+    assert "their engines side by side and by turns" in lines
+    assert "of each mean over launches, as against the other releases" in lines
