@@ -1,6 +1,6 @@
 """How often intervals between real launches miss the truth: `python -m tests.analysis.launch_noise DIR ARM,ARM,..`.
 
-The arms that are named are alike: the same engine under several names. So within a block their figures may change
+The arms that are named are alike, and the engines of a block took turns. So within a block their figures may change
 places, and each way of drawing two of them is a run in which nothing differs: whatever it finds is a false find. A
 share of the figure that is put on one side must be found. Of all launches of the folder some blocks are drawn, without
 putting back. Prints the table of docs/settings.md.
@@ -55,7 +55,7 @@ def row(figures: NDArray[np.float64], blocks: int, seed: int, runs: int = RUNS) 
         of_blocks = rng.permuted(figures[rng.choice(len(figures), blocks, replace=False)], axis=1)
         for share in SHARES:
             arm, native = Side(of_blocks[:, 0] * (1 + share), numbers), Side(of_blocks[:, 1], numbers)
-            interval = between(arm, native, CONFIDENCE)
+            interval = between(arm, native, CONFIDENCE, in_common=True)
             assert interval is not None
             found[share] += not interval.low <= 0 <= interval.high
             if not share:
