@@ -15,8 +15,9 @@ from harness.report.arms_table import build_arms_table
 from harness.report.command import without_out
 from harness.report.markdown import markdown_table
 from harness.report.remarks import how_sure
+from harness.report.screen import arms_on_screen
 from harness.report.templates import render
-from harness.report.terminal import print_summary, table_parts
+from harness.report.terminal import print_summary
 from harness.report.verdict import struck, verdict_sentence
 from harness.texts import one_line
 
@@ -98,12 +99,12 @@ def print_grains(whole: GrainsSummary, console: Console, full: bool = False) -> 
             print_summary(whole.parts[each.grain], console)
             continue
         console.print(Text(each.verdict or "There is no verdict."))
-        for part in table_parts(each.table, console.width) if each.table is not None else ():
-            console.print(part, crop=False)
+        console.print()
+        for part in arms_on_screen(whole.parts[each.grain], console.width):
+            console.print(part, crop=False, highlight=False)
         for arm, reason in each.struck.items():
             console.print(Text.assemble((f"{arm} is struck:", "bold red"), f" {reason}"))
-        for line in (each.meaning, *each.below):
-            console.print(Text(line, style="dim"))
+        console.print(Text(each.meaning, style="dim"))
         if each.notes:
             many = "1 note is" if len(each.notes) == 1 else f"{len(each.notes)} notes are"
             console.print(Text(f"{many} in {each.grain}/report.md", style="yellow"))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from harness.analysis.summary import Summary
     from harness.report.table import Table
 
-__all__ = ["print_screen", "where_the_report_is"]
+__all__ = ["arms_on_screen", "print_screen", "where_the_report_is"]
 
 WIDTH: Final = 80
 LINES: Final = 40
@@ -83,6 +83,15 @@ def print_screen(summary: Summary, console: Console, told: str = "") -> None:
         console.print(item, crop=False, highlight=False)
     for line in _that_fit(remarks, width, room):
         console.print(Text(line, style="yellow"), crop=False, highlight=False)
+
+
+def arms_on_screen(summary: Summary, width: int, most_lines: int = LINES) -> list[RenderableType]:
+    """The table of arms in as many columns as fit, and what its signs mean; empty where no arm was measured."""
+    arms = build_arms_table(summary, format_half_width)
+    if arms is None:
+        return []
+    first = [summary.baseline, *by_interest(summary)[:FIRST_ARMS], FLOOR]
+    return [*_arms(arms, first, width, most_lines), Text(_legend(summary), style="dim")]
 
 
 def where_the_report_is(folder: Path) -> str:
