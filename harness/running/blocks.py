@@ -108,7 +108,8 @@ def run_process(
 ) -> int:
     """Run a process to its end; its exit status, which is negative where a signal ended it, as Popen has it.
 
-    Ctrl-C is passed on to it, and it is waited for.
+    Ctrl-C is passed on to it, and it is waited for. Whatever its own status is then, one that was still importing dies
+    of it, the caller's run was interrupted.
     """
     # In a process group of its own: Ctrl-C reaches it once, from here.
     process = start(arguments, env=environment, stdout=subprocess.DEVNULL, process_group=0, preexec_fn=begin_as_child)
@@ -117,7 +118,7 @@ def run_process(
     except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
         try:
-            return int(process.wait()) or INTERRUPTED
+            process.wait()
         except KeyboardInterrupt:
             process.kill()
-            return INTERRUPTED
+        return INTERRUPTED

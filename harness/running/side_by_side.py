@@ -245,17 +245,20 @@ class SideBySide:
 
     @staticmethod
     def _interrupt(engines: Sequence[_Engine]) -> bool:
-        """Ctrl-C: each is told, and waited for; whether there was any."""
+        """Ctrl-C: each is told, and waited for; whether there was any.
+
+        Whatever its own status is then, the run was interrupted: one that was still importing dies of the signal.
+        """
         alive = [engine for engine in engines if engine.status is None]
         for engine in alive:
+            engine.status = INTERRUPTED
             engine.child.send_signal(signal.SIGINT)
         try:
             for engine in alive:
-                engine.status = int(engine.child.wait()) or INTERRUPTED
+                engine.child.wait()
         except KeyboardInterrupt:
             for engine in alive:
                 engine.child.kill()
-                engine.status = INTERRUPTED
         return bool(alive)
 
     @staticmethod

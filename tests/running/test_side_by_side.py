@@ -23,7 +23,7 @@ from harness.records.folder import RunFolder, read_run
 from harness.report import write_reports
 from harness.running import side_by_side as module
 from harness.running.baton import VARIABLE, Baton
-from harness.running.blocks import Block, run_here
+from harness.running.blocks import Block, run_here, run_process
 from harness.running.measuring import MIN_GROUPS
 from harness.running.place import Process
 from harness.running.run import INTERRUPTED, Run
@@ -163,6 +163,27 @@ def test_ctrl_c_ends_all_of_them(log) -> None:
     side_by_side_with().run(block_of(log, a=(5, ""), b=(5, ""), c=(5, "")), keeper, Place())
     assert keeper.ran_ == [("a", INTERRUPTED)], "the first says that the run was interrupted"
     assert "c stands" not in log.read_text()
+
+
+def test_ctrl_c_ends_the_run_also_where_a_launch_dies_of_it(log) -> None:
+    """As one does that is still importing: it says no more than that a signal ended it."""
+
+    class Dying:
+        def __init__(self, arguments: list[str], **how: object) -> None:
+            self.signals: list[int] = []
+
+        def wait(self) -> int:
+            if not self.signals:
+                raise KeyboardInterrupt
+            return -signal.SIGINT
+
+        def send_signal(self, number: int) -> None:
+            self.signals.append(number)
+
+    keeper = Keeper()
+    SideBySide(0, print, Dying).run(block_of(log, a=(5, ""), b=(5, "")), keeper, Place())
+    assert keeper.ran_ == [("a", INTERRUPTED)]
+    assert run_process([], {}, Dying) == INTERRUPTED
 
 
 def test_ctrl_c_before_there_is_an_engine_is_the_callers(log) -> None:
