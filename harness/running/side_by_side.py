@@ -50,7 +50,7 @@ STEPS: Final = (4, 12)
 ORDER: Final = 4
 """Beside the seed, so that turns are drawn independently of the rest."""
 SPARE: Final = 1.25
-"""An engine may take so many times the memory of the first one."""
+"""The next engine may take so many times the memory of the largest one."""
 
 
 def side_by_side(
@@ -124,6 +124,12 @@ class _Engine:
                 os.close(descriptor)
 
 
+def _memory_of(engine: _Engine) -> int:
+    """Bytes that an engine's processes hold."""
+    own = psutil.Process(engine.child.pid)
+    return sum(each.memory_info().rss for each in (own, *own.children(recursive=True)))
+
+
 @dataclass
 class SideBySide:
     """Runs blocks whose engines stand side by side.
@@ -144,28 +150,24 @@ class SideBySide:
     def run(self, block: Block, keeper: Keeper, place: Place) -> bool:
         """Run a block; gives whether its launches took turns. The keeper is told of each launch, not of the end.
 
-        Where their engines do not fit into memory together, they run one after the other.
+        Where not all of their engines fit into memory, as many as do measure before the others are started.
         """
         engines: list[_Engine] = []
-        alone, together = False, False
+        begun, apart, together = 0, False, False
         try:
             for process in block.processes:
                 engine = self._begin(process, place)
                 engines.append(engine)
+                begun += 1
                 if self._is_ready(engine):
                     keeper.stands(process)
-                    alone = alone or (len(engines) == 1 and not self._fit(engine, block.engines - 1))
-                    if alone:
-                        self._take_turns([engine], block.number)
-                if engine.status:
+                    if begun < block.engines and not self._one_more_fits(engines):
+                        apart = True
+                        self._take_turns(engines, block.number)
+                if any(each.status for each in engines) or not self._ended_well(engines, keeper):
                     break
-                if engine.status == 0:  # it had nothing to measure, or is done, since it stands alone
-                    engines.remove(engine)
-                    engine.close()
-                    if not keeper.ran(process, 0):
-                        break
             else:
-                together = len(engines) > 1
+                together = len(engines) > 1 and not apart
                 self._take_turns(engines, block.number)
         except KeyboardInterrupt:
             if not self._interrupt(engines):
@@ -200,19 +202,30 @@ class SideBySide:
             engine.end()
         return said == READY
 
-    def _fit(self, first: _Engine, others: int) -> bool:
-        """Whether so many more engines as the first one fit into memory."""
+    def _one_more_fits(self, engines: Sequence[_Engine]) -> bool:
+        """Whether another engine as large as the largest of these fits into memory."""
         try:
-            own = psutil.Process(first.child.pid)
-            taken = sum(each.memory_info().rss for each in (own, *own.children(recursive=True)))
-        except (psutil.Error, AttributeError):
+            largest = max(map(_memory_of, engines))
+        except (psutil.Error, AttributeError):  # it has ended meanwhile, or is no process at all
             return True
-        fit = others * taken * SPARE <= psutil.virtual_memory().available
-        if not fit and not self._told:
+        fits = largest * SPARE <= psutil.virtual_memory().available
+        if not fits and not self._told:
             self._told = True
-            gib = taken / 2**30
-            self.note(f"an engine takes {gib:.1f} GiB: {others + 1} do not fit side by side, and run one after another")
-        return fit
+            gib = largest / 2**30
+            self.note(
+                f"{len(engines)} engines of up to {gib:.1f} GiB fill the memory, so that they measure by themselves"
+            )
+        return fits
+
+    @staticmethod
+    def _ended_well(engines: list[_Engine], keeper: Keeper) -> bool:
+        """Tell the keeper of those that have measured, or had nothing to measure; gives whether the block goes on."""
+        for engine in [engine for engine in engines if engine.status == 0]:
+            engines.remove(engine)
+            engine.close()
+            if not keeper.ran(engine.process, 0):
+                return False
+        return True
 
     def _take_turns(self, engines: Sequence[_Engine], block: int) -> None:
         """Have them take turns, and end; stops at the first that ends before the others."""

@@ -141,7 +141,18 @@ def test_engines_that_do_not_fit_into_memory_run_one_after_the_other(log, monkey
     lines = log.read_text().splitlines()
     assert lines.index("a rests") < lines.index("b stands")
     (line,) = told
-    assert "GiB: 2 do not fit side by side, and run one after another" in line
+    assert "GiB fill the memory: 1 measure before others are started" in line
+
+
+def test_as_many_as_fit_into_memory_take_turns(log, monkeypatch) -> None:
+    monkeypatch.setattr(SideBySide, "_one_more_fits", lambda self, engines: len(engines) < 2)
+    keeper = Keeper()
+    assert not side_by_side_with().run(block_of(log, a=(5, ""), b=(5, ""), c=(5, "")), keeper, Place())
+    assert keeper.ran_ == [("a", 0), ("b", 0), ("c", 0)]
+    lines = log.read_text().splitlines()
+    assert lines.index("b rests") < lines.index("c stands")
+    begun = [line.split()[0] for line in lines if "begins" in line]
+    assert {*begun[:2]} == {*begun[2:4]} == {"a", "b"}
 
 
 def test_one_that_stands_alone_and_fails_ends_its_block(log, monkeypatch) -> None:
