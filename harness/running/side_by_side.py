@@ -213,7 +213,7 @@ class SideBySide:
             self._told = True
             gib = largest / 2**30
             self.note(
-                f"{len(engines)} engines of up to {gib:.1f} GiB fill the memory, so that they measure by themselves"
+                f"engines of up to {gib:.1f} GiB fill the memory: {len(engines)} measure before others are started"
             )
         return fits
 
