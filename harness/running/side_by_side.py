@@ -117,6 +117,13 @@ class _Engine:
         if self.status is None:
             self.status = int(self.child.wait())
 
+    def fail(self) -> None:
+        """End its process, where it still lives, and note that it failed, whatever its status is."""
+        if self.status is None:
+            self.child.terminate()
+            self.end()
+        self.status = self.status or 1
+
     def close(self) -> None:
         """Close the pipes."""
         for descriptor in (self.reads, self.writes):
@@ -197,9 +204,8 @@ class SideBySide:
         said, *numbers = [*engine.hear().split(" "), ""]
         if said == READY:
             engine.groups, engine.group_s = int(numbers[0]), float(numbers[1]) / int(numbers[0])
-        elif engine.status is None:  # whatever else it says, it would wait for no turn
-            engine.child.terminate()
-            engine.end()
+        elif said:  # whatever it is, it would wait for no turn
+            engine.fail()
         return said == READY
 
     def _one_more_fits(self, engines: Sequence[_Engine]) -> bool:
@@ -247,7 +253,7 @@ class SideBySide:
                 if said == REST:
                     active[index].groups = 0
                 elif said != DONE:
-                    active[index].status = active[index].status or 1  # all others wait for it in vain
+                    active[index].fail()  # all others wait for it in vain
                     return
             active = [engine for engine in active if engine.groups]
         for engine in engines:

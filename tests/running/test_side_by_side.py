@@ -112,7 +112,9 @@ def test_each_serves_a_pass_in_turn_and_no_two_at_once(log) -> None:
     assert {name for name, word in said[-3:] if word == "rests"} == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize(("end", "status"), [("dies", 3), ("killed", -9), ("raves", -15), ("forks", 3)])
+@pytest.mark.parametrize(
+    ("end", "status"), [("dies", 3), ("killed", -9), ("raves", -15), ("mumbles", -15), ("forks", 3)]
+)
 def test_one_that_ends_in_the_middle_ends_the_others_and_is_told_alone(log, end, status) -> None:
     keeper = Keeper()
     side_by_side_with().run(block_of(log, a=(6, ""), b=(6, end), c=(6, "")), keeper, Place())

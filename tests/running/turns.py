@@ -1,7 +1,8 @@
 """Stands in the place of a launch whose engine takes turns: `python -m tests.running.turns NAME GROUPS LOG [END]`.
 
 Each pass it writes down when it begins and ends. END is `dies` (in its second turn), `killed` (likewise), `raves` (says
-what nobody asked for), `nothing` (has nothing to measure), `forks` (dies, and leaves a process that has its pipes).
+what nobody asked for, at once), `mumbles` (likewise, in its second turn), `nothing` (has nothing to measure), `forks`
+(dies, and leaves a process that has its pipes).
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ if __name__ == "__main__":
                 time.sleep(3600)
             if number == 1 and end in ("dies", "forks"):
                 sys.exit(3)
+            if number == 1 and end == "mumbles":
+                os.write(int(descriptors.partition(",")[2]), b"hm\n")
+                time.sleep(3600)
             if number == 1 and end == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             say(f"begins {steps}")
