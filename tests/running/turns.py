@@ -42,7 +42,9 @@ if __name__ == "__main__":
             if number:
                 steps = baton.hand_on()
             if number == 1 and end == "forks" and os.fork() == 0:
-                time.sleep(3600)
+                while os.read(int(descriptors.partition(",")[0]), 100):
+                    pass
+                os._exit(0)  # who hands out turns has closed the pipes
             if number == 1 and end in ("dies", "forks"):
                 sys.exit(3)
             if number == 1 and end == "mumbles":
