@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from harness.running.grains import Choice
     from harness.running.run import Outcome
 
-__all__ = ["execute_both", "report_both", "show_both"]
+__all__ = ["execute_both", "report_both"]
 
 
 def execute_both(
@@ -40,28 +40,6 @@ def execute_both(
         announce_part(f"{part.grain} grain: {', '.join(part.arms)}", None)  # how long the other took says nothing of it
 
     return BothGrains(loaded, folder, given, typed, announce, tested, only_first, parts=parts).execute()
-
-
-def show_both(folder: Path, full: bool) -> None:
-    """Print both tables, then draw."""
-    from harness.analysis.grains import summarise_grains
-    from harness.analysis.summarise import summarise
-    from harness.cli.output import drawing
-    from harness.records.folder import RunFolder
-    from harness.records.grains import read_grains
-    from harness.report.console import make_console
-    from harness.report.grains import print_grains
-    from harness.report.screen import where_the_report_is
-
-    records = read_grains(folder)
-    whole = summarise_grains(records)
-    print_grains(whole, make_console(), full)
-    with drawing():
-        from harness.report.grains import render_grains
-
-        alone = {grain: summarise(found) for grain, found in records.parts.items()}
-        RunFolder.existing(folder).write_texts(render_grains(folder, whole, alone))
-    click.echo(where_the_report_is(folder))
 
 
 def report_both(folder: Path, shape: str, full: bool) -> int:

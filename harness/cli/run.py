@@ -222,7 +222,7 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     """Print the table, then draw."""
     from harness.analysis.summarise import summarise
     from harness.cli.anatomy import show_profile
-    from harness.cli.grains import show_both
+    from harness.cli.grains import report_both
     from harness.cli.output import drawing
     from harness.cli.sweep import show_sweep
     from harness.errors import told_shortly
@@ -238,7 +238,7 @@ def _show(folder: Path, outcome: Outcome, logged: str, full: bool) -> None:
     if is_sweep(run := read_facts(folder)) or is_of_both_grains(run):
         if told:
             click.echo(f"harness: {told}{logged}", err=True)
-        show_sweep(folder) if is_sweep(run) else show_both(folder, full)
+        show_sweep(folder) if is_sweep(run) else report_both(folder, "terminal", full)
         return
     if is_profile(run):
         show_profile(folder, full, told and f"harness: {told}{logged}")

@@ -36,7 +36,7 @@ class Baton:
 
     def __init__(self, reads: int, writes: int) -> None:
         self._reads, self._writes = reads, writes
-        self._rest = b""
+        self._unread = b""
 
     @classmethod
     def inherited(cls) -> Baton | None:
@@ -83,15 +83,15 @@ class Baton:
             raise HostError("the run that this launch is of has ended") from error
 
     def _hear(self, word: str) -> str:
-        while b"\n" not in self._rest:
+        while b"\n" not in self._unread:
             try:
                 found = os.read(self._reads, 1000)
             except OSError:
                 found = b""
             if not found:
                 raise HostError("the run that this launch is of has ended")
-            self._rest += found
-        line, _, self._rest = self._rest.partition(b"\n")
+            self._unread += found
+        line, _, self._unread = self._unread.partition(b"\n")
         said, _, value = line.decode().partition(" ")
         if said != word:
             raise HostError(f"it was to hear {word}, and heard {said[:20]!r}")
