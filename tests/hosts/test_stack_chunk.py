@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import sys
+from functools import partial
+from types import FunctionType
 
 import pytest
 
@@ -11,6 +13,8 @@ from harness.hosts.stack_chunk import call_in_large_chunk
 
 CALLS = 300
 DEPTHS = range(1, 300)
+SHIFTS = range(0, 24, 3)
+"""Of 8 bytes: a frame of these tests takes some 20. Only together do they bring a depth to the edge for certain."""
 
 
 def leaf() -> None:
@@ -27,9 +31,15 @@ def faults_at(depth: int) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
+def shifted(slots: int):
+    """What calls a function from a frame that is so much larger."""
+    code = (lambda function, depth: function(depth)).__code__
+    return FunctionType(code.replace(co_stacksize=code.co_stacksize + slots), globals())
+
+
 def edges(call) -> list[int]:
     """Depths at which each call costs a page fault."""
-    return [depth for depth in DEPTHS if call(faults_at, depth) >= CALLS]
+    return [depth for slots in SHIFTS for depth in DEPTHS if call(partial(shifted(slots), faults_at), depth) >= CALLS]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="older interpreters keep frames on the heap")
