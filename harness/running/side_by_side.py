@@ -70,7 +70,8 @@ def side_by_side(
     asked = protocol.side_by_side
     if not (all(on_cpu(config.host) for config in configs) if asked is None else asked):
         return None
-    return SideBySide(protocol.seed, note, start, all(config.host.process == "in_process" for config in configs))
+    by_step = all(config.host.process == "in_process" for config in configs)
+    return SideBySide(protocol.seed, note, start, by_step, not any(on_cpu(config.host) for config in configs))
 
 
 @dataclass
@@ -146,13 +147,17 @@ class SideBySide:
         note: is told what a user wants to know at once.
         start: starts a process (`subprocess.Popen`, unless a test replaces it).
         by_step: whether turns are of some steps, and not of a pass.
+        at_once: whether engines may start at once. On a CPU all are bound to the same cores, so that nothing is won,
+            and what a group takes would be foreseen too long.
     """
 
     seed: int
     note: Callable[[str], None]
     start: Callable[..., Any] = subprocess.Popen
     by_step: bool = True
+    at_once: bool = False
     _told: bool = field(default=False, init=False)
+    _largest: int = field(default=0, init=False)
 
     def run(self, block: Block, keeper: Keeper, place: Place) -> bool:
         """Run a block; gives whether its launches took turns. The keeper is told of each launch, not of the end.
@@ -161,16 +166,26 @@ class SideBySide:
         """
         engines: list[_Engine] = []
         begun, apart, together = 0, False, False
+        starting: list[_Engine] = []
         try:
+            at_once = self._start_at_once(block.engines)
             for process in block.processes:
-                engine = self._begin(process, place)
-                engines.append(engine)
+                engines.append(self._begin(process, place))
+                starting.append(engines[-1])
                 begun += 1
-                if self._is_ready(engine):
-                    keeper.stands(process)
-                    if begun < block.engines and not self._one_more_fits(engines):
-                        apart = True
-                        self._take_turns(engines, block.number)
+                if at_once and begun < block.engines:
+                    continue
+                for engine in starting:
+                    if self._is_ready(engine):
+                        keeper.stands(engine.process)
+                    elif engine.status:
+                        break
+                starting.clear()
+                self._look_at_memory(engines)
+                at_once = self._start_at_once(block.engines - begun)
+                if begun < block.engines and not self._one_more_fits(engines):
+                    apart = True
+                    self._take_turns(engines, block.number)
                 if any(each.status for each in engines) or not self._ended_well(engines, keeper):
                     break
             else:
@@ -208,16 +223,21 @@ class SideBySide:
             engine.fail()
         return said == READY
 
+    def _look_at_memory(self, engines: Sequence[_Engine]) -> None:
+        with contextlib.suppress(psutil.Error, AttributeError):  # it has ended meanwhile, or is no process at all
+            self._largest = max(self._largest, *map(_memory_of, engines))
+
+    def _start_at_once(self, engines: int) -> bool:
+        """Whether so many engines start at once: only when one has shown how much memory it takes."""
+        needed = engines * self._largest * SPARE
+        return self.at_once and 0 < needed <= psutil.virtual_memory().available
+
     def _one_more_fits(self, engines: Sequence[_Engine]) -> bool:
-        """Whether another engine as large as the largest of these fits into memory."""
-        try:
-            largest = max(map(_memory_of, engines))
-        except (psutil.Error, AttributeError):  # it has ended meanwhile, or is no process at all
-            return True
-        fits = largest * SPARE <= psutil.virtual_memory().available
+        """Whether another engine as large as the largest so far fits into memory."""
+        fits = self._largest * SPARE <= psutil.virtual_memory().available
         if not fits and not self._told:
             self._told = True
-            gib = largest / 2**30
+            gib = self._largest / 2**30
             self.note(
                 f"engines of up to {gib:.1f} GiB fill the memory: {len(engines)} measure before others are started"
             )

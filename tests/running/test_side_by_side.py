@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
 import sys
 from collections import Counter
 from contextlib import contextmanager, nullcontext
@@ -141,6 +142,31 @@ def test_engines_that_do_not_fit_into_memory_run_one_after_the_other(log, monkey
     assert lines.index("a rests") < lines.index("b stands")
     (line,) = told
     assert "GiB fill the memory: 1 measure before others are started" in line
+
+
+def test_engines_that_share_no_cores_start_at_once_when_one_has_shown_its_size(log) -> None:
+    order: list[str] = []
+
+    class Ordered(Keeper):
+        def stands(self, process: Process) -> None:
+            super().stands(process)
+            order.append("stands")
+
+    def start(*arguments, **how):
+        order.append("starts")
+        return subprocess.Popen(*arguments, **how)
+
+    turns, keeper = SideBySide(0, print, start, at_once=True), Ordered()
+    for first in (["starts", "stands"] + ["starts"] * 2 + ["stands"] * 2, ["starts"] * 3 + ["stands"] * 3):
+        order.clear()
+        assert turns.run(block_of(log, a=(5, ""), b=(5, ""), c=(5, "")), keeper, Place())
+        assert order == first
+    assert turns.run(block_of(log, a=(5, ""), b=(5, "raves"), c=(5, "")), keeper, Place()) is False
+    assert keeper.ran_[-1] == ("b", -15), "the others are not waited for"
+    turns._largest = 2**60
+    order.clear()
+    assert not turns.run(block_of(log, a=(5, ""), b=(5, "")), keeper, Place())
+    assert order == ["starts", "stands"] * 2
 
 
 def test_as_many_as_fit_into_memory_take_turns(log, monkeypatch) -> None:
@@ -281,7 +307,9 @@ def test_engines_stand_side_by_side_on_a_cpu_or_where_that_is_asked_for(tmp_path
     cpu, cuda = of("host.device=cpu"), of("host.device=cuda")
     assert side_by_side([cpu, cpu], print).by_step
     assert side_by_side([cpu, cuda], print) is None
-    assert side_by_side([of("protocol.side_by_side=true"), cuda], print) is not None
+    turns = side_by_side([of("protocol.side_by_side=true", "host.device=cuda"), cuda], print)
+    assert turns.at_once
+    assert not side_by_side([of("protocol.side_by_side=true", "host.device=cuda"), cpu], print).at_once
     assert side_by_side([of("protocol.side_by_side=false"), cpu], print) is None
     apart = of("host.device=cpu", "host.process=subprocess")
     assert not side_by_side([cpu, apart], print).by_step, "the time from step to step is compared then"
