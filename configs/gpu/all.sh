@@ -29,12 +29,10 @@ for runner in v1 v2; do
     go "gpu-$runner-decode-32-synchronous-scheduling" gpu/decode "host.model_runner=$runner" \
         engine.async_scheduling=false
     go "gpu-$runner-decode-32-sync-timers" gpu/decode "host.model_runner=$runner" protocol.sync=true
-    go "gpu-$runner-decode-32-8b" gpu/decode "host.model_runner=$runner" engine.model=../models/llama-8b \
-        engine.hf_overrides.num_hidden_layers=2
+    go "gpu-$runner-decode-32-8b" gpu/decode "host.model_runner=$runner" engine.model=../models/llama-8b
     [ -z "${TRACE:-}" ] || go "gpu-$runner-trace" gpu/trace "host.model_runner=$runner" "workload.file=$TRACE"
 done
-go gpu-async-scheduling settings/async_scheduling    # engines in turn, on or off
-go gpu-model-runner settings/model_runner    # V1 against V2, likewise
+go gpu-loop settings/gpu_loop       # asynchronous scheduling or not, V1 or V2: engines by turns
 go gpu-slot_mapping slot_mapping    # the main job as it stands: device auto takes the GPU
 go gpu-planted planted              # whether planted delays are recovered
 go gpu-micro micro/all
