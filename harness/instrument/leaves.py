@@ -91,6 +91,7 @@ class Walk:
         """All leaves by path, in the object's own order."""
         visit = _Visit(self._names, self._rows_from, limit, path)
         visit.go(value, path, depth)
+        visit.fetch()
         visit.found |= dict.fromkeys((f"{at}{CUT}" for at in visit.cut), True)
         return {self._paths.setdefault(name, name): leaf for name, leaf in visit.found.items()}
 
@@ -106,6 +107,9 @@ class _Visit:
         self._copies: dict[tuple[Any, ...], Leaf] = {}
         self._held: list[torch.Tensor] = []
         """What was copied stays alive, so that nothing else comes to lie at its address meanwhile."""
+        self._there: dict[tuple[Any, ...], torch.Tensor] = {}
+        """What lies on a device and is fetched at the end, all of it together."""
+        self._awaited: dict[str, tuple[Any, ...]] = {}
         self._above: set[int] = set()
         """Objects that this one is in: a cycle ends there. Shared ones are named wherever they are held."""
 
@@ -113,7 +117,7 @@ class _Visit:
         if len(self.found) >= self._limit:
             self.cut = {self._root: None}
         elif isinstance(value, torch.Tensor):
-            self.found[path] = self._copied(value)
+            self._copy(value, path)
         elif isinstance(value, np.ndarray):
             self._array(value, path, depth)
         elif _is_single(value):
@@ -162,23 +166,42 @@ class _Visit:
     def _array(self, value: np.ndarray[Any, Any], path: str, depth: int) -> None:
         tensor = _tensor(value)
         if tensor is not None:
-            self.found[path] = self._copied(tensor)
+            self._copy(tensor, path)
             self._note_type(value, path)
             return
         self.go({"dtype": str(value.dtype), "shape": value.shape, "values": value.reshape(-1).tolist()}, path, depth)
 
-    def _copied(self, tensor: torch.Tensor) -> Leaf:
+    def _copy(self, tensor: torch.Tensor, path: str) -> None:
         """A copy on the CPU. What lies at one place in memory is copied once, under whatever names."""
         if tensor.device.type == "meta" or tensor.layout is not torch.strided:
-            return f"{tensor.dtype} {list(tensor.shape)} {tensor.layout} on {tensor.device}"
+            self.found[path] = f"{tensor.dtype} {list(tensor.shape)} {tensor.layout} on {tensor.device}"
+            return
         key = (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
-        if key not in self._copies:
-            self._held.append(tensor)
-            tensor = tensor.detach()
-            self._copies[key] = (
-                rows_of(tensor) if tensor.numel() > self._rows_from else tensor.to("cpu", copy=True).contiguous()
-            )
-        return self._copies[key]
+        self._awaited[path] = key
+        self.found[path] = None  # in its place among the others
+        if key in self._copies or key in self._there:
+            return
+        self._held.append(tensor)
+        tensor = tensor.detach()
+        if tensor.numel() > self._rows_from:
+            self._copies[key] = rows_of(tensor)
+        elif _is_far(tensor):
+            self._there[key] = tensor
+        else:
+            self._copies[key] = tensor.to("cpu", copy=True).contiguous()
+
+    def fetch(self) -> None:
+        """Fetch what lies on devices: each fetching waits for one, and has to wait its turn where others use it."""
+        for device in {tensor.device for tensor in self._there.values()}:
+            keys = [key for key, tensor in self._there.items() if tensor.device == device]
+            parts = [self._there[key].contiguous().reshape(-1).view(torch.uint8) for key in keys]
+            fetched = torch.cat(parts).to("cpu", copy=True)
+            copies = torch.split(fetched, [part.numel() for part in parts])
+            for key, copy in zip(keys, copies, strict=True):
+                there = self._there[key]  # a clone has memory of its own, which begins where any type may
+                self._copies[key] = copy.clone().view(there.dtype).reshape(there.shape)
+        self._there.clear()
+        self.found |= {path: self._copies[key] for path, key in self._awaited.items()}
 
     def _single(self, value: Any) -> Any:
         if type(value) is str:
@@ -224,6 +247,11 @@ def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor | None:
         return torch.from_numpy(array)
     except (TypeError, ValueError):  # of another machine's order of bytes, for one
         return None
+
+
+def _is_far(tensor: torch.Tensor) -> bool:
+    """Whether copying it waits for a device."""
+    return tensor.device.type != "cpu"
 
 
 def _is_single(value: Any) -> bool:

@@ -16,6 +16,8 @@ DIGEST: Final = 8
 """Bytes of a digest: by chance two rows in 10^19 have the same."""
 LEAST: Final = 256
 """Elements under one digest, or there would be more digests than tensor."""
+AT_ONCE: Final = 2**24
+"""Elements that are fetched from a device in one piece: each fetching waits for it."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,14 @@ def rows_of(tensor: torch.Tensor) -> Rows:
     shape = tuple(tensor.shape)
     length = tensor.numel() // max(1, shape[0])
     each = -(-LEAST // max(1, length))
+    fetched = each * max(1, AT_ONCE // max(1, each * length))
     return Rows(
         str(tensor.dtype).removeprefix("torch."), shape, each,
-        tuple(digest(part) for part in torch.split(tensor.detach(), each)),
+        tuple(
+            digest(part)
+            for there in torch.split(tensor.detach(), fetched)
+            for part in torch.split(there.to("cpu"), each)
+        ),
     )  # fmt: skip
 
 

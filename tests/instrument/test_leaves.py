@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 import torch
 
+from harness.instrument import leaves as leaves_module
+from harness.instrument.elements import difference_of
 from harness.instrument.leaves import Walk
-from harness.instrument.rows import Rows
+from harness.instrument.rows import Rows, rows_of
 
 
 class Colour(enum.IntEnum):
@@ -286,3 +288,45 @@ def test_numbers_that_pytorch_lacks_are_found() -> None:
     assert leaves(np.array([1 + 2j]))["x"].tolist() == [1 + 2j]
     swapped = np.array([1, 2], dtype=">i4")
     assert leaves(swapped)["x[values]"] == (1, 2)
+
+
+def test_what_lies_on_a_device_is_fetched_in_one_piece(monkeypatch) -> None:
+    """Each fetching waits for the device. A device is played: its tensors take the way of those that are far."""
+    base = torch.arange(24)
+    shared = base.to(torch.float64)
+    held = {
+        "nan": torch.tensor([1.0, float("nan"), -0.0]),
+        "bfloat16": base.to(torch.bfloat16),
+        "float8": base[:5].to(torch.float32).to(torch.float8_e4m3fn),
+        "bool": base % 3 == 0,
+        "int8": base[:3].to(torch.int8),
+        "complex": base.to(torch.complex64),
+        "transposed": base.reshape(4, 6).T,
+        "every other": base[1::2],
+        "number": torch.tensor(7, dtype=torch.int16),
+        "empty": torch.zeros(0, 3),
+        "shared": [shared, shared],
+        "rows": torch.arange(70_000),
+        "not far": 5,
+    }
+    near = leaves(held)
+    fetched: list[int] = []
+    cat = torch.cat
+    monkeypatch.setattr(leaves_module, "_is_far", lambda tensor: True)
+    monkeypatch.setattr(torch, "cat", lambda parts: fetched.append(len(parts)) or cat(parts))
+    far = leaves(held)
+    assert fetched == [11], "what has two names is fetched once, and what is kept as digests apart"
+    assert list(far) == list(near)
+    assert [path for path in near if difference_of(near[path], far[path])] == []
+    assert far["x[transposed]"].is_contiguous()
+    assert far["x[shared][0]"] is far["x[shared][1]"]
+    shared += 1
+    assert far["x[shared][0]"][0] == 0, "they are copies"
+
+
+def test_digests_do_not_depend_on_how_much_is_fetched_at_once(monkeypatch) -> None:
+    tensors = [torch.arange(70_000), torch.arange(70_000.0).reshape(700, 100), torch.arange(70_000).reshape(2, -1)]
+    whole = [rows_of(tensor) for tensor in tensors]
+    monkeypatch.setattr("harness.instrument.rows.AT_ONCE", 1000)
+    assert [rows_of(tensor) for tensor in tensors] == whole
+    assert len(whole[0].digests) == -(-70_000 // 256)
