@@ -1,7 +1,8 @@
 """Turns of engines that stand side by side: each serves some steps, or a pass, while the others wait, and hands on.
 
 The processes of a block's launches are started by one that has a pipe to and from each (`side_by_side`). A launch says
-when it is ready to measure, is told how many groups are measured, and then waits for each turn.
+when its engine stands, checks and warms up when it may, says when it is ready to measure, is told how many groups are
+measured, and then waits for each turn.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import Final
 
 from harness.errors import HostError
 
-__all__ = ["DONE", "GO", "GROUPS", "READY", "REST", "VARIABLE", "Baton"]
+__all__ = ["DONE", "GO", "GROUPS", "READY", "REST", "STANDS", "VARIABLE", "Baton"]
 
 VARIABLE: Final = "HARNESS_BATON"
 """The environment variable with the descriptors to read from and to write to, of a process that has a baton."""
+STANDS: Final = "stands"
+"""The engine has been started: what comes now uses its device, and waits until it is alone with that."""
 READY: Final = "ready"
 """With the groups that are planned, and how many seconds they take: everything but measuring is done."""
 DONE: Final = "done"
@@ -51,6 +54,11 @@ class Baton:
         for descriptor in (reads, writes):
             os.set_inheritable(descriptor, False)
         return cls(reads, writes)
+
+    def stands(self) -> None:
+        """Say that the engine stands, and wait until it may check and warm up. Raises HostError as `ready`."""
+        self._tell(STANDS)
+        self._hear(GO)
 
     def ready(self, groups: int, seconds: float) -> tuple[int, int]:
         """Wait until all are ready, and for the first turn; gives how many groups are measured, and its steps.

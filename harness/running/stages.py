@@ -104,6 +104,8 @@ class Stages:
         if self.flamegraphs:
             self.flamegraphs = self._may_sample()
 
+        if self.baton is not None:
+            self.baton.stands()
         steps = self._check(work)
         self._equality.note(self._measurable())
         self._warm_up(work)

@@ -96,7 +96,7 @@ def test_each_serves_a_pass_in_turn_and_no_two_at_once(log) -> None:
     assert told == ["measuring 3 engines by turns (about 18 s)"]
     assert keeper.stood == ["a", "b", "c"]
     assert sorted(keeper.ran_) == [("a", 0), ("b", 0), ("c", 0)]
-    said = [tuple(line.split()) for line in log.read_text().splitlines()]
+    said = [tuple(line.split()) for line in log.read_text().splitlines() if " check" not in line]
     assert said[:3] == [("a", "stands"), ("b", "stands"), ("c", "stands")]
     measured = said[3:-3]
     assert len(measured) == 2 * 3 * 6 * PASSES, "as many groups as the one that planned the fewest"
@@ -161,6 +161,8 @@ def test_engines_that_share_no_cores_start_at_once_when_one_has_shown_its_size(l
         order.clear()
         assert turns.run(block_of(log, a=(5, ""), b=(5, ""), c=(5, "")), keeper, Place())
         assert order == first
+    checks = [line for line in log.read_text().splitlines() if " check" in line]
+    assert checks == [f"{name} {word}" for name in "abc" for word in ("checks", "checked")] * 2, "one after the other"
     assert turns.run(block_of(log, a=(5, ""), b=(5, "raves"), c=(5, "")), keeper, Place()) is False
     assert keeper.ran_[-1] == ("b", -15), "the others are not waited for"
     turns._largest = 2**60
@@ -242,10 +244,11 @@ def test_a_launch_whose_run_has_ended_ends_as_well(monkeypatch) -> None:
     (its_reads, writes), (reads, its_writes) = os.pipe(), os.pipe()
     monkeypatch.setenv(VARIABLE, f"{its_reads},{its_writes}")
     baton = Baton.inherited()
-    os.write(writes, b"groups 7\ngo 5\ngo 6\nstop\n")
+    os.write(writes, b"go 0\ngroups 7\ngo 5\ngo 6\nstop\n")
+    baton.stands()
     assert baton.ready(9, 3.14159) == (7, 5)
     assert baton.hand_on() == 6
-    assert os.read(reads, 100) == b"ready 9 3.14\ndone\n"
+    assert os.read(reads, 100) == b"stands\nready 9 3.14\ndone\n"
     with pytest.raises(HostError, match="it was to hear go, and heard 'stop'"):
         baton.hand_on()
     os.close(writes)
@@ -261,10 +264,15 @@ class Counted:
     """A baton that says how many groups are measured, and counts turns."""
 
     def __init__(self, groups: int, steps: int) -> None:
-        self.groups, self.steps, self.planned, self.handed_on, self.rested = groups, steps, 0, 0, 0
+        self.groups, self.steps, self.stood, self.planned, self.handed_on, self.rested = groups, steps, 0, 0, 0, 0
+
+    def stands(self) -> None:
+        assert not self.planned
+        self.stood += 1
 
     def ready(self, groups: int, seconds: float) -> tuple[int, int]:
         assert seconds > 0
+        assert self.stood == 1
         self.planned = groups
         return self.groups, self.steps
 

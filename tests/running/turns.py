@@ -37,6 +37,9 @@ if __name__ == "__main__":
         os.write(int(descriptors.partition(",")[2]), b"hello\n")
         time.sleep(3600)
     try:
+        baton.stands()
+        say("checks")
+        say("checked")
         agreed, steps = baton.ready(groups, float(groups))
         for number in range(agreed * PASSES):
             if number:
