@@ -42,7 +42,7 @@ class Host(Strict):
 
     @property
     def generation(self) -> str:
-        """The model runner's, as in `Seam.places`; V1 where vLLM chooses, which the host checks when it has started."""
+        """The model runner's, as in `Seam.places`; V1 where vLLM chooses, which is checked when it has started."""
         if self.kind == "vllm_v0":
             return "v0"
         return "v1" if self.model_runner == "auto" else self.model_runner

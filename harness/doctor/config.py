@@ -85,13 +85,15 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
     yield Finding("ok", "environment", " ".join(f"{key}={value}" for key, value in sorted(environment.items())))
 
     generation = host.generation
+    left_open = host.model_runner == "auto" and not experiment.seam and installed == "cuda"
     runner_path = RUNNERS.get((installed, generation))
     if runner_path is None:
         yield Finding(
             "fault", "runner", f"harness knows no {generation} runner for {installed}", "use a CPU or CUDA build"
         )
         return
-    yield check("runner", lambda: f"{load_object(runner_path).__module__}.{load_object(runner_path).__name__}")
+    chooses = ", unless vLLM chooses the V2 runner (host.model_runner: auto)" if left_open else ""
+    yield check("runner", lambda: f"{load_object(runner_path).__module__}.{load_object(runner_path).__name__}{chooses}")
     if generation == "v2" and not has_triton():
         yield Finding("fault", "runner", "V2 needs Triton, which this vLLM lacks", "set host.model_runner: v1")
     for option, asked in (("sync", experiment.protocol.sync), ("nvtx", experiment.protocol.nvtx)):

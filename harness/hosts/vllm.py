@@ -120,11 +120,6 @@ class VllmHost:
             check_alike(started_from(names), self._rpc("harness_started_from", names))
         facts = self._rpc("harness_describe")[0]
         self._core_apart, self._not_reset = not facts.pop("core_in_reach"), ""
-        if facts["generation"] != self._config.generation:
-            raise errors.ConfigError(
-                f"host.model_runner: {self._config.model_runner} was asked for, and vLLM {__version__} took a "
-                f"{facts['generation']} runner; set {facts['generation']}, since seam and scope depend on it"
-            )
         named = {f.name for f in dataclasses.fields(HostInfo)}
         details = {key: value for key, value in facts.items() if key not in named}
         details |= {"process": self._config.process}

@@ -21,6 +21,7 @@ from harness.environments import made_before, recipe_for
 from harness.environments.code import installed
 from harness.errors import ConfigError, HostError, in_line
 from harness.hosts.starting import NOT_INSTALLED, check_arguments, declared_arguments, resolve_model
+from harness.hosts.vllm_settings import on_cpu
 from harness.instrument.scopes import AUTO, parts
 from harness.paths import is_file
 from harness.running.changed import prepare
@@ -194,13 +195,17 @@ def _check_references(loaded: Loaded) -> None:
 
 def _check_methods(experiment: Experiment, sources: Sources) -> None:
     """Whether the scope's methods of the model runner are there."""
-    generation = experiment.host.generation
-    runners = RUNNERS.get(generation, ()) if experiment.engine.get("worker_cls", "auto") == "auto" else ()
+    host = experiment.host
+    generation = host.generation
+    # On a GPU vLLM takes either; on a CPU the one that needs no Triton.
+    left_open = host.kind == "vllm" and host.model_runner == "auto" and not experiment.seam and not on_cpu(host)
+    own = [*RUNNERS["v1"], *RUNNERS["v2"]] if left_open else RUNNERS.get(generation, ())
+    runners = own if experiment.engine.get("worker_cls", "auto") == "auto" else ()
     # The seam's own are the host's to check: where they are gone, the seam has changed.
     known = [AUTO, *(parts(SEAMS[experiment.seam].places[generation].scope) if experiment.seam else ())]
     for method in parts(experiment.scope):
         if "." not in method and method not in known and (why := sources.why_no_method(runners, method)):
-            raise ConfigError(f"scope: on vLLM's {generation} model runners {why}")
+            raise ConfigError(f"scope: on vLLM's {'' if left_open else f'{generation} '}model runners {why}")
 
 
 def _check_size(loaded: Loaded, model: str) -> None:

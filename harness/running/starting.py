@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import ConfigError
 from harness.running.took import engine_like, last_start_s, remember_took
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def start_engine(
         observer: is told of the stage.
         facts: the run's facts, which are filled here.
         shared: the engine that this run takes over, or leaves; None for one of its own.
+
+    Raises:
+        ConfigError: the engine took another model runner than the config needs.
     """
     info = shared.info if shared is not None else None
     if info is None:
@@ -39,8 +43,21 @@ def start_engine(
             remember_took(engine_like(experiment), facts["start_s"])
         if shared is not None:
             shared.info = info
+    _insist_on_runner(experiment, info)
     facts["host"] = dict(vars(info))
     # The model as the config names it, without this machine's paths.
     facts["engine_args"] = {**host.engine_args, "model": experiment.engine["model"]}
     facts["environment"] = host.environment
     return info
+
+
+def _insist_on_runner(experiment: Experiment, info: HostInfo) -> None:
+    """A seam lies elsewhere in each runner. Where there is none, and none was asked for, any is right."""
+    asked = experiment.host
+    took = info.details.get("generation", asked.generation)
+    if took != asked.generation and (experiment.seam or asked.model_runner != "auto"):
+        why = f"where seam {experiment.seam!r} is depends on it" if experiment.seam else "another one was asked for"
+        raise ConfigError(
+            f"host.model_runner: {asked.model_runner} was asked for, and {info.engine} {info.version} took a {took} "
+            f"runner; set {took}, since {why}"
+        )

@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,11 +26,15 @@ from harness.records.remembered import recall
 from harness.report import write_reports
 from harness.running.extras import Extras
 from harness.running.run import Run
+from harness.running.starting import start_engine
 from harness.running.took import last_start_s
 from harness.seams import SEAMS
 from patches.slot_mapping import Numpy
 from tests.fakes import BlockTable, FakeHost, Runner, Silent
 from tests.instrument.test_instrument import OffByOne, own
+
+if TYPE_CHECKING:
+    from harness.hosts.base import HostInfo
 
 CONFIG = f"""\
 engine: {{model: none}}
@@ -94,6 +99,31 @@ def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
     for key in ("config", "machine", "versions", "command", "started", "ended", "calibration", "host", "workload"):
         assert records.run[key]
     assert write_reports(run.folder.path).difference("A/A", "scope") is not None
+
+
+class V2Host(FakeHost):
+    """One whose engine takes another runner than configs are for that ask for none."""
+
+    def start(self) -> HostInfo:
+        info = super().start()
+        return dataclasses.replace(info, details={**info.details, "generation": "v2"})
+
+
+def test_which_runner_is_taken_matters_at_a_seam_and_where_one_was_asked_for(make) -> None:
+    for options, why in (
+        ((), "host.model_runner: auto was asked for, and fake 1.0 took a v2 runner; set v2, since where seam "
+             "'slot_mapping' is depends on it"),
+        (("host.model_runner=v1", "seam=''", "probes=[]", "swap=json.dumps", "arms=[{mine: 'json:loads'}]"),
+         "host.model_runner: v1 was asked for, and fake 1.0 took a v2 runner; set v2, since another one was asked for"),
+    ):  # fmt: skip
+        outcome = make(V2Host(), (), *options).execute()
+        assert (outcome.status, outcome.exit_status, outcome.message) == ("failed", 2, why)
+    facts: dict[str, Any] = {}
+    left_open = make(
+        V2Host(), (), "seam=''", "probes=[]", "swap=json.dumps", "arms=[{mine: 'json:loads'}]"
+    ).loaded.experiment
+    assert start_engine(left_open, V2Host(), Silent(), facts, None).details["generation"] == "v2"
+    assert facts["host"]["details"]["generation"] == "v2"
 
 
 def test_a_wrong_arm_is_struck_and_the_rest_is_measured(make) -> None:
