@@ -1,5 +1,7 @@
 """The engines of a block side by side: all are started, and then they take turns of some steps, in drawn order.
 
+They start at once, when one of them has shown how much memory they take, and check and warm up one after the other.
+
 What a machine does from one second to the next falls on all arms of a block alike, and cancels in the differences
 within the block. Launches that follow each other are half a minute apart, in which a shared machine can change by more
 than most settings do. Only one engine works at a time; the others wait for their turn. Where one of them has processes
@@ -70,8 +72,7 @@ def side_by_side(
     asked = protocol.side_by_side
     if not (all(on_cpu(config.host) for config in configs) if asked is None else asked):
         return None
-    by_step = all(config.host.process == "in_process" for config in configs)
-    return SideBySide(protocol.seed, note, start, by_step, not any(on_cpu(config.host) for config in configs))
+    return SideBySide(protocol.seed, note, start, all(config.host.process == "in_process" for config in configs))
 
 
 @dataclass
@@ -147,15 +148,12 @@ class SideBySide:
         note: is told what a user wants to know at once.
         start: starts a process (`subprocess.Popen`, unless a test replaces it).
         by_step: whether turns are of some steps, and not of a pass.
-        at_once: whether engines may start at once. On a CPU all are bound to the same cores, so that nothing is won,
-            and what a group takes would be foreseen too long.
     """
 
     seed: int
     note: Callable[[str], None]
     start: Callable[..., Any] = subprocess.Popen
     by_step: bool = True
-    at_once: bool = False
     _told: bool = field(default=False, init=False)
     _largest: int = field(default=0, init=False)
 
@@ -175,11 +173,7 @@ class SideBySide:
                 begun += 1
                 if at_once and begun < block.engines:
                     continue
-                for engine in starting:
-                    if self._is_ready(engine):
-                        keeper.stands(engine.process)
-                    elif engine.status:
-                        break
+                self._make_ready(starting, keeper)
                 starting.clear()
                 self._look_at_memory(engines)
                 at_once = self._start_at_once(block.engines - begun)
@@ -214,16 +208,35 @@ class SideBySide:
             os.close(its_writes)
         return _Engine(process, child, reads, writes)
 
+    def _make_ready(self, starting: Sequence[_Engine], keeper: Keeper) -> None:
+        """Wait for those that are starting, and then for the checks of one after the other; stops at a failure."""
+        standing = []
+        for engine in starting:
+            if self._stands(engine):
+                standing.append(engine)
+            elif engine.status:
+                return
+        for engine in standing:
+            if self._is_ready(engine):
+                keeper.stands(engine.process)
+            elif engine.status:
+                return
+
+    @staticmethod
+    def _stands(engine: _Engine) -> bool:
+        said = engine.hear()
+        if said and said != STANDS:  # whatever it is, it would wait for no turn
+            engine.fail()
+        return said == STANDS
+
     @staticmethod
     def _is_ready(engine: _Engine) -> bool:
-        """Let it check and warm up when its engine stands, while all others wait.
+        """Let it check and warm up, while all others wait.
 
         Where two did so at once on one GPU, 14 s of checks were not over after four minutes.
         """
-        if (words := engine.hear()) == STANDS:
-            engine.tell(f"{GO} 0")
-            words = engine.hear()
-        said, *numbers = [*words.split(" "), ""]
+        engine.tell(f"{GO} 0")
+        said, *numbers = [*engine.hear().split(" "), ""]
         if said == READY:
             engine.groups, engine.group_s = int(numbers[0]), float(numbers[1]) / int(numbers[0])
         elif said:  # whatever it is, it would wait for no turn
@@ -236,8 +249,7 @@ class SideBySide:
 
     def _start_at_once(self, engines: int) -> bool:
         """Whether so many engines start at once: only when one has shown how much memory it takes."""
-        needed = engines * self._largest * SPARE
-        return self.at_once and 0 < needed <= psutil.virtual_memory().available
+        return 0 < engines * self._largest * SPARE <= psutil.virtual_memory().available
 
     def _one_more_fits(self, engines: Sequence[_Engine]) -> bool:
         """Whether another engine as large as the largest so far fits into memory."""

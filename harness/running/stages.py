@@ -87,7 +87,8 @@ class Stages:
     def go(self) -> None:
         """Everything from the engine's start to the last pass."""
         experiment = self.loaded.experiment
-        info = start_engine(self.loaded.experiment, self.host, self.observer, self.facts, self.shared)
+        alone = self.baton is None
+        info = start_engine(self.loaded.experiment, self.host, self.observer, self.facts, self.shared, alone)
         work = build(experiment.workload, self.loaded.folder, info.vocab_size, info.max_model_len)
 
         instrumentation = self._instrumentation = instrument(

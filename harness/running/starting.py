@@ -19,7 +19,12 @@ __all__ = ["start_engine"]
 
 
 def start_engine(
-    experiment: Experiment, host: Host, observer: Observer, facts: dict[str, Any], shared: SharedEngine | None
+    experiment: Experiment,
+    host: Host,
+    observer: Observer,
+    facts: dict[str, Any],
+    shared: SharedEngine | None,
+    alone: bool = True,
 ) -> HostInfo:
     """Start the engine, unless one that runs share has been started; what it is.
 
@@ -29,6 +34,7 @@ def start_engine(
         observer: is told of the stage.
         facts: the run's facts, which are filled here.
         shared: the engine that this run takes over, or leaves; None for one of its own.
+        alone: whether no others may start meanwhile, so that how long it takes is worth remembering.
 
     Raises:
         ConfigError: the engine took another model runner than the config needs.
@@ -39,7 +45,7 @@ def start_engine(
         began, imported = time.monotonic(), "vllm" in sys.modules
         info = host.start()
         facts["start_s"] = time.monotonic() - began
-        if not imported:  # with vLLM's import, which is most of it
+        if alone and not imported:  # with vLLM's import, which is most of it
             remember_took(engine_like(experiment), facts["start_s"])
         if shared is not None:
             shared.info = info

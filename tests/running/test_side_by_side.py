@@ -144,7 +144,7 @@ def test_engines_that_do_not_fit_into_memory_run_one_after_the_other(log, monkey
     assert "GiB fill the memory: 1 measure before others are started" in line
 
 
-def test_engines_that_share_no_cores_start_at_once_when_one_has_shown_its_size(log) -> None:
+def test_engines_start_at_once_when_one_has_shown_its_size_and_check_one_after_the_other(log) -> None:
     order: list[str] = []
 
     class Ordered(Keeper):
@@ -156,7 +156,7 @@ def test_engines_that_share_no_cores_start_at_once_when_one_has_shown_its_size(l
         order.append("starts")
         return subprocess.Popen(*arguments, **how)
 
-    turns, keeper = SideBySide(0, print, start, at_once=True), Ordered()
+    turns, keeper = SideBySide(0, print, start), Ordered()
     for first in (["starts", "stands"] + ["starts"] * 2 + ["stands"] * 2, ["starts"] * 3 + ["stands"] * 3):
         order.clear()
         assert turns.run(block_of(log, a=(5, ""), b=(5, ""), c=(5, "")), keeper, Place())
@@ -173,6 +173,7 @@ def test_engines_that_share_no_cores_start_at_once_when_one_has_shown_its_size(l
 
 def test_as_many_as_fit_into_memory_take_turns(log, monkeypatch) -> None:
     monkeypatch.setattr(SideBySide, "_one_more_fits", lambda self, engines: len(engines) < 2)
+    monkeypatch.setattr(SideBySide, "_start_at_once", lambda self, engines: False)
     keeper = Keeper()
     assert not side_by_side_with().run(block_of(log, a=(5, ""), b=(5, ""), c=(5, "")), keeper, Place())
     assert keeper.ran_ == [("a", 0), ("b", 0), ("c", 0)]
@@ -200,7 +201,8 @@ def test_ctrl_c_ends_all_of_them(log) -> None:
     keeper = Interrupted()
     side_by_side_with().run(block_of(log, a=(5, ""), b=(5, ""), c=(5, "")), keeper, Place())
     assert keeper.ran_ == [("a", INTERRUPTED)], "the first says that the run was interrupted"
-    assert "c stands" not in log.read_text()
+    assert "b checked" in log.read_text()
+    assert "c checks" not in log.read_text()
 
 
 def test_ctrl_c_ends_the_run_also_where_a_launch_dies_of_it(log) -> None:
@@ -315,9 +317,7 @@ def test_engines_stand_side_by_side_on_a_cpu_or_where_that_is_asked_for(tmp_path
     cpu, cuda = of("host.device=cpu"), of("host.device=cuda")
     assert side_by_side([cpu, cpu], print).by_step
     assert side_by_side([cpu, cuda], print) is None
-    turns = side_by_side([of("protocol.side_by_side=true", "host.device=cuda"), cuda], print)
-    assert turns.at_once
-    assert not side_by_side([of("protocol.side_by_side=true", "host.device=cuda"), cpu], print).at_once
+    assert side_by_side([of("protocol.side_by_side=true"), cuda], print) is not None
     assert side_by_side([of("protocol.side_by_side=false"), cpu], print) is None
     apart = of("host.device=cpu", "host.process=subprocess")
     assert not side_by_side([cpu, apart], print).by_step, "the time from step to step is compared then"
