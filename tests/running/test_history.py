@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,9 +18,7 @@ from harness.records.history import read_history
 from harness.running import history as running
 from harness.running.blocks import Block
 from harness.running.history import Releases
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from harness.running.place import Process
 
 THERE = ["0.26.0", "0.27.0", "0.27.1", "0.28.0", "0.29.0", "0.29.1", "0.30.0"]
 
@@ -48,6 +49,10 @@ def test_the_config_of_a_history_is_a_profile_of_one_launch() -> None:
     assert loaded.experiment.protocol.seconds == 1
     with pytest.raises(ConfigError, match=r"protocol\.launches: --blocks says how many"):
         of_history(default_config(), ["protocol.launches=3"])
+
+
+TAKEN = running.Releases._taken
+"""As it is where no test replaces it."""
 
 
 class Played:
@@ -146,3 +151,37 @@ def test_ctrl_c_ends_a_history(history: Any) -> None:
     assert (outcome.status, outcome.exit_status) == ("interrupted", 130)
     assert len(played.started) == 5
     assert read_history(made.folder.path).facts["status"] == "interrupted"
+
+
+def test_what_a_launch_measured_is_taken_and_why_another_gave_nothing(
+    history: Any, tmp_path: Path, monkeypatch
+) -> None:
+    made, _ = history()
+    made.execute()
+    monkeypatch.setattr(running.Releases, "_taken", TAKEN)
+    folder = tmp_path / "launch"
+    shutil.copytree(Path("reports/reference/profile-decode-64-cpu"), folder)
+
+    def take(exit_status: int = 0, **changed: Any) -> str:
+        run = json.loads((folder / "run.json").read_text()) | changed
+        (folder / "run.json").write_text(json.dumps(run))
+        return made._taken(Process(7, "0.31.0", [], {}, folder), 2, exit_status)
+
+    assert take(-9) == "launch 7 (0.31.0) was ended by signal 9"
+    assert take(1, status="failed", message="the engine failed") == "launch 7 (0.31.0): the engine failed"
+    assert take(1, message="") == "launch 7 (0.31.0): failed"
+    assert made.figures == []
+    assert take(status="complete") == ""
+    assert "by_turns" not in made.facts
+    assert take(by_turns="steps") == ""
+    assert made.facts["by_turns"] == "steps"
+    assert made.facts["runner_alone"] == []
+    assert {(figure.release, figure.block, figure.launch) for figure in made.figures} == {("0.31.0", 2, 7)}
+    assert len(made.figures) % 2 == 0, "twice the same"
+    scheduling = made.facts["functions"]["0.31.0"]["schedule"]
+    assert [name for name in scheduling if name.endswith("Scheduler.schedule")]
+    assert take(switch={**json.loads((folder / "run.json").read_text())["switch"], "turn": ""}) == ""
+    assert take() == ""
+    assert made.facts["runner_alone"] == ["0.31.0"], "once"
+    shutil.rmtree(folder)
+    assert made._taken(Process(8, "0.31.0", [], {}, folder), 2, 0).startswith("launch 8 (0.31.0): ")
