@@ -54,7 +54,7 @@ def play(tmp_path):
 def test_every_run_has_a_config_that_loads(play, tmp_path) -> None:
     (tmp_path / "trace.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n0,100,20\n")
     calls, done = play(trace=str(tmp_path / "trace.csv"))
-    assert len({name for name, *_ in calls}) == len(calls) == 24
+    assert len({name for name, *_ in calls}) == len(calls) == 23
     for name, path, overrides in calls:
         if kind_of(path) == "micro":
             load_micro(path, overrides)
