@@ -18,8 +18,8 @@ from harness.running.foreseen import foresee
 from harness.seams import NATIVE
 
 SETTINGS = sorted(Path("configs/settings").glob("*.yaml"))
-ON_A_GPU = {"async_scheduling", "model_runner"}
-"""These say nothing on a CPU."""
+ON_A_GPU = {"gpu_loop"}
+"""This says nothing on a CPU."""
 DOCS = Path("docs/settings.md")
 
 
@@ -69,14 +69,14 @@ def test_what_needs_a_gpu_is_refused_on_a_cpu(name) -> None:
 
 
 def test_what_a_cpu_has_not_is_refused_by_the_arms_key(monkeypatch) -> None:
-    scheduling, runner = (Path(f"configs/settings/{name}.yaml") for name in ("async_scheduling", "model_runner"))
-    told = refusal(scheduling, "host.device=cpu")
-    assert told.startswith(f"{scheduling}:")
+    path, v2 = Path("configs/settings/gpu_loop.yaml"), "arms=[{v2: {host: {model_runner: v2}}}]"
+    told = refusal(path, "host.device=cpu")
+    assert told.startswith(f"{path}:")
     assert "arms.0: engine.async_scheduling: on a CPU vLLM switches it off by itself" in told
-    told = refusal(runner, "host.device=cpu")
+    told = refusal(path, "host.device=cpu", v2)
     assert "arms.0: host.model_runner: V2 runners compute their inputs by Triton" in told
     monkeypatch.setattr(servable, "_triton_has_a_cpu", lambda: True)
-    assert foresee(load(runner, ["host.device=cpu"])).launch
+    assert foresee(load(path, ["host.device=cpu", v2])).launch
 
 
 def test_a_hash_that_needs_a_package_is_refused_without_it(monkeypatch) -> None:
