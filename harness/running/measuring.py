@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.analysis.stopping import looks
 from harness.errors import HarnessError, RecordsError
 from harness.instrument import turns
-from harness.running.planning import MIN_GROUPS, plan_run
+from harness.running.planning import MIN_GROUPS, beside_s, plan_run
 from harness.running.schedule import complete_blocks, drawn_checks
 
 if TYPE_CHECKING:
@@ -95,15 +95,17 @@ class Measuring:
         self.folder.write_run(self.facts)  # from here on the passes can be read, whatever becomes of this process
         if self.baton is None:  # else who hands out turns tells of all
             self.observer.stage("measuring", self.facts["passes_planned"], plan.expected_s)
-        began = time.monotonic()
+        began, checked_s = time.monotonic(), 0.0
         for self._group, group in enumerate(schedule):
             for steps_of_pass in group:
                 with turns.taken(self._before_step) if self._turns_of_steps else contextlib.nullcontext():
                     self._one_pass([treatments[chosen] for chosen in steps_of_pass])
             if protocol.until is not None and self._enough(protocol.until, time.monotonic() - began):
                 break
-            if self._group + 1 in checks:
+            if self._group + 1 in checks and checked_s <= beside_s(plan):
+                checked_s -= time.monotonic()
                 self.check_again(self._group + 1, False)
+                checked_s += time.monotonic()
         if self.baton is not None:
             self.facts["by_turns"] = "steps" if self._by_step else "pass"
             self.baton.rest()

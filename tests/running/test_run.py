@@ -126,6 +126,15 @@ def test_which_runner_is_taken_matters_at_a_seam_and_where_one_was_asked_for(mak
     assert facts["host"]["details"]["generation"] == "v2"
 
 
+@pytest.mark.parametrize(("budget_s", "checks"), [(30.0, 3), (0.0, 1)])
+def test_checks_between_groups_end_with_their_budget(make, monkeypatch, budget_s, checks) -> None:
+    monkeypatch.setattr("harness.running.measuring.beside_s", lambda plan: budget_s)
+    run = make(FakeHost(), ("list",), "protocol.groups=20")
+    assert run.execute().status == "complete"
+    assert len(run.facts["checked_after_groups"]) == checks
+    assert run.facts["checked_at_end"]
+
+
 def test_a_wrong_arm_is_struck_and_the_rest_is_measured(make) -> None:
     host = FakeHost()
     run = make(host, ("list", "cat_frombuffers", "wrong"))
