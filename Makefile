@@ -24,7 +24,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 part = echo "make: $(1) (up to $(2) on a slow machine)"; began=$$(date +%s); $(3) && \
 	echo "make: $(1) took $$(($$(date +%s) - began)) s"
 
-.PHONY: run gpu historic historic-setup fleet-setup test fast engine lint check check-mutations setup clean
+.PHONY: run gpu historic historic-setup fleet-setup test fast fast-beside engine lint check check-mutations setup clean
 .DEFAULT_GOAL := help
 
 help:           ## this list
@@ -46,7 +46,12 @@ fleet-setup: $(WITH_RAY)  ## only set up .venv/fleet/, Ray beside all that is in
 
 # WITH_HISTORIC=1 sets vLLM 0.5.4 up as well; without it its tests run where it has been set up before.
 test: $(READY) $(WITH_RAY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
-	@$(MAKE) --no-print-directory --keep-going lint fast engine
+	@echo "make: tests that start no engine run beside those that do, and are told of when they end"
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 lint fast-beside engine
+
+# Engines are bound to one core, so that another one has nothing to do meanwhile.
+fast-beside:
+	@$(MAKE) --no-print-directory fast >$(VENV)/.fast.log 2>&1; ended=$$?; cat $(VENV)/.fast.log; exit $$ended
 
 fast: $(READY) $(WITH_RAY)  ## only the tests that start no engine
 	@$(call part,tests that start no engine,14 min,$(BIN)/python -m pytest -q -m "not engine")

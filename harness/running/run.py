@@ -114,7 +114,8 @@ class Run:
                 return self._failed(stages, error)
 
     def _failed(self, stages: Stages, error: BaseException) -> Outcome:
-        if isinstance(error, KeyboardInterrupt):
+        # Where a connection is lost, writing to the terminal can fail before its signal is heeded.
+        if isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and signals.came()):
             return Outcome("interrupted", INTERRUPTED, f"interrupted; {self._done()}")
         if isinstance(error, GrainError):
             return Outcome("failed", error.exit_status, str(error), refused=str(error))

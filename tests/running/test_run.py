@@ -9,12 +9,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import signals
 from harness.changes.code import frozen
 from harness.config.file import load
 from harness.errors import HostError, ProfilerError
@@ -99,6 +101,20 @@ def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
     for key in ("config", "machine", "versions", "command", "started", "ended", "calibration", "host", "workload"):
         assert records.run[key]
     assert write_reports(run.folder.path).difference("A/A", "scope") is not None
+
+
+@pytest.mark.parametrize(("lost", "status"), [(True, "interrupted"), (False, "failed")])
+def test_a_terminal_that_goes_away_before_its_signal_is_heeded_interrupts(make, lost, status) -> None:
+    def before_pass(index: int, host: FakeHost) -> None:
+        if index == BEFORE + 1:
+            with signals.deferred():
+                if lost:
+                    signal.raise_signal(signal.SIGHUP)
+            raise OSError(errno.EIO, "Input/output error")
+
+    outcome = make(FakeHost(before_pass=before_pass)).execute()
+    assert outcome.status == status
+    assert "1 of 12 passes were measured and kept" in outcome.message
 
 
 class V2Host(FakeHost):
