@@ -72,7 +72,10 @@ def side_by_side(
     asked = protocol.side_by_side
     if not (all(on_cpu(config.host) for config in configs) if asked is None else asked):
         return None
-    return SideBySide(protocol.seed, note, start, all(config.host.process == "in_process" for config in configs))
+    by_step = all(config.host.process == "in_process" for config in configs)
+    # Else vLLM tries how much of a GPU's memory is left, in which no other engine must come and go.
+    at_once = all(on_cpu(config.host) or config.engine.get("kv_cache_memory_bytes") for config in configs)
+    return SideBySide(protocol.seed, note, start, by_step, at_once)
 
 
 @dataclass
@@ -148,12 +151,14 @@ class SideBySide:
         note: is told what a user wants to know at once.
         start: starts a process (`subprocess.Popen`, unless a test replaces it).
         by_step: whether turns are of some steps, and not of a pass.
+        at_once: whether engines may start at once.
     """
 
     seed: int
     note: Callable[[str], None]
     start: Callable[..., Any] = subprocess.Popen
     by_step: bool = True
+    at_once: bool = True
     _told: bool = field(default=False, init=False)
     _largest: int = field(default=0, init=False)
 
@@ -249,7 +254,7 @@ class SideBySide:
 
     def _start_at_once(self, engines: int) -> bool:
         """Whether so many engines start at once: only when one has shown how much memory it takes."""
-        return 0 < engines * self._largest * SPARE <= psutil.virtual_memory().available
+        return self.at_once and 0 < engines * self._largest * SPARE <= psutil.virtual_memory().available
 
     def _one_more_fits(self, engines: Sequence[_Engine]) -> bool:
         """Whether another engine as large as the largest so far fits into memory."""

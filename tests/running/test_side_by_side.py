@@ -316,8 +316,11 @@ def test_engines_stand_side_by_side_on_a_cpu_or_where_that_is_asked_for(tmp_path
 
     cpu, cuda = of("host.device=cpu"), of("host.device=cuda")
     assert side_by_side([cpu, cpu], print).by_step
+    assert side_by_side([cpu, cpu], print).at_once
     assert side_by_side([cpu, cuda], print) is None
-    assert side_by_side([of("protocol.side_by_side=true"), cuda], print) is not None
+    assert not side_by_side([of("protocol.side_by_side=true"), cuda], print).at_once, "a GPU's memory is tried out"
+    told = "engine.kv_cache_memory_bytes=1000000"
+    assert side_by_side([of("protocol.side_by_side=true", "host.device=cuda", told)], print).at_once
     assert side_by_side([of("protocol.side_by_side=false"), cpu], print) is None
     apart = of("host.device=cpu", "host.process=subprocess")
     assert not side_by_side([cpu, apart], print).by_step, "the time from step to step is compared then"
