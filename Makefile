@@ -44,13 +44,14 @@ historic-setup: $(PAST)  ## only set up .venv-historic/
 
 fleet-setup: $(WITH_RAY)  ## only set up .venv/fleet/, Ray beside all that is in .venv/
 
+# Engines are bound to one core, so that tests that start none run on another meanwhile; JOBS=1: one after the other.
+JOBS ?= 2
 # WITH_HISTORIC=1 sets vLLM 0.5.4 up as well; without it its tests run where it has been set up before.
 test: $(READY) $(WITH_RAY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
-	@echo "make: tests that start no engine run beside those that do, and are told of when they end"
-	@$(MAKE) --no-print-directory --keep-going --jobs 2 lint fast-beside engine
+	@$(MAKE) --no-print-directory --keep-going --jobs $(JOBS) lint fast-beside engine
 
-# Engines are bound to one core, so that another one has nothing to do meanwhile.
 fast-beside:
+	@echo "make: tests that start no engine: what they say is shown when they end"
 	@$(MAKE) --no-print-directory fast >$(VENV)/.fast.log 2>&1; ended=$$?; cat $(VENV)/.fast.log; exit $$ended
 
 fast: $(READY) $(WITH_RAY)  ## only the tests that start no engine
