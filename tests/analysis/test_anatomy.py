@@ -10,8 +10,8 @@ import pytest
 from harness.analysis.anatomy import dissect
 from harness.analysis.phase_exposure import shown_of_phases
 from harness.analysis.phase_memory import Per, left_behind
-from harness.analysis.phase_samples import sampled_phases
-from harness.analysis.phase_times import undisturbed
+from harness.analysis.phase_samples import _innermost, sampled_phases
+from harness.analysis.phase_times import arrival_of, undisturbed
 from harness.report.anatomy_tables import overview
 from harness.sampling.stacks import Frame
 from tests.analysis.profiles import (
@@ -267,3 +267,14 @@ def test_two_opened_functions_of_one_name_are_two_rows() -> None:
     phases[LOGPROBS] |= {"label": "Other.take", "within": SCHEDULE, "depth": 1}
     table = overview(dissect(records), 20)
     assert table.rows.count("  get_new_blocks") + table.rows.count("  update_from_output") == 2
+
+
+def test_a_sample_outside_of_every_phase_is_of_none() -> None:
+    elsewhere, own = Frame("elsewhere", "x.py"), Frame("StepRows.executed", "harness/instrument/steps.py")
+    assert _innermost((elsewhere,), {TURN: "rest of the turn"}) == ""
+    assert _innermost((), {TURN: "rest of the turn"}) == ""
+    assert _innermost((elsewhere, own), {TURN: "rest of the turn"}) == ""
+
+
+def test_where_nothing_arrives_there_is_no_arrival() -> None:
+    assert arrival_of([], np.zeros(3, dtype=np.int64)) is None

@@ -159,3 +159,8 @@ def test_what_cannot_be_switched_is_refused_also_where_it_is_swapped_by_name(nam
 
 def test_what_only_wraps_a_function_is_swapped_inside() -> None:
     assert instrument(swap=f"{__name__}.wrapped").describe()["functions"] == [f"{__name__}.plain"]
+
+
+def test_a_swap_that_leads_nowhere_is_told_as_a_swap() -> None:
+    with pytest.raises(ConfigError, match=r"swap.*json\.dmups"):
+        instrument(swap="json.dmups")

@@ -185,3 +185,14 @@ def test_what_a_launch_measured_is_taken_and_why_another_gave_nothing(
     assert made.facts["runner_alone"] == ["0.31.0"], "once"
     shutil.rmtree(folder)
     assert made._taken(Process(8, "0.31.0", [], {}, folder), 2, 0).startswith("launch 8 (0.31.0): ")
+
+
+def test_a_block_whose_node_is_lost_is_lost_for_that(history: Any) -> None:
+    made, _ = history()
+    made.execute()
+    made.ended(4, "node 2", "node 2 is gone")
+    made.ended(5, together=True)
+    assert made.facts["blocks"][3:] == [
+        {"number": 4, "node": "node 2", "lost": "node 2 is gone"}, {"number": 5, "together": True},
+    ]  # fmt: skip
+    assert made.told[-1] == "block 4 is lost, and another one is run in its place: node 2 is gone"

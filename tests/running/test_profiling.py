@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -12,12 +13,15 @@ import pytest
 
 from harness.analysis.phase_exposure import shown_of_phases
 from harness.config.file import load
+from harness.config.profile import Profile
 from harness.errors import ConfigError
 from harness.hosts.base import PassResult
 from harness.instrument.anatomy import ARRIVAL, OUTPUT, TURN, Phase
 from harness.instrument.planting import PLANT_BASE_NS
 from harness.records.folder import RunFolder, read_run
+from harness.records.recorded import MOST
 from harness.running import into
+from harness.running.anatomy import phases_here
 from harness.running.into import MOST_CALLS
 from harness.running.planning import Budget
 from harness.running.profiling import FEWEST_GROUPS, LEAST_NS, PROCESS_PASSES, Profiling, behind_phases
@@ -524,3 +528,18 @@ def test_an_engine_has_other_processes_where_it_or_its_core_is_in_one(profiling,
     assert bool(served.asked) is timed
     assert ("processes" in made.facts["anatomy"]) is timed
     assert not (made.folder.path / "processes.parquet").exists(), "there was nothing to write"
+
+
+def test_as_many_functions_as_a_run_can_hold_are_timed_and_no_more() -> None:
+    found: list[str] = []
+    host: Any = SimpleNamespace(there=list, find=lambda pattern: found)
+    turn = "vllm.v1.engine.core.EngineCore.step"
+    profile = Profile(targets=["package.module.*"])
+    _, alone = phases_here(host, profile, turn, "v1")
+    found[:] = [f"package.module.f{number}" for number in range(MOST - len(alone))]
+    _, phases = phases_here(host, profile, turn, "v1")
+    assert len(phases) == MOST
+    assert phases[found[0]] == {"label": found[0], "section": ""}
+    found.append("package.module.last")
+    with pytest.raises(ConfigError, match=rf"with the phases {MOST + 1} functions would be timed, and at most {MOST}"):
+        phases_here(host, profile, turn, "v1")

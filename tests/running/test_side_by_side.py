@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from harness.analysis.by_launch import by_arm, took_turns
+from harness.analysis.intervals import Interval
 from harness.analysis.launch_grain import LaunchGrain
 from harness.config.file import load
 from harness.errors import HostError
@@ -356,3 +357,19 @@ def test_blocks_whose_engines_took_turns_are_paired_however_few_they_are(launche
     report = (made.folder.path / "report.md").read_text()
     assert "within blocks whose engines took turns of a pass" in report
     assert "those of a block side by side, by turns of a pass" in report
+
+
+def test_two_launches_of_an_arm_give_no_verdict_whatever_their_interval(launches) -> None:
+    made = launches(config=SETTINGS)
+    made.execute()
+    records = read_run(made.folder.path)
+    grain = LaunchGrain.of(records.run, by_arm(records, []))
+    clear = Interval(5.0, 4.9, 5.1)
+    assert grain._verdict("slow", clear, 0.1) == "slower"
+    for few in ("slow", NATIVE):
+        cut = grain._replace(values={**grain.values, few: grain.values[few][:2]})
+        assert cut._verdict("slow", clear, 0.1) == "not resolved"
+        assert cut._verdict(AA, clear, 0.1) == "slower", "A/A has half of native's launches on each side"
+    found = {each.metric: each for each in grain.comparisons() if each.arm == "slow"}
+    assert all((found[metric].means_us is None) is (metric not in ("scope", "step")) for metric in found)
+    assert len(found) > 2
