@@ -9,11 +9,13 @@ import pytest
 
 from harness.analysis.anatomy import dissect
 from harness.analysis.phase_exposure import shown_of_phases
+from harness.analysis.phase_figures import phase_figures
 from harness.analysis.phase_memory import Per, left_behind
 from harness.analysis.phase_samples import _innermost, sampled_phases
 from harness.analysis.phase_times import arrival_of, undisturbed
 from harness.report.anatomy_tables import overview
 from harness.sampling.stacks import Frame
+from harness.seams import NATIVE
 from tests.analysis.profiles import (
     FORWARD,
     GROUPS,
@@ -278,3 +280,13 @@ def test_a_sample_outside_of_every_phase_is_of_none() -> None:
 
 def test_where_nothing_arrives_there_is_no_arrival() -> None:
     assert arrival_of([], np.zeros(3, dtype=np.int64)) is None
+
+
+def test_figures_of_phases_are_of_whole_groups_alone() -> None:
+    profile = make_profile()
+    whole = phase_figures(profile)[NATIVE]
+    last = profile.columns["group"] == GROUPS - 1
+    kept = ~last | (np.cumsum(last) < last.sum())  # the last group lacks its last step
+    cut = phase_figures(replace(profile, columns={name: column[kept] for name, column in profile.columns.items()}))
+    assert cut[NATIVE].keys() == whole.keys()
+    assert cut[NATIVE]["step"] == pytest.approx(whole["step"], rel=0.05)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.analysis.by_launch import counters_of_arms
 from harness.analysis.compare import compare_runs
 from harness.analysis.summarise import summarise
 from harness.cli.by_launch import ByLaunch, may_go_on
@@ -216,3 +218,22 @@ def test_the_hidden_option_is_for_harness_alone() -> None:
     for wrong in ("", "{}", json.dumps({"arm": 1})):
         with pytest.raises(ConfigError, match="--launched"):
             Launched.from_text(wrong)
+
+
+def test_what_each_arm_makes_pytorch_do_is_told_by_its_first_launch(launches) -> None:
+    made = launches("protocol.counters=true")
+    made.execute()
+    assert set(summarise(read_run(made.folder.path)).counters) == {NATIVE, "state"}
+
+
+def test_counts_of_several_engines_stand_in_one_table_under_their_arms() -> None:
+    engines: dict[str, Any] = {
+        NATIVE: SimpleNamespace(counters={"arm": [NATIVE, NATIVE, AA], "step": [0, 1, 0], "copies": [5, 6, 7]}),
+        "mine": SimpleNamespace(counters={"arm": [AA, NATIVE], "step": [0, 0], "copies": [8, 9], "own": [1, 1]}),
+        "uncounted": SimpleNamespace(counters={}),
+    }
+    table = counters_of_arms(engines)
+    assert {name: column.tolist() for name, column in table.items()} == {
+        "arm": [NATIVE, NATIVE, "mine"], "step": [0, 1, 0], "copies": [5, 6, 9],
+    }  # fmt: skip
+    assert counters_of_arms({"uncounted": engines["uncounted"]}) == {}
