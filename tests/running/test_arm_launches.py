@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.analysis.by_launch import counters_of_arms
+from harness.analysis.by_launch import by_arm, counters_of_arms, stack
 from harness.analysis.compare import compare_runs
+from harness.analysis.launch_grain import LaunchGrain
+from harness.analysis.statistics import total
 from harness.analysis.summarise import summarise
 from harness.cli.by_launch import ByLaunch, may_go_on
 from harness.config.file import load
@@ -237,3 +239,23 @@ def test_counts_of_several_engines_stand_in_one_table_under_their_arms() -> None
         "arm": [NATIVE, NATIVE, "mine"], "step": [0, 1, 0], "copies": [5, 6, 9],
     }  # fmt: skip
     assert counters_of_arms({"uncounted": engines["uncounted"]}) == {}
+
+
+def test_all_that_launches_give_a_verdict_on_is_one_family_and_own_costs_are_of_a_step(launches) -> None:
+    made = launches("protocol.bare=true")
+    made.execute()
+    records = read_run(made.folder.path)
+    found = by_arm(records, [])
+    grain = LaunchGrain.of(records.run, found)
+    assert grain is not None
+    own, shapes = grain.own_costs(), grain.by_shape(records.run)
+    assert len({shape.shape for shape in shapes}) == 2, "a prefill, and decodes"
+    others = len(found.values) - 1
+    carrying = len(grain.comparisons()) + 2 * others + len(own) + len(shapes)  # means of scope and step among them
+    assert grain.confidence == pytest.approx(1 - 0.05 / carrying)
+    for cost in own:
+        bare = stack(found.values)[cost.arm]["step"]
+        steps = bare.shape[1]
+        assert cost.per_step_us.estimate * 1e3 * steps == pytest.approx(cost.share * total(bare))
+    nothing = by_arm(replace(records, launches=[]), [])
+    assert (nothing.values, LaunchGrain.of(records.run, nothing)) == ({}, None)
