@@ -257,5 +257,17 @@ def test_all_that_launches_give_a_verdict_on_is_one_family_and_own_costs_are_of_
         bare = stack(found.values)[cost.arm]["step"]
         steps = bare.shape[1]
         assert cost.per_step_us.estimate * 1e3 * steps == pytest.approx(cost.share * total(bare))
+    steps = records.run["steps"]
+    alike = {
+        "count": steps["count"],
+        **{key: [3] * steps["count"] for key in ("num_reqs", "num_tokens", "num_prefills")},
+    }
+    of_one_shape = LaunchGrain.of({**records.run, "steps": alike}, found)
+    assert of_one_shape is not None
+    assert of_one_shape.confidence == pytest.approx(1 - 0.05 / (carrying - len(shapes)))
+    assert [each for each in records.run["blocks"] if "node" in each] == []
+    assert not grain.in_common
+    apart = [{**each, "node": f"node {each['number'] % 2}"} for each in records.run["blocks"]]
+    assert LaunchGrain.of({**records.run, "blocks": apart}, found).in_common, "blocks of a machine have it in common"
     nothing = by_arm(replace(records, launches=[]), [])
     assert (nothing.values, LaunchGrain.of(records.run, nothing)) == ({}, None)
