@@ -42,8 +42,8 @@ def test_the_error_rate_is_kept_though_the_run_stops_where_the_spread_looks_smal
     assert misses(planned, per_look(0.95, len(planned)), half_width=2.0) <= 0.07
 
 
-LATE = 2 + 6 + 1 + 6
-"""Readings: of the start and three warm-up passes, at the beginning, and of six groups."""
+LATE = 2 + 6 + 1 + 6 + 2
+"""Readings: of the start and three warm-up passes, at the beginning, of six groups, and of the check between them."""
 
 
 class Ticking:
