@@ -195,12 +195,11 @@ class _Visit:
         for device in {tensor.device for tensor in self._there.values()}:
             keys = [key for key, tensor in self._there.items() if tensor.device == device]
             parts = [self._there[key].contiguous().reshape(-1).view(torch.uint8) for key in keys]
-            fetched = torch.cat(parts).to("cpu", copy=True)
+            fetched = torch.cat(parts).to("cpu")
             copies = torch.split(fetched, [part.numel() for part in parts])
             for key, copy in zip(keys, copies, strict=True):
                 there = self._there[key]  # a clone has memory of its own, which begins where any type may
                 self._copies[key] = copy.clone().view(there.dtype).reshape(there.shape)
-        self._there.clear()
         self.found |= {path: self._copies[key] for path, key in self._awaited.items()}
 
     def _single(self, value: Any) -> Any:

@@ -181,12 +181,14 @@ class SideBySide:
                 self._make_ready(starting, keeper)
                 starting.clear()
                 self._look_at_memory(engines)
+                if not self._goes_on(engines, keeper):
+                    break
                 at_once = self._start_at_once(block.engines - begun)
-                if begun < block.engines and not self._one_more_fits(engines):
+                if engines and begun < block.engines and not self._one_more_fits(engines):
                     apart = True
                     self._take_turns(engines, block.number)
-                if any(each.status for each in engines) or not self._ended_well(engines, keeper):
-                    break
+                    if not self._goes_on(engines, keeper):
+                        break
             else:
                 together = len(engines) > 1 and not apart
                 self._take_turns(engines, block.number)
@@ -217,7 +219,7 @@ class SideBySide:
         """Wait for those that are starting, and then for the checks of one after the other; stops at a failure."""
         standing = []
         for engine in starting:
-            if self._stands(engine):
+            if self._says(STANDS, engine):
                 standing.append(engine)
             elif engine.status:
                 return
@@ -228,25 +230,22 @@ class SideBySide:
                 return
 
     @staticmethod
-    def _stands(engine: _Engine) -> bool:
-        said = engine.hear()
-        if said and said != STANDS:  # whatever it is, it would wait for no turn
+    def _says(word: str, engine: _Engine) -> list[str]:
+        """Hear this word from it, and give what follows; empty where it has ended, or said another and was ended."""
+        said, *what = [*engine.hear().split(" "), ""]
+        if said and said != word:  # whatever it is, it would wait for no turn
             engine.fail()
-        return said == STANDS
+        return what if said == word else []
 
-    @staticmethod
-    def _is_ready(engine: _Engine) -> bool:
+    def _is_ready(self, engine: _Engine) -> bool:
         """Let it check and warm up, while all others wait.
 
         Where two did so at once on one GPU, 14 s of checks were not over after four minutes.
         """
         engine.tell(f"{GO} 0")
-        said, *numbers = [*engine.hear().split(" "), ""]
-        if said == READY:
+        if numbers := self._says(READY, engine):
             engine.groups, engine.group_s = int(numbers[0]), float(numbers[1]) / int(numbers[0])
-        elif said:  # whatever it is, it would wait for no turn
-            engine.fail()
-        return said == READY
+        return bool(numbers)
 
     def _look_at_memory(self, engines: Sequence[_Engine]) -> None:
         with contextlib.suppress(psutil.Error, AttributeError):  # it has ended meanwhile, or is no process at all
@@ -268,8 +267,10 @@ class SideBySide:
         return fits
 
     @staticmethod
-    def _ended_well(engines: list[_Engine], keeper: Keeper) -> bool:
-        """Tell the keeper of those that have measured, or had nothing to measure; gives whether the block goes on."""
+    def _goes_on(engines: list[_Engine], keeper: Keeper) -> bool:
+        """Whether a block does: none has failed. Tells the keeper of those that measured, or had nothing to measure."""
+        if any(engine.status for engine in engines):
+            return False
         for engine in [engine for engine in engines if engine.status == 0]:
             engines.remove(engine)
             engine.close()

@@ -172,6 +172,14 @@ def test_engines_start_at_once_when_one_has_shown_its_size_and_check_one_after_t
     assert order == ["starts", "stands"] * 2
 
 
+def test_one_that_has_nothing_to_measure_is_no_failure_where_memory_is_full(log, monkeypatch) -> None:
+    monkeypatch.setattr(module, "SPARE", 1e9)
+    keeper = Keeper()
+    side_by_side_with().run(block_of(log, a=(5, ""), b=(5, "nothing"), c=(5, "")), keeper, Place())
+    assert keeper.ran_ == [("a", 0), ("b", 0), ("c", 0)]
+    assert "c rests" in log.read_text()
+
+
 def test_as_many_as_fit_into_memory_take_turns(log, monkeypatch) -> None:
     monkeypatch.setattr(SideBySide, "_one_more_fits", lambda self, engines: len(engines) < 2)
     monkeypatch.setattr(SideBySide, "_start_at_once", lambda self, engines: False)
