@@ -90,6 +90,11 @@ class Experiment(Strict):
         """The name under which probes and tables have the function that is replaced; empty where there is none."""
         return swapped(self.seam, self.swap)
 
+    @property
+    def any_runner(self) -> bool:
+        """Whether each model runner that vLLM may take is right: none is asked for, and no seam lies in one."""
+        return self.host.kind == "vllm" and self.host.model_runner == "auto" and not self.seam
+
     @model_validator(mode="before")
     @classmethod
     def _shorthand(cls, value: Any) -> Any:

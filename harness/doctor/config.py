@@ -85,7 +85,7 @@ def examine_config(loaded: Loaded) -> Iterator[Finding]:
     yield Finding("ok", "environment", " ".join(f"{key}={value}" for key, value in sorted(environment.items())))
 
     generation = host.generation
-    left_open = host.model_runner == "auto" and not experiment.seam and installed == "cuda"
+    left_open = experiment.any_runner and installed == "cuda"
     runner_path = RUNNERS.get((installed, generation))
     if runner_path is None:
         yield Finding(

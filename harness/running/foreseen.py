@@ -195,10 +195,8 @@ def _check_references(loaded: Loaded) -> None:
 
 def _check_methods(experiment: Experiment, sources: Sources) -> None:
     """Whether the scope's methods of the model runner are there."""
-    host = experiment.host
-    generation = host.generation
-    # On a GPU vLLM takes either; on a CPU the one that needs no Triton.
-    left_open = host.kind == "vllm" and host.model_runner == "auto" and not experiment.seam and not on_cpu(host)
+    generation = experiment.host.generation
+    left_open = experiment.any_runner and not on_cpu(experiment.host)  # on a CPU vLLM takes the one without Triton
     own = [*RUNNERS["v1"], *RUNNERS["v2"]] if left_open else RUNNERS.get(generation, ())
     runners = own if experiment.engine.get("worker_cls", "auto") == "auto" else ()
     # The seam's own are the host's to check: where they are gone, the seam has changed.

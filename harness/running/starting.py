@@ -58,10 +58,10 @@ def start_engine(
 
 
 def _insist_on_runner(experiment: Experiment, info: HostInfo) -> None:
-    """A seam lies elsewhere in each runner. Where there is none, and none was asked for, any is right."""
+    """A seam lies elsewhere in each runner."""
     asked = experiment.host
     took = info.details.get("generation", asked.generation)
-    if took != asked.generation and (experiment.seam or asked.model_runner != "auto"):
+    if took != asked.generation and not experiment.any_runner:
         why = f"where seam {experiment.seam!r} is depends on it" if experiment.seam else "another one was asked for"
         raise ConfigError(
             f"host.model_runner: {asked.model_runner} was asked for, and {info.engine} {info.version} took a {took} "

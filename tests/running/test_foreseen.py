@@ -329,3 +329,14 @@ def test_an_arm_on_ray_is_looked_at_as_well(path, on_ray, monkeypatch) -> None:
                     "arms: [{ray: {engine: {distributed_executor_backend: ray}}}]\n")  # fmt: skip
     with pytest.raises(ConfigError, match=r"arms\.0.*: vLLM's platform for the CPU does not run on Ray"):
         foresee(load(file))
+
+
+def test_where_any_runner_is_right_a_scope_may_name_a_method_of_either(path, monkeypatch) -> None:
+    path.write_text(SWAP)
+    with pytest.raises(ConfigError, match="on vLLM's v1 model runners there is no method 'prepare_attn'"):
+        foresee(load(path, ["scope=prepare_attn"]))
+    monkeypatch.setattr("harness.running.foreseen.on_cpu", lambda host: False)  # so as on a GPU
+    for method in ("prepare_attn", "_prepare_inputs"):
+        foresee(load(path, [f"scope={method}"]))
+    assert "scope: on vLLM's model runners there is no method 'nowhere'" in refusal(path, "scope=nowhere")
+    assert "on vLLM's v1 model runners" in refusal(path, "scope=prepare_attn", "host.model_runner=v1")
