@@ -28,6 +28,9 @@ POLL_S: Final = 0.1
 GRACE_S: Final = 5.0
 """How long vLLM's own, better error may take to arrive once a process of the engine is gone."""
 
+TRACKER: Final = "multiprocessing.resource_tracker"
+"""Python's process that clears up what killed processes leave: it heeds no SIGTERM, and ends with its owner by itself."""
+
 
 class EngineProcesses:
     """The descendants of this process that came with the engine."""
@@ -41,7 +44,9 @@ class EngineProcesses:
     def gather(self) -> None:
         """The engine has started: remember its processes."""
         descendants = psutil.Process().children(recursive=True)
-        self._processes = [process for process in descendants if process.pid not in self._before]
+        self._processes = [
+            process for process in descendants if process.pid not in self._before and not _is_tracker(process)
+        ]
 
     def dead(self) -> psutil.Process | None:
         """A process of the engine that has ended, if one has."""
@@ -110,8 +115,15 @@ class EngineProcesses:
         known = {process.pid: process for process in self._processes}
         for process in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                known |= {child.pid: child for child in process.children(recursive=True)}
+                children = process.children(recursive=True)
+                known |= {child.pid: child for child in children if not _is_tracker(child)}
         return [process for process in known.values() if _runs(process)]
+
+
+def _is_tracker(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any(TRACKER in word for word in process.cmdline())
+    return False
 
 
 def _runs(process: psutil.Process) -> bool:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from harness.errors import HostError, RecordsError
-from harness.hosts.processes import EngineProcesses
+from harness.hosts.processes import TRACKER, EngineProcesses
 from harness.instrument.pulse import SIZE, Pulse, Watch
 from harness.records.folder import RunFolder, read_facts, read_run
 from harness.report import write_reports
@@ -242,3 +242,28 @@ def test_an_engine_of_its_own_process_that_hangs_is_ended_and_said() -> None:
         with pytest.raises(HostError, match="arm 'mine' did not return; the engine was ended"):
             processes.call(lambda: until("never", lambda: engine.poll() is not None))
         until("the end of the engine", lambda: not runs(victim))
+
+
+TRACKED = """\
+import multiprocessing, time
+
+multiprocessing.get_context("spawn").Lock()  # has Python start its resource tracker
+print("there", flush=True)
+time.sleep(600)
+"""
+
+
+def test_an_engine_is_ended_and_the_tracker_of_what_it_shares_is_left_to_clear_up() -> None:
+    """A tracker heeds no SIGTERM: an end that waits for it takes as long as it waits for what hangs."""
+    processes = EngineProcesses()
+    with session_of(["-c", TRACKED]) as engine:
+        assert engine.stdout.readline() == "there\n"
+        processes.gather()
+        victim = psutil.Process(engine.pid)
+        trackers = victim.children()
+        assert [TRACKER in " ".join(tracker.cmdline()) for tracker in trackers] == [True]
+        for tracker in trackers:
+            tracker.suspend()  # so that it does not end by itself when its owner has
+        processes.end()
+        assert not runs(victim)
+        assert all(runs(tracker) for tracker in trackers)
