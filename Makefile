@@ -24,7 +24,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 part = echo "make: $(1) (up to $(2) on a slow machine)"; began=$$(date +%s); $(3) && \
 	echo "make: $(1) took $$(($$(date +%s) - began)) s"
 
-.PHONY: run gpu historic historic-setup fleet-setup test fast fast-beside engine lint check check-mutations setup clean
+.PHONY: run gpu historic historic-setup fleet-setup test fast engine lint check check-mutations setup clean
 .DEFAULT_GOAL := help
 
 help:           ## this list
@@ -44,21 +44,18 @@ historic-setup: $(PAST)  ## only set up .venv-historic/
 
 fleet-setup: $(WITH_RAY)  ## only set up .venv/fleet/, Ray beside all that is in .venv/
 
-# Engines are bound to one core, so that tests that start none run on another meanwhile; JOBS=1: one after the other.
-JOBS ?= 2
+# How many tests run at once, each on cores of its own, to one of which its engine is bound. JOBS=1: one after the other.
+JOBS    ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 4 ] && echo $$cores || echo 4)
+AT_ONCE := -n $(if $(filter 1,$(JOBS)),0,$(JOBS))
 # WITH_HISTORIC=1 sets vLLM 0.5.4 up as well; without it its tests run where it has been set up before.
 test: $(READY) $(WITH_RAY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
-	@$(MAKE) --no-print-directory --keep-going --jobs $(JOBS) lint fast-beside engine
-
-fast-beside:
-	@echo "make: tests that start no engine: what they say is shown when they end"
-	@$(MAKE) --no-print-directory fast >$(VENV)/.fast.log 2>&1; ended=$$?; cat $(VENV)/.fast.log; exit $$ended
+	@$(MAKE) --no-print-directory --keep-going lint fast engine
 
 fast: $(READY) $(WITH_RAY)  ## only the tests that start no engine
-	@$(call part,tests that start no engine,14 min,$(BIN)/python -m pytest -q -m "not engine")
+	@$(call part,tests that start no engine,6 min,$(BIN)/python -m pytest -q -m "not engine" $(AT_ONCE) --dist worksteal)
 
 engine: $(READY) $(WITH_RAY)  ## only the tests that start the real vLLM
-	@$(call part,tests on the real vLLM,30 min,$(BIN)/python -m pytest -q -m engine)
+	@$(call part,tests on the real vLLM,X min,$(BIN)/python -m pytest -q -m engine $(AT_ONCE) --dist loadgroup --no-loadscope-reorder)
 
 # import-linter has no quiet mode: what it says is shown when a contract is broken.
 lint: $(READY)  ## ruff, the contracts of imports, and mypy --strict

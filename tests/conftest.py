@@ -12,6 +12,11 @@ os.environ["XDG_CACHE_HOME"] = f"{tempfile.gettempdir()}/harness-test-cache"  # 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported by anything
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", f"{tempfile.gettempdir()}/harness-hypothesis")
 
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # several at once: each has cores of its own, as have its engines
+    cores, workers = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    if len(cores) >= workers:
+        os.sched_setaffinity(0, cores[int(worker.removeprefix("gw")) :: workers])
+
 import pytest
 from hypothesis import HealthCheck, settings
 

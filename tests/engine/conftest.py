@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 CONFIG = Path("configs/slot_mapping.yaml")
 
+LONGEST = ("test_launch_grain", "test_historic", "test_fleet", "test_gpu_code", "test_ray_executor", "test_profile")
+"""Files of long tests: begun first, so that where several tests run at once the last ones are short."""
+
 ENGINE = {
     "load_format": "scaled_dummy",
     "enforce_eager": True,
@@ -29,6 +32,28 @@ ENGINE = {
     "kv_cache_memory_bytes": 2**24,
     "seed": 0,
 }
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several workers run tests at once: one has all engines of its own process; long tests come first."""
+    for item in items:
+        if _starts_in_process(item):
+            item.add_marker(pytest.mark.xdist_group("engines of this process"))
+        elif item.path.stem == "test_gpu_code":
+            item.add_marker(pytest.mark.xdist_group(f"Triton's interpreter, {item.callspec.params['run']}"))
+    items.sort(key=_place)
+
+
+def _starts_in_process(item: pytest.Item) -> bool:
+    return "host" in item.fixturenames or item.path.stem == "test_workload"
+
+
+def _place(item: pytest.Item) -> int:
+    """Long tests, then those of one process, then other engines, and at last what starts none."""
+    if item.path.stem in LONGEST and not _starts_in_process(item):
+        return LONGEST.index(item.path.stem)
+    return len(LONGEST) + (not _starts_in_process(item)) + (item.get_closest_marker("engine") is None)
 
 
 class SharedHost(VllmHost):

@@ -40,8 +40,8 @@ def run(request, tmp_path_factory) -> LoadedRun:
     (folder / "one_off.py").write_text(ONE_OFF)
     settings = [
         f"host.model_runner={generation}", f"engine.async_scheduling={str(bool(asynchronous)).lower()}",
-        "engine.max_num_batched_tokens=256", "workload.requests=6", "workload.prompt_tokens=150",
-        "workload.output_tokens=6", "protocol.groups=2", "protocol.bare=false",
+        "engine.max_num_batched_tokens=256", "workload.requests=4", "workload.prompt_tokens=150",
+        "workload.output_tokens=4", "protocol.groups=2", "protocol.bare=false", "protocol.counters=false",
     ]  # fmt: skip
     arms = f"list,cat_frombuffers,array,list_with_array,numpy,native,{folder}/one_off.py:OneOff"
     command = [sys.executable, "-m", "tests.engine.interpreted_triton", "run", "configs/slot_mapping.yaml"]

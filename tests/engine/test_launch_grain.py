@@ -24,6 +24,8 @@ SMALL = [
     "--set", "engine.max_model_len=256",
 ]  # fmt: skip
 
+ONCE = ["--set", "protocol.launches=1"]
+
 
 def write_patch(path: Path) -> None:
     """A patch that has the scheduler count its turns in an attribute that only the new `__init__` makes."""
@@ -64,7 +66,7 @@ def test_a_patch_with_a_setting_in_one_arm_and_the_loops_turn_where_its_core_is_
     folder = tmp_path / "run"
     arm = f"{{patch: {tmp_path}/turns.patch, host: {{process: subprocess}}, env: {{SOME_VARIABLE: 1}}}}"
     config = ["configs/settings/engine_process.yaml", "--set", f"arms=[{{both: {arm}}}]"]
-    with session_of(["-m", "harness", "run", *config, "--out", str(folder), *SMALL]) as process:
+    with session_of(["-m", "harness", "run", *config, "--out", str(folder), *SMALL, *ONCE]) as process:
         status, out, err = finish(process)
     assert status == 0, err
     assert 'both: host.process="subprocess", SOME_VARIABLE=1 is set when an engine starts' in err

@@ -257,11 +257,10 @@ def test_what_no_step_shows_is_seen_in_the_answers(whole, tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def guessing() -> Iterator[SharedHost]:
-    """N-gram speculation, and room for adapters."""
+    """N-gram speculation."""
     model = resolve_model("models/one-layer-llama", CONFIG.parent)
     ngram = {"method": "ngram", "num_speculative_tokens": 3, "prompt_lookup_min": 1, "prompt_lookup_max": 3}
-    lora = needed_arguments(SyntheticWorkload.model_validate({**SHAPE, "lora": LORA}))
-    shared = SharedHost(HostConfig(model_runner="v1"), {"model": model, **ENGINE, **lora, "speculative_config": ngram})
+    shared = SharedHost(HostConfig(model_runner="v1"), {"model": model, **ENGINE, "speculative_config": ngram})
     shared.start()
     yield shared
     shared.stop_for_good()
@@ -290,20 +289,31 @@ def test_guesses_of_ngrams_repeat_and_a_wrong_one_is_seen(guessing, tmp_path) ->
     assert decodes < 10 * 29, "some guesses were right, and saved steps"
 
 
-def test_requests_have_adapters_of_their_own_and_a_wrong_mapping_is_struck(guessing, tmp_path) -> None:
+@pytest.fixture(scope="module")
+def adapting() -> Iterator[SharedHost]:
+    """Room for adapters."""
+    model = resolve_model("models/one-layer-llama", CONFIG.parent)
+    lora = needed_arguments(SyntheticWorkload.model_validate({**SHAPE, "lora": LORA}))
+    shared = SharedHost(HostConfig(model_runner="v1"), {"model": model, **ENGINE, **lora})
+    shared.start()
+    yield shared
+    shared.stop_for_good()
+
+
+def test_requests_have_adapters_of_their_own_and_a_wrong_mapping_is_struck(adapting, tmp_path) -> None:
     work = requests(lora=LORA)
     mapping = changed(
         tmp_path / "first", "vllm/v1/worker/gpu_input_batch.py",
         "req_lora_mapping = self.request_lora_mapping[: self.num_reqs]",
         "req_lora_mapping = 0 * self.request_lora_mapping[: self.num_reqs] + 1",
     )  # fmt: skip
-    struck, proving = held(guessing, work, [ArmSpec("first", "", None, mapping)])
+    struck, proving = held(adapting, work, [ArmSpec("first", "", None, mapping)])
     assert set(struck) == {"first"}, struck
-    plain(guessing)
-    assert served(guessing, work).answers == proving.reference.answers
-    with_none = served(guessing, requests()).tokens
+    plain(adapting)
+    assert served(adapting, work).answers == proving.reference.answers
+    with_none = served(adapting, requests()).tokens
     assert all(one != other for one, other in zip(with_none, proving.reference.answers.tokens, strict=True))
     turned = [replace(each, adapter=Adapter(each.adapter.number % 4 + 1, 8)) for each in work]
     tokens = proving.reference.answers.tokens
-    assert all(one != other for one, other in zip(served(guessing, turned).tokens, tokens, strict=True))
-    assert served(guessing, work).answers == proving.reference.answers
+    assert all(one != other for one, other in zip(served(adapting, turned).tokens, tokens, strict=True))
+    assert served(adapting, work).answers == proving.reference.answers

@@ -102,7 +102,7 @@ def test_an_error_inside_ends_py_spy_and_passes_on() -> None:
         assert psutil.Process(pid).status() != psutil.STATUS_STOPPED
 
 
-@pytest.mark.parametrize("pid", [2**22 - 1, os.getpid()])
+@pytest.mark.parametrize("pid", [2**22 - 1, os.getpid()], ids=["none", "its own"])
 def test_a_process_that_is_not_there_is_said(pid, monkeypatch, tmp_path) -> None:
     if pid == os.getpid():  # no Python in it, as far as py-spy can tell
         play(monkeypatch, tmp_path, "echo 'Error: Failed to find python version from target process' >&2; exit 1")
