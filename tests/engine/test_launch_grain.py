@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.analysis.summarise import summarise
 from harness.records.folder import read_run
 from harness.running.changed import installed_root
 from harness.seams import NATIVE
@@ -23,8 +22,6 @@ SMALL = [
     "--set", "protocol.launches=3", "--set", "protocol.groups=2", "--set", "protocol.counters=false",
     "--set", "engine.max_model_len=256",
 ]  # fmt: skip
-
-ONCE = ["--set", "protocol.launches=1"]
 
 
 def write_patch(path: Path) -> None:
@@ -58,33 +55,4 @@ def test_a_patch_that_makes_new_state_is_compared_by_engines_started_in_turn(tmp
     assert records.run["by_turns"] == "steps"
     assert not (folder / "overlays").exists()
     assert "launch grain:" in (folder / "report.md").read_text()
-    assert "launch grain:" in out
-
-
-def test_a_patch_with_a_setting_in_one_arm_and_the_loops_turn_where_its_core_is_elsewhere(tmp_path) -> None:
-    write_patch(tmp_path / "turns.patch")
-    folder = tmp_path / "run"
-    arm = f"{{patch: {tmp_path}/turns.patch, host: {{process: subprocess}}, env: {{SOME_VARIABLE: 1}}}}"
-    config = ["configs/settings/engine_process.yaml", "--set", f"arms=[{{both: {arm}}}]"]
-    with session_of(["-m", "harness", "run", *config, "--out", str(folder), *SMALL, *ONCE]) as process:
-        status, out, err = finish(process)
-    assert status == 0, err
-    assert 'both: host.process="subprocess", SOME_VARIABLE=1 is set when an engine starts' in err
-    records = read_run(folder)
-    found = {launch.run["arm"]: launch for launch in records.launches}
-    assert records.run["host"]["details"]["process"] == "in_process", "the whole run's engine is native's"
-    assert found["both"].run["host"]["details"]["process"] == "subprocess"
-    assert found["both"].run["environment"]["SOME_VARIABLE"] == "1"
-    assert "SOME_VARIABLE" not in found[NATIVE].run["environment"]
-    assert records.run["changes"]["both"]["base"] == "exact"
-    assert "turn_ns" in found[NATIVE].columns
-    assert "turn_ns" not in found["both"].columns
-    summary = summarise(records)
-    assert records.run["by_turns"] == "pass", "of some steps they would be in the time from step to step"
-    assert all(each["together"] for each in records.run["blocks"])
-    assert summary.loop
-    assert summary.arms["both"].bare_step_ns > summary.arms["both"].corrected_scope_ns > 0
-    assert summary.difference("both", "step") is not None
-    assert any("the whole turn is the loop's here" in note for note in summary.notes)
-    assert "the engine's loop" in (folder / "report.md").read_text()
     assert "launch grain:" in out

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from harness.hosts.vllm_settings import EXECUTOR
 from harness.records.folder import read_run
 from tests.engine.ray_on_cpu import environment_with_devices
 from tests.engine.test_command_line import (
@@ -34,15 +35,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-ON_RAY = ["--set", "engine.tensor_parallel_size=2", "--set", "engine.distributed_executor_backend=ray"]
+ON_RAY = ["--set", f"engine.{EXECUTOR}=ray"]
 
 
 @contextlib.contextmanager
-def on_ray(tmp_path: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
+def on_ray(tmp_path: Path, workers: int, *args: str) -> Iterator[subprocess.Popen[str]]:
     """A run on Ray; fails where anything of Ray still runs when it has ended."""
     with ray_environment() as environment:
-        environment |= environment_with_devices(tmp_path / "platform", 2)
-        command = ["-m", "harness", *RUN, *SMALL, *OF_ITS_OWN, *ON_RAY, *args]
+        environment |= environment_with_devices(tmp_path / "platform", workers)
+        ranks = ["--set", f"engine.tensor_parallel_size={workers}"]
+        command = ["-m", "harness", *RUN, *SMALL, *OF_ITS_OWN, *ON_RAY, *ranks, *args]
         with session_of(command, PYTHON, env=environment) as process:
             yield process
         until("the end of Ray", lambda: not of_ray(environment["RAY_TMPDIR"]))
@@ -60,7 +62,7 @@ def of_ray(folder: str) -> list[int]:
 
 def test_all_arms_are_compared_and_measured_in_both_workers(tmp_path) -> None:
     folder = tmp_path / "run"
-    with on_ray(tmp_path, "--out", str(folder), *by_number(2), "--arms", with_one_off(tmp_path)) as process:
+    with on_ray(tmp_path, 2, "--out", str(folder), *by_number(2), "--arms", with_one_off(tmp_path)) as process:
         status, _, err = finish(process)
     assert (status, "Traceback" in err) == (1, False), err  # one of the arms is not equal
     assert err.count("OffByOne is struck") == 1  # though both workers say so
@@ -74,7 +76,7 @@ def test_all_arms_are_compared_and_measured_in_both_workers(tmp_path) -> None:
 
 def test_a_worker_of_rays_that_dies_ends_the_run_in_one_line(tmp_path) -> None:
     folder = tmp_path / "run"
-    with on_ray(tmp_path, "--out", str(folder), *by_number(2000), "--arms", "numpy") as process:
+    with on_ray(tmp_path, 1, "--out", str(folder), *by_number(2000), "--arms", "numpy") as process:
         wait_for_passes(process, folder, 8)
         worker = json.loads((folder / "run.json").read_text())["host"]["details"]["pid"]
         psutil.Process(worker).kill()
