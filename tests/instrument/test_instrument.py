@@ -16,6 +16,7 @@ import torch
 
 from harness.errors import ConfigError
 from harness.instrument.checking import NATIVE_PASSES
+from harness.instrument.events import freeze_heap
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
 from harness.instrument.ptrace import admit_tracers
@@ -590,3 +591,18 @@ def test_a_probe_of_the_scopes_own_function_is_called_as_often_as_the_scope() ->
             columns["tests.fakes.Runner._prepare_inputs.total_ns"], columns["scope.total_ns"], strict=True
         )
     )
+
+
+@pytest.mark.parametrize(("frozen", "expected"), [(0, ["collect", "freeze"]), (7, [])])
+def test_the_heap_is_frozen_once_a_process_and_not_where_vllm_has_done_so(monkeypatch, frozen, expected) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: frozen)
+    monkeypatch.setattr(gc, "collect", lambda: done.append("collect"))
+    monkeypatch.setattr(gc, "freeze", lambda: done.append("freeze"))
+    freeze_heap.cache_clear()
+    try:
+        freeze_heap()
+        freeze_heap()
+        assert done == expected
+    finally:
+        freeze_heap.cache_clear()
