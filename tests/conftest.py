@@ -27,7 +27,7 @@ from harness.records.folder import RunFolder, RunReader
 from harness.running.run import Run
 from tests.fakes import FakeHost, Silent, VirtualClock
 
-collect_ignore = [] if is_here() else ["historic"]  # run in their own environment by test_historic.py
+collect_ignore = [] if is_here() else ["historic"]  # run in their own environment by engine/test_historic.py
 
 LIST_ONLY = """\
 engine: {model: none}
@@ -45,6 +45,11 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 settings.load_profile("default")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.get_closest_marker("engine") and item.path.parent.name != "engine":
+        raise pytest.UsageError(f"{item.nodeid}: what starts an engine belongs into tests/engine, else nobody runs it")
 
 
 @pytest.fixture(autouse=True)

@@ -184,7 +184,7 @@ def taken(file: Path) -> tuple[Loaded | None, str]:
     return loaded, ""
 
 
-@cases(700)
+@cases(350)
 @given(mutated())
 def test_fuzz_configs(folder, case) -> None:
     path, text = case
@@ -287,7 +287,8 @@ def nothing_starts():
         patch.setattr("harness.cli.executing.execute", lambda *_: outcome)
         patch.setattr("harness.cli.executing.execute_launches", lambda *_: outcome)
         patch.setattr("harness.cli.grains.execute_both", lambda *_: outcome)
-        patch.setattr("harness.signals.heed", lambda: None)
+        patch.setattr("harness.cli.points.execute_points", lambda *_: outcome)
+        patch.setattr("harness.signals.heed", dict)
         patch.setattr("harness.cli.run._show", lambda *_: None)
         patch.setattr("harness.config.ab.write_config", lambda loaded, *_: loaded)
         patch.setattr("harness.cli.micro.run_micro", _micro)

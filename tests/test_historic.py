@@ -1,9 +1,8 @@
-"""vLLM 0.5.4: what is tested of it without it, and its own tests, run in the environment that has it."""
+"""vLLM 0.5.4: what is tested of it without it; `tests/engine/test_historic.py` has the rest."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,47 +13,8 @@ from harness.errors import ConfigError, HostError
 from harness.hosts import vllm_v0
 from harness.hosts.vllm_v0 import SETUP, go_where_it_is, interpreter
 from harness.seams import SEAMS
-from tests.processes import HANG_S
 
 CONFIGS = sorted(Path("configs/historic").glob("*.yaml"))
-
-
-def missing() -> str:
-    try:
-        interpreter()
-    except HostError as error:
-        return str(error)
-    return ""
-
-
-needs_it = pytest.mark.skipif(bool(missing()), reason=missing())
-
-
-@needs_it
-@pytest.mark.engine
-def test_its_own_tests_pass_in_its_own_environment() -> None:
-    done = subprocess.run(
-        [interpreter(), "-m", "pytest", "-q", "tests/historic"],
-        capture_output=True,
-        text=True,
-        timeout=HANG_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout[-6000:]}{done.stderr[-2000:]}"
-    assert " passed" in done.stdout
-
-
-@needs_it
-@pytest.mark.engine
-def test_a_run_goes_over_by_itself_and_bad_input_comes_back_as_one_line(tmp_path) -> None:
-    command = [sys.executable, "-m", "harness", "run", CONFIGS[-1], "--set", "engine.max_nun_seqs=3"]
-    done = subprocess.run(
-        [*command, "--out", tmp_path / "run"], capture_output=True, text=True, timeout=HANG_S, check=False
-    )
-    assert done.returncode == 2
-    told = "engine.max_nun_seqs: vLLM 0.5.4 has no such engine argument; did you mean 'max_num_seqs'?"
-    assert told in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.stem for path in CONFIGS])

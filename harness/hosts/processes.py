@@ -29,7 +29,7 @@ GRACE_S: Final = 5.0
 """How long vLLM's own, better error may take to arrive once a process of the engine is gone."""
 
 TRACKER: Final = "multiprocessing.resource_tracker"
-"""Python's process that clears up what killed processes leave: it heeds no SIGTERM, and ends with its owner by itself."""
+"""Python's process that clears up what killed processes leave: it heeds no SIGTERM, and ends with its owner."""
 
 
 class EngineProcesses:

@@ -41,6 +41,7 @@ from harness.hosts.vllm_settings import (
 )
 from harness.hosts.workers import as_far_as_all, columns_beyond_first, merge_workers
 from harness.instrument.calibration import Calibration
+from harness.instrument.events import uncollected
 from harness.instrument.pristine import OUT_OF_REACH, is_core, reset
 from harness.instrument.pulse import SIZE, Pulse, Watch
 
@@ -93,10 +94,11 @@ class VllmHost:
         self._environment.set()
         self._adapters = set()
         try:
-            import torch
-            from vllm import LLM, __version__
-            from vllm.engine.arg_utils import EngineArgs
-            from vllm.platforms import current_platform
+            with uncollected():
+                import torch
+                from vllm import LLM, __version__
+                from vllm.engine.arg_utils import EngineArgs
+                from vllm.platforms import current_platform
         except Exception as error:
             raise errors.HostError(f"vLLM is installed but cannot be imported: {errors.told(error)}") from error
         check_arguments(self.engine_args, (field.name for field in dataclasses.fields(EngineArgs)), __version__)

@@ -171,7 +171,7 @@ def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, pr
     parallel = process == "in_process" and stage == "measuring"  # the engine core here, its workers elsewhere
     overrides = ["--set", f"host.process={process}", *by_number(2000)]
     overrides += ["--arms", with_one_off(tmp_path) if parallel else "numpy"]
-    overrides += ["--set", "engine.tensor_parallel_size=2"] if parallel else []
+    overrides += ["--set", "engine.tensor_parallel_size=2"] if parallel else ONE_FOR_ALL
     with start("--out", str(folder), *overrides) as run:
         said = run.stderr.readline()
         while said and not said.startswith(STAGES[stage]):

@@ -256,6 +256,36 @@ def test_what_no_step_shows_is_seen_in_the_answers(whole, tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
+def adapting() -> Iterator[SharedHost]:
+    """Room for adapters; before numba is imported, as for n-grams: vLLM 0.32 stumbles over its modules here."""
+    model = resolve_model("models/one-layer-llama", CONFIG.parent)
+    lora = needed_arguments(SyntheticWorkload.model_validate({**SHAPE, "lora": LORA}))
+    shared = SharedHost(HostConfig(model_runner="v1"), {"model": model, **ENGINE, **lora})
+    shared.start()
+    yield shared
+    shared.stop_for_good()
+
+
+def test_requests_have_adapters_of_their_own_and_a_wrong_mapping_is_struck(adapting, tmp_path) -> None:
+    work = requests(lora=LORA)
+    mapping = changed(
+        tmp_path / "first", "vllm/v1/worker/gpu_input_batch.py",
+        "req_lora_mapping = self.request_lora_mapping[: self.num_reqs]",
+        "req_lora_mapping = 0 * self.request_lora_mapping[: self.num_reqs] + 1",
+    )  # fmt: skip
+    struck, proving = held(adapting, work, [ArmSpec("first", "", None, mapping)])
+    assert set(struck) == {"first"}, struck
+    plain(adapting)
+    assert served(adapting, work).answers == proving.reference.answers
+    with_none = served(adapting, requests()).tokens
+    assert all(one != other for one, other in zip(with_none, proving.reference.answers.tokens, strict=True))
+    turned = [replace(each, adapter=Adapter(each.adapter.number % 4 + 1, 8)) for each in work]
+    tokens = proving.reference.answers.tokens
+    assert all(one != other for one, other in zip(served(adapting, turned).tokens, tokens, strict=True))
+    assert served(adapting, work).answers == proving.reference.answers
+
+
+@pytest.fixture(scope="module")
 def guessing() -> Iterator[SharedHost]:
     """N-gram speculation."""
     model = resolve_model("models/one-layer-llama", CONFIG.parent)
@@ -287,33 +317,3 @@ def test_guesses_of_ngrams_repeat_and_a_wrong_one_is_seen(guessing, tmp_path) ->
     assert sum(first.columns["num_tokens"]) > alone, "some guesses were wrong, and were computed for nothing"
     decodes = sum(a - b for a, b in zip(first.columns["num_reqs"], first.columns["num_prefills"], strict=True))
     assert decodes < 10 * 29, "some guesses were right, and saved steps"
-
-
-@pytest.fixture(scope="module")
-def adapting() -> Iterator[SharedHost]:
-    """Room for adapters."""
-    model = resolve_model("models/one-layer-llama", CONFIG.parent)
-    lora = needed_arguments(SyntheticWorkload.model_validate({**SHAPE, "lora": LORA}))
-    shared = SharedHost(HostConfig(model_runner="v1"), {"model": model, **ENGINE, **lora})
-    shared.start()
-    yield shared
-    shared.stop_for_good()
-
-
-def test_requests_have_adapters_of_their_own_and_a_wrong_mapping_is_struck(adapting, tmp_path) -> None:
-    work = requests(lora=LORA)
-    mapping = changed(
-        tmp_path / "first", "vllm/v1/worker/gpu_input_batch.py",
-        "req_lora_mapping = self.request_lora_mapping[: self.num_reqs]",
-        "req_lora_mapping = 0 * self.request_lora_mapping[: self.num_reqs] + 1",
-    )  # fmt: skip
-    struck, proving = held(adapting, work, [ArmSpec("first", "", None, mapping)])
-    assert set(struck) == {"first"}, struck
-    plain(adapting)
-    assert served(adapting, work).answers == proving.reference.answers
-    with_none = served(adapting, requests()).tokens
-    assert all(one != other for one, other in zip(with_none, proving.reference.answers.tokens, strict=True))
-    turned = [replace(each, adapter=Adapter(each.adapter.number % 4 + 1, 8)) for each in work]
-    tokens = proving.reference.answers.tokens
-    assert all(one != other for one, other in zip(served(adapting, turned).tokens, tokens, strict=True))
-    assert served(adapting, work).answers == proving.reference.answers

@@ -1,4 +1,4 @@
-"""vLLM 0.5.4, in the environment that has it; `tests/test_historic.py` calls pytest there.
+"""vLLM 0.5.4, in the environment that has it; `tests/engine/test_historic.py` calls pytest there.
 
 Importing it takes most of the time, so all tests share one process; an engine of the tiny model starts in a second.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import re
@@ -16,7 +17,7 @@ import torch
 
 from harness.errors import ConfigError
 from harness.instrument.checking import NATIVE_PASSES
-from harness.instrument.events import freeze_heap
+from harness.instrument.events import freeze_heap, uncollected
 from harness.instrument.instrument import Instrument
 from harness.instrument.instrumentation import Instrumentation
 from harness.instrument.ptrace import admit_tracers
@@ -606,3 +607,15 @@ def test_the_heap_is_frozen_once_a_process_and_not_where_vllm_has_done_so(monkey
         assert done == expected
     finally:
         freeze_heap.cache_clear()
+
+
+def test_garbage_is_collected_after_an_import_as_before() -> None:
+    for collects in (True, False):
+        (gc.enable if collects else gc.disable)()
+        try:
+            with contextlib.suppress(ZeroDivisionError), uncollected():
+                assert not gc.isenabled()
+                raise ZeroDivisionError
+            assert gc.isenabled() == collects
+        finally:
+            gc.enable()
