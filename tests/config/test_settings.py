@@ -58,7 +58,17 @@ def test_a_setting_can_start(path, build) -> None:
 
 
 def test_there_are_settings() -> None:
-    named = {"threads", "hash", "block_size", "release", "ngram_threads", "engine_process", "planted", *ON_A_GPU}
+    named = {
+        "threads",
+        "hash",
+        "block_size",
+        "dtype",
+        "release",
+        "ngram_threads",
+        "engine_process",
+        "planted",
+        *ON_A_GPU,
+    }
     assert {path.stem for path in SETTINGS} == named
 
 
