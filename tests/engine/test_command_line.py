@@ -150,49 +150,6 @@ def test_a_killed_engine_is_said_and_loses_nothing(tmp_path, executor) -> None:
     assert read_run(folder).run["status"] == "failed"
 
 
-def has_spawned(pid: int) -> bool:
-    """Whether a process has a child that multiprocessing spawned; others come and go while vLLM is imported."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(pid).children():
-            with contextlib.suppress(psutil.NoSuchProcess):  # also one that nobody has waited for yet
-                if "spawn_main" in " ".join(child.cmdline()):
-                    return True
-    return False
-
-
-STAGES = {"start": "starting the engine", "measuring": "measuring ("}
-
-
-@pytest.mark.parametrize("process", ["subprocess", "in_process"])
-@pytest.mark.parametrize("stage", list(STAGES))
-def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, process, stage) -> None:
-    """SIGKILL, at which nothing of the run's own can be done."""
-    folder = tmp_path / "run"
-    parallel = process == "in_process" and stage == "measuring"  # the engine core here, its workers elsewhere
-    overrides = ["--set", f"host.process={process}", *by_number(2000)]
-    overrides += ["--arms", with_one_off(tmp_path) if parallel else "numpy"]
-    overrides += ["--set", "engine.tensor_parallel_size=2"] if parallel else ONE_FOR_ALL
-    with start("--out", str(folder), *overrides) as run:
-        said = run.stderr.readline()
-        while said and not said.startswith(STAGES[stage]):
-            said = run.stderr.readline()
-        assert said, "the run ended before that stage"
-        if stage == "start" and process == "subprocess":
-            until("the engine's process, or the end of the run", lambda: run.poll() is not None or has_spawned(run.pid))
-        elif stage == "measuring":
-            wait_for_passes(run, folder, 8)
-        run.kill()
-        status, _, err = finish(run)  # fails where anything of it still runs
-    assert status == -signal.SIGKILL, err  # why it ended by itself, if it did
-    write_reports(folder)
-    assert "never ended by itself" in (folder / "report.md").read_text()
-    records = read_run(folder)
-    assert len(records.frame) > 0 or stage != "measuring"
-    if parallel:
-        assert records.run["host"]["world_size"] == 2
-        assert_compared_whole(records.run)
-
-
 NEVER = """\
 from patches.slot_mapping import Numpy
 
@@ -240,6 +197,49 @@ def test_launches_are_processes_of_their_own_and_ctrl_c_in_the_second_keeps_the_
     assert [launch.run["status"] for launch in records.launches] == ["complete", "interrupted"]
     assert all("passes were measured and kept" in launch.run["message"] for launch in records.launches[1:])
     assert len({launch.run["host"]["details"]["pid"] for launch in records.launches}) == 2
+
+
+def has_spawned(pid: int) -> bool:
+    """Whether a process has a child that multiprocessing spawned; others come and go while vLLM is imported."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):  # also one that nobody has waited for yet
+                if "spawn_main" in " ".join(child.cmdline()):
+                    return True
+    return False
+
+
+STAGES = {"measuring": "measuring (", "start": "starting the engine"}
+
+
+@pytest.mark.parametrize("process", ["in_process", "subprocess"])
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, process, stage) -> None:
+    """SIGKILL, at which nothing of the run's own can be done."""
+    folder = tmp_path / "run"
+    parallel = process == "in_process" and stage == "measuring"  # the engine core here, its workers elsewhere
+    overrides = ["--set", f"host.process={process}", *by_number(2000)]
+    overrides += ["--arms", with_one_off(tmp_path) if parallel else "numpy"]
+    overrides += ["--set", "engine.tensor_parallel_size=2"] if parallel else ONE_FOR_ALL
+    with start("--out", str(folder), *overrides) as run:
+        said = run.stderr.readline()
+        while said and not said.startswith(STAGES[stage]):
+            said = run.stderr.readline()
+        assert said, "the run ended before that stage"
+        if stage == "start" and process == "subprocess":
+            until("the engine's process, or the end of the run", lambda: run.poll() is not None or has_spawned(run.pid))
+        elif stage == "measuring":
+            wait_for_passes(run, folder, 8)
+        run.kill()
+        status, _, err = finish(run)  # fails where anything of it still runs
+    assert status == -signal.SIGKILL, err  # why it ended by itself, if it did
+    write_reports(folder)
+    assert "never ended by itself" in (folder / "report.md").read_text()
+    records = read_run(folder)
+    assert len(records.frame) > 0 or stage != "measuring"
+    if parallel:
+        assert records.run["host"]["world_size"] == 2
+        assert_compared_whole(records.run)
 
 
 def test_an_engine_that_does_not_start_is_said_in_one_line(host, tmp_path, monkeypatch, capfd) -> None:
