@@ -44,9 +44,7 @@ class EngineProcesses:
     def gather(self) -> None:
         """The engine has started: remember its processes."""
         descendants = psutil.Process().children(recursive=True)
-        self._processes = [
-            process for process in descendants if process.pid not in self._before and not _is_tracker(process)
-        ]
+        self._processes = [process for process in descendants if process.pid not in self._before]
 
     def dead(self) -> psutil.Process | None:
         """A process of the engine that has ended, if one has."""
@@ -115,9 +113,8 @@ class EngineProcesses:
         known = {process.pid: process for process in self._processes}
         for process in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                children = process.children(recursive=True)
-                known |= {child.pid: child for child in children if not _is_tracker(child)}
-        return [process for process in known.values() if _runs(process)]
+                known |= {child.pid: child for child in process.children(recursive=True)}
+        return [process for process in known.values() if not _is_tracker(process) and _runs(process)]
 
 
 def _is_tracker(process: psutil.Process) -> bool:

@@ -262,9 +262,9 @@ def test_an_engine_is_ended_and_the_tracker_of_what_it_shares_is_left_to_clear_u
     processes = EngineProcesses()
     with session_of(["-c", TRACKED]) as engine:
         assert engine.stdout.readline() == "there\n"
-        processes.gather()
         victim = psutil.Process(engine.pid)
-        assert [TRACKER in " ".join(child.cmdline()) for child in victim.children()] == [True]
+        until("the tracker", lambda: any(TRACKER in " ".join(child.cmdline()) for child in victim.children()))
+        processes.gather()
         processes.end()
         assert not runs(victim)
         assert ended == [victim.pid]
