@@ -255,10 +255,9 @@ time.sleep(600)
 
 def test_an_engine_is_ended_and_the_tracker_of_what_it_shares_is_left_to_clear_up(monkeypatch) -> None:
     """A tracker heeds no SIGTERM: an end that waits for it takes as long as it waits for what hangs."""
-    ended: list[int] = []
-    for name in ("terminate", "kill"):
-        signalled = getattr(psutil.Process, name)
-        monkeypatch.setattr(psutil.Process, name, lambda self, go=signalled: (ended.append(self.pid), go(self)))
+    terminated: list[int] = []
+    terminate = psutil.Process.terminate
+    monkeypatch.setattr(psutil.Process, "terminate", lambda self: (terminated.append(self.pid), terminate(self)))
     processes = EngineProcesses()
     with session_of(["-c", TRACKED]) as engine:
         assert engine.stdout.readline() == "there\n"
@@ -267,4 +266,4 @@ def test_an_engine_is_ended_and_the_tracker_of_what_it_shares_is_left_to_clear_u
         processes.gather()
         processes.end()
         assert not runs(victim)
-        assert ended == [victim.pid]
+        assert terminated == [victim.pid]
