@@ -184,7 +184,7 @@ def taken(file: Path) -> tuple[Loaded | None, str]:
     return loaded, ""
 
 
-@cases(350)
+@cases(700)
 @given(mutated())
 def test_fuzz_configs(folder, case) -> None:
     path, text = case

@@ -18,10 +18,11 @@ pytestmark = pytest.mark.engine
 
 
 def test_blocks_of_launches_on_two_nodes_make_one_run(tmp_path) -> None:
+    """One arm has its core in a process of its own, and native has not: the loop's turn is timed in native alone."""
     write_patch(tmp_path / "turns.patch")
     folder = tmp_path / "run"
-    arm = f"{{patch: {tmp_path}/turns.patch, engine: {{block_size: 64}}, env: {{SOME_VARIABLE: 1}}}}"
-    config = ["configs/settings/block_size.yaml", "--set", f"arms=[{{both: {arm}}}]"]
+    arm = f"{{patch: {tmp_path}/turns.patch, host: {{process: subprocess}}, env: {{SOME_VARIABLE: 1}}}}"
+    config = ["configs/settings/engine_process.yaml", "--set", f"arms=[{{both: {arm}}}]"]
     with ray_environment() as environment:
         environment["PYTHONPATH"] = str(Path.cwd())
         ray = {"env": environment, "text": True, "stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -35,7 +36,7 @@ def test_blocks_of_launches_on_two_nodes_make_one_run(tmp_path) -> None:
                 cluster.communicate()  # the end of its stdin is its own
     assert (status, "Traceback" in err) == (0, False), err
     assert err.count("takes part") == 2
-    assert "both: engine.block_size=64, SOME_VARIABLE=1 is set when an engine starts" in err
+    assert 'both: host.process="subprocess", SOME_VARIABLE=1 is set when an engine starts' in err
     records = read_run(folder)
     found = {launch.run["arm"]: launch for launch in records.launches}
     assert sorted(launch.run["arm"] for launch in records.launches) == ["both"] * 3 + [NATIVE] * 3
@@ -44,11 +45,16 @@ def test_blocks_of_launches_on_two_nodes_make_one_run(tmp_path) -> None:
     assert len({each["node"] for each in blocks}) == 2
     assert {launch.run["config"]["scope"] for launch in records.launches} == {records.run["config"]["scope"]}
     assert records.run["changes"]["both"]["base"] == "exact"
-    assert found[NATIVE].run["config"]["engine"]["block_size"] == 32
-    assert found["both"].run["config"]["engine"]["block_size"] == 64
+    assert found[NATIVE].run["host"]["details"]["process"] == "in_process"
+    assert found["both"].run["host"]["details"]["process"] == "subprocess"
     assert found["both"].run["environment"]["SOME_VARIABLE"] == "1"
     assert "SOME_VARIABLE" not in found[NATIVE].run["environment"]
+    assert "turn_ns" in found[NATIVE].columns
+    assert "turn_ns" not in found["both"].columns
     summary = summarise(records)
+    assert summary.loop
     assert summary.arms["both"].bare_step_ns > summary.arms["both"].corrected_scope_ns > 0
     assert summary.difference("both", "step") is not None
+    assert any("the whole turn is the loop's here" in note for note in summary.notes)
+    assert "the engine's loop" in (folder / "report.md").read_text()
     assert "launch grain:" in out
