@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 from pathlib import Path
@@ -46,7 +45,6 @@ def _no_collections() -> Iterator[None]:
     """
     on = gc.isenabled()
     gc.disable()
-    atexit.register(gc.freeze)  # what is frozen is left to the system, which takes back the memory of the whole process
     try:
         yield
     finally:
