@@ -23,6 +23,7 @@ from harness.records.folder import read_run
 from harness.report import write_reports
 from harness.sampling.pyspy import PERMISSION
 from harness.selftest.usual_way import _latency_spec
+from tests.engine.platforms import environment_with, forking_cpu
 from tests.processes import finish, session_of, until
 from tests.sampling.test_pyspy import REFUSED
 
@@ -43,8 +44,14 @@ def by_number(passes: int) -> list[str]:
     return ["--set", f"protocol.groups={passes}"]
 
 
-def start(*args: str) -> AbstractContextManager[subprocess.Popen[str]]:
-    return session_of(["-m", "harness", *RUN, *SMALL, *args])
+def start(*args: str, **how: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+    return session_of(["-m", "harness", *RUN, *SMALL, *args], **how)
+
+
+@pytest.fixture
+def forking(tmp_path) -> dict[str, str]:
+    """An environment in which an engine's processes are forked, and none of them imports vLLM anew."""
+    return {**os.environ, **environment_with(forking_cpu, tmp_path / "platform")}
 
 
 def wait_for_passes(process: subprocess.Popen[str], folder: Path, count: int) -> None:
@@ -84,12 +91,12 @@ def assert_compared_whole(run: dict[str, Any]) -> None:
     assert ".slot_mapping[0]`: expected" in reason
 
 
-def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path) -> None:
+def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path, forking) -> None:
     folder = tmp_path / "run"
     overrides = [*OF_ITS_OWN, "--set", "engine.tensor_parallel_size=2", *by_number(3)]
     overrides += ["--arms", with_one_off(tmp_path)]
-    overrides += ["--flamegraph", "--set", "flamegraph={seconds: 4, rate_hz: 200}"]
-    with start("--out", str(folder), *overrides) as process:
+    overrides += ["--flamegraph", "--set", "flamegraph={seconds: 2, rate_hz: 200}"]
+    with start("--out", str(folder), *overrides, env=forking) as process:
         status, out, err = finish(process)
     assert (status, "Traceback" in err) == (1, False), err  # one of the arms is not equal
     assert err.count("OffByOne is struck") == 1  # though both workers say so
@@ -116,10 +123,10 @@ def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path
     assert (folder / "flamegraphs/numpy-against-list.svg").stat().st_size > 0
 
 
-def test_a_polite_kill_ends_an_engine_of_its_own_process_with_what_was_measured(tmp_path) -> None:
+def test_a_polite_kill_ends_an_engine_of_its_own_process_with_what_was_measured(tmp_path, forking) -> None:
     folder = tmp_path / "run"
     overrides = [*OF_ITS_OWN, *ONE_FOR_ALL, *by_number(2000), "--arms", with_one_off(tmp_path)]
-    with start("--out", str(folder), *overrides) as process:
+    with start("--out", str(folder), *overrides, env=forking) as process:
         wait_for_passes(process, folder, 14)
         process.send_signal(signal.SIGTERM)
         status, out, err = finish(process)
@@ -134,9 +141,10 @@ def test_a_polite_kill_ends_an_engine_of_its_own_process_with_what_was_measured(
 
 
 @pytest.mark.parametrize("victim", ["worker", "engine core"])
-def test_a_killed_engine_is_said_and_loses_nothing(tmp_path, victim) -> None:
+def test_a_killed_engine_is_said_and_loses_nothing(tmp_path, forking, victim) -> None:
     folder = tmp_path / "run"
-    with start("--out", str(folder), *OF_ITS_OWN, *by_number(2000), "--arms", "numpy") as process:
+    overrides = [*OF_ITS_OWN, *by_number(2000), "--arms", "numpy"]
+    with start("--out", str(folder), *overrides, env=forking) as process:
         wait_for_passes(process, folder, 14)
         worker = psutil.Process(read_run(folder).run["host"]["details"]["pid"])
         (worker if victim == "worker" else worker.parent()).kill()
@@ -164,13 +172,15 @@ class Never(Numpy):
 """
 
 
-def test_an_arm_that_hangs_in_an_engine_of_its_own_process_is_named_and_what_was_measured_is_kept(tmp_path) -> None:
+def test_an_arm_that_hangs_in_an_engine_of_its_own_process_is_named_and_what_was_measured_is_kept(
+    tmp_path, forking
+) -> None:
     """In native code, so that nothing in the engine's process can end it."""
     arm, folder = tmp_path / "arm.py", tmp_path / "run"
     arm.write_text(NEVER)
     overrides = [*OF_ITS_OWN, *ONE_FOR_ALL, *by_number(2000)]
-    overrides += ["--set", "protocol.step_timeout_s=2", "--arms", f"{arm}:Never"]
-    with start("--out", str(folder), *overrides) as process:
+    overrides += ["--set", "protocol.step_timeout_s=2", "--no-report", "--arms", f"{arm}:Never"]
+    with start("--out", str(folder), *overrides, env=forking) as process:
         status, _, err = finish(process)
     assert status == 1
     assert "arm 'Never' did not return at step" in err
@@ -182,7 +192,7 @@ def test_an_arm_that_hangs_in_an_engine_of_its_own_process_is_named_and_what_was
 def test_launches_are_processes_of_their_own_and_ctrl_c_in_the_second_keeps_the_first(tmp_path) -> None:
     """The launch that Ctrl-C reaches is a run in one process, and ends as such."""
     folder = tmp_path / "run"
-    overrides = ["--set", "protocol.launches=3", *by_number(40), "--arms", "numpy"]
+    overrides = ["--set", "protocol.launches=3", *by_number(20), "--arms", "numpy"]
     with start("--out", str(folder), *overrides) as process:
         wait_for_passes(process, folder / "launches" / "02", 4)
         process.send_signal(signal.SIGINT)
@@ -213,14 +223,15 @@ STAGES = {"measuring": "measuring (", "start": "starting the engine"}
 
 @pytest.mark.parametrize("process", ["in_process", "subprocess"])
 @pytest.mark.parametrize("stage", list(STAGES))
-def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, process, stage) -> None:
+def test_a_kill_leaves_no_process_and_a_folder_that_can_be_rendered(tmp_path, forking, process, stage) -> None:
     """SIGKILL, at which nothing of the run's own can be done."""
     folder = tmp_path / "run"
     parallel = process == "in_process" and stage == "measuring"  # the engine core here, its workers elsewhere
     overrides = ["--set", f"host.process={process}", *by_number(2000)]
     overrides += ["--arms", with_one_off(tmp_path) if parallel else "numpy"]
     overrides += ["--set", "engine.tensor_parallel_size=2"] if parallel else []
-    with start("--out", str(folder), *overrides) as run:
+    environment = forking if stage == "measuring" else None  # what starts is what a user has
+    with start("--out", str(folder), *overrides, env=environment) as run:
         said = run.stderr.readline()
         while said and not said.startswith(STAGES[stage]):
             said = run.stderr.readline()

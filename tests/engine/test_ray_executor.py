@@ -15,7 +15,7 @@ import pytest
 
 from harness.hosts.vllm_settings import EXECUTOR
 from harness.records.folder import read_run
-from tests.engine.ray_on_cpu import environment_with_devices
+from tests.engine.platforms import environment_with, ray_on_cpu
 from tests.engine.test_command_line import (
     OF_ITS_OWN,
     RUN,
@@ -26,14 +26,14 @@ from tests.engine.test_command_line import (
     with_one_off,
 )
 from tests.processes import finish, session_of, until
-from tests.with_ray import PYTHON, ray_environment
+from tests.with_ray import PYTHON, needs_ray, ray_environment
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, needs_ray]
 
 ON_RAY = ["--set", f"engine.{EXECUTOR}=ray"]
 
@@ -42,9 +42,10 @@ ON_RAY = ["--set", f"engine.{EXECUTOR}=ray"]
 def on_ray(tmp_path: Path, workers: int, *args: str) -> Iterator[subprocess.Popen[str]]:
     """A run on Ray; fails where anything of Ray still runs when it has ended."""
     with ray_environment() as environment:
-        environment |= environment_with_devices(tmp_path / "platform", workers)
+        environment |= environment_with(ray_on_cpu, tmp_path / "platform")
+        environment["RAY_OVERRIDE_RESOURCES"] = json.dumps({"GPU": workers})
         ranks = ["--set", f"engine.tensor_parallel_size={workers}"]
-        command = ["-m", "harness", *RUN, *SMALL, *OF_ITS_OWN, *ON_RAY, *ranks, *args]
+        command = ["-m", "harness", *RUN, *SMALL, *OF_ITS_OWN, *ON_RAY, *ranks, "--no-report", *args]
         with session_of(command, PYTHON, env=environment) as process:
             yield process
         until("the end of Ray", lambda: not of_ray(environment["RAY_TMPDIR"]))
