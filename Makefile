@@ -14,7 +14,7 @@ MUTATION := $(VENV)/mutation
 MUTABLE  := $(MUTATION)/.ready-mutation
 # Ray stands beside it likewise: vLLM imports Ray wherever it finds it, and its engines would not be as they were.
 FLEET    := $(VENV)/fleet
-WITH_RAY := $(FLEET)/.ready-fleet
+RAY      := $(FLEET)/.ready-fleet
 
 # What is installed was compiled by the setup; nothing is compiled into the work tree.
 export PYTHONDONTWRITEBYTECODE := 1
@@ -42,20 +42,21 @@ historic: $(READY) $(PAST)  ## set up, and run the issue's ablation on its own c
 
 historic-setup: $(PAST)  ## only set up .venv-historic/
 
-fleet-setup: $(WITH_RAY)  ## only set up .venv/fleet/, Ray beside all that is in .venv/
+fleet-setup: $(RAY)  ## only set up .venv/fleet/, Ray beside all that is in .venv/
 
 # How many tests run at once, each on cores of its own, to one of which its engine is bound. JOBS=1: one after the other.
 JOBS    ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); [ $$cores -lt 4 ] && echo $$cores || echo 4)
 AT_ONCE := -n $(if $(filter 1,$(JOBS)),0,$(JOBS))
-# WITH_HISTORIC=1 sets vLLM 0.5.4 up as well; without it its tests run where it has been set up before.
-test: $(READY) $(WITH_RAY) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests (lint and types included; WITH_HISTORIC=1: those of vLLM 0.5.4 too)
+# WITH_RAY=1 and WITH_HISTORIC=1 set up Ray and vLLM 0.5.4 as well, each in its own environment; without them the tests that
+# need one run where it has been set up before, and are named as skipped elsewhere.
+test: $(READY) $(if $(WITH_RAY),$(RAY)) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests, lint and types (WITH_RAY=1 WITH_HISTORIC=1: those on Ray and vLLM 0.5.4 too)
 	@$(MAKE) --no-print-directory --keep-going lint fast engine
 
-fast: $(READY) $(WITH_RAY)  ## only the tests that start no engine
-	@$(call part,tests that start no engine,6 min,$(BIN)/python -m pytest -q -m "not engine" $(AT_ONCE) --dist worksteal)
+fast: $(READY)  ## only the tests that start no engine
+	@$(call part,tests that start no engine,6 min,$(BIN)/python -m pytest -q -rs -m "not engine" $(AT_ONCE) --dist worksteal)
 
-engine: $(READY) $(WITH_RAY)  ## only the tests that start the real vLLM
-	@$(call part,tests on the real vLLM,13 min,$(BIN)/python -m pytest -q tests/engine $(AT_ONCE) --dist loadgroup --no-loadscope-reorder)
+engine: $(READY)  ## only the tests that start the real vLLM
+	@$(call part,tests on the real vLLM,13 min,$(BIN)/python -m pytest -q -rs tests/engine $(AT_ONCE) --dist loadgroup --no-loadscope-reorder)
 
 # import-linter has no quiet mode: what it says is shown when a contract is broken.
 lint: $(READY)  ## ruff, the contracts of imports, and mypy --strict
@@ -88,7 +89,7 @@ $(MUTABLE): pyproject.toml requirements/setup.sh | $(READY)
 	@sh requirements/setup.sh $(abspath $(BIN)/python) $(MUTATION) mutation
 	@touch $@
 
-$(WITH_RAY): pyproject.toml requirements/setup.sh | $(READY)
+$(RAY): pyproject.toml requirements/setup.sh | $(READY)
 	@sh requirements/setup.sh $(abspath $(BIN)/python) $(FLEET) fleet
 	@touch $@
 

@@ -13,12 +13,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["PYTHON", "ray_environment"]
+__all__ = ["PYTHON", "needs_ray", "ray_environment"]
 
 PYTHON = Path(".venv/fleet/bin/python").absolute()
+needs_ray = pytest.mark.skipif(not PYTHON.exists(), reason="Ray is not set up: make fleet-setup")
 
 
 @contextlib.contextmanager
@@ -27,7 +30,6 @@ def ray_environment() -> Iterator[dict[str, str]]:
 
     The folder is removed. Its name is short: Ray has sockets in it, whose path may have 107 characters.
     """
-    assert PYTHON.exists(), "make fleet-setup brings Ray, in an environment beside the project's own"
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     own = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}

@@ -12,9 +12,9 @@ from harness.records.folder import read_run
 from harness.seams import NATIVE
 from tests.engine.test_launch_grain import SMALL, write_patch
 from tests.processes import finish, session_of
-from tests.with_ray import PYTHON, ray_environment
+from tests.with_ray import PYTHON, needs_ray, ray_environment
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, needs_ray]
 
 
 def test_blocks_of_launches_on_two_nodes_make_one_run(tmp_path) -> None:

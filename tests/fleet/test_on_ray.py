@@ -14,9 +14,10 @@ import pytest
 from harness.errors import ConfigError
 from harness.fleet.on_ray import address_of
 from tests.processes import HANG_S
-from tests.with_ray import PYTHON, ray_environment
+from tests.with_ray import PYTHON, needs_ray, ray_environment
 
 
+@needs_ray
 def test_a_node_that_is_killed_loses_its_block_alone_and_another_one_is_run_on_the_other_node(tmp_path) -> None:
     with ray_environment() as environment:
         environment |= {"PYTHONPATH": str(Path.cwd()), "TMPDIR": str(tmp_path / "tmp")}
