@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _starts_in_process(item):
             item.add_marker(pytest.mark.xdist_group("engines of this process"))
         elif item.path.stem == "test_gpu_code":
-            item.add_marker(pytest.mark.xdist_group(f"Triton's interpreter, {item.callspec.params['run']}"))
+            item.add_marker(pytest.mark.xdist_group("Triton's interpreter"))
     items.sort(key=_place)
 
 

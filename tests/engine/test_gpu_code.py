@@ -5,6 +5,7 @@ Both generations of model runners, with asynchronous scheduling on and off.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from harness.analysis.frames import load_run
 from tests.processes import HANG_S
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.analysis.frames import LoadedRun
 
 pytestmark = pytest.mark.engine
@@ -32,12 +35,27 @@ class OneOff(List):
 """
 
 
-@pytest.fixture(scope="module", params=["v1", "v2", "v1 async", "v2 async"])
-def run(request, tmp_path_factory) -> LoadedRun:
+RUNNERS = ["v1", "v2", "v1 async", "v2 async"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
     """Chunked prefill and decode under every arm (some of them, where scheduling is asynchronous), and a wrong one."""
-    generation, _, asynchronous = request.param.partition(" ")
-    folder = tmp_path_factory.mktemp("run")
+    folder = tmp_path_factory.mktemp("runs")
     (folder / "one_off.py").write_text(ONE_OFF)
+    commands = [_command(runner, folder) for runner in RUNNERS]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engine.interpreted_triton", json.dumps(commands)],
+        capture_output=True, text=True, timeout=HANG_S, check=False,
+    )  # fmt: skip
+    said = f"{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    assert done.returncode == 0, said
+    assert json.loads(done.stdout.splitlines()[-1]) == [1] * len(RUNNERS), said  # the wrong arm
+    return {runner: folder / runner for runner in RUNNERS}
+
+
+def _command(runner: str, folder: Path) -> list[str]:
+    generation, _, asynchronous = runner.partition(" ")
     settings = [
         f"host.model_runner={generation}", f"engine.async_scheduling={str(bool(asynchronous)).lower()}",
         "engine.max_num_batched_tokens=256", "workload.requests=4", "workload.prompt_tokens=150",
@@ -45,14 +63,14 @@ def run(request, tmp_path_factory) -> LoadedRun:
     ]  # fmt: skip
     arms = "list,cat_frombuffers," + ("" if asynchronous else "array,list_with_array,numpy,")
     arms += f"native,{folder}/one_off.py:OneOff"
-    command = [sys.executable, "-m", "tests.engine.interpreted_triton", "run", "configs/slot_mapping.yaml"]
-    command += [word for setting in settings for word in ("--set", setting)]
-    done = subprocess.run(
-        [*command, "--arms", arms, "--out", str(folder / "run")], capture_output=True, text=True, timeout=HANG_S,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 1, f"{done.stdout[-2000:]}{done.stderr[-2000:]}"  # the wrong arm
-    found = load_run(folder / "run")
+    words = [word for setting in settings for word in ("--set", setting)] + ["--no-report"]
+    return ["run", "configs/slot_mapping.yaml", *words, "--arms", arms, "--out", str(folder / runner)]
+
+
+@pytest.fixture(scope="module", params=RUNNERS)
+def run(request, folders) -> LoadedRun:
+    generation, _, asynchronous = request.param.partition(" ")
+    found = load_run(folders[request.param])
     details = found.run["host"]["details"]
     assert (details["generation"], details["async_scheduling"]) == (generation, bool(asynchronous))
     assert details["runner_module"].startswith("vllm.v1.worker.")

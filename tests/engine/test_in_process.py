@@ -285,7 +285,7 @@ def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host,
     )
     seconds = min(max(30 / 200 * step_us / seam_us, 4), 20)
     late = f"{{name: late, reference: 'patches.slot_mapping:Numpy', delay_us: {4 * scope_us:.0f}}}"
-    overrides += [f"arms=[list, numpy, native, {late}]", "baseline=numpy", "protocol.groups=3",
+    overrides += [f"arms=[numpy, native, {late}]", "baseline=numpy", "protocol.groups=3",
                   f"flamegraph={{seconds: {seconds:.1f}, rate_hz: 200}}"]  # fmt: skip
     loaded = load(CONFIG, overrides, [])
     run = Run(loaded, host, RunFolder(tmp_path / "run"), silent, flamegraphs=True)

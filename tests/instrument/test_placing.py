@@ -139,7 +139,13 @@ def wrapped() -> int:
 
 cached, doubly = functools.lru_cache(plain), functools.wraps(plain)(lambda: cached())
 doubly.__wrapped__ = cached
-compiled, kernel = torch.compile(plain), Kernel(plain)
+kernel = Kernel(plain)
+
+
+@pytest.fixture
+def with_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made when a test needs it: the compiler takes seconds to import, in every process that collects tests."""
+    monkeypatch.setattr(sys.modules[__name__], "compiled", torch.compile(plain), raising=False)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,7 @@ compiled, kernel = torch.compile(plain), Kernel(plain)
         ("torch.tensor", "is built in: it has no Python code"),
     ],
 )
+@pytest.mark.usefixtures("with_compiled")
 def test_what_cannot_be_switched_is_refused_also_where_it_is_swapped_by_name(name, why) -> None:
     with pytest.raises(ConfigError, match=f"^swap '{name}' {why}$"):
         instrument(swap=name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -19,6 +20,9 @@ from harness.running.guard import watch
 from tests.analysis.test_summarise import make_run
 from tests.processes import finish, runs, session_of, until
 from tests.running.test_broken_arms import CHECKED, CONFIG, in_step, later
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RUN = """\
 import sys
@@ -45,35 +49,39 @@ ENDLESS = "sum(iter(int, 1))"
 
 @pytest.fixture
 def start(tmp_path):
-    def go(text: str):
-        (tmp_path / "arm.py").write_text(text)
-        (tmp_path / "config.yaml").write_text(CONFIG.format(file=tmp_path / "arm.py"))
-        return session_of(["-c", RUN, str(tmp_path / "config.yaml"), str(tmp_path / "run")])
+    def go(text: str, folder: Path = tmp_path):
+        folder.mkdir(exist_ok=True)
+        (folder / "arm.py").write_text(text)
+        (folder / "config.yaml").write_text(CONFIG.format(file=folder / "arm.py"))
+        return session_of(["-c", RUN, str(folder / "config.yaml"), str(folder / "run")])
 
     return go
 
 
-@pytest.mark.parametrize(
-    ("text", "where", "rows"),
-    [
-        (in_step(ENDLESS), "at step 0", False),
-        (f"{ENDLESS}\nclass Mine: pass", "while it was loaded", False),
-        (later(ENDLESS, 2 * CHECKED + 12), "at step", True),
-    ],
-    ids=["in the check", "at import", "while measured"],
-)
-def test_an_arm_that_hangs_in_native_code_is_named_and_the_run_ended(start, tmp_path, text, where, rows) -> None:
-    with start(text) as process:
-        status, _, err = finish(process)
-    assert status == -signal.SIGKILL
-    message = f"arm 'mine' did not return {where}"
-    assert message in err
-    assert f"python -m harness report {tmp_path / 'run'}" in err
-    records = read_run(tmp_path / "run")
-    assert records.run["status"] == "failed"
-    assert message in records.run["message"]
-    assert bool(len(records.frame)) == rows
-    write_reports(tmp_path / "run")
+HANGS = {
+    "in the check": (in_step(ENDLESS), "at step 0", False),
+    "at import": (f"{ENDLESS}\nclass Mine: pass", "while it was loaded", False),
+    "while measured": (later(ENDLESS, 2 * CHECKED + 12), "at step", True),
+}
+"""What the arm is, where it does not return, and whether something was measured before."""
+
+
+def test_an_arm_that_hangs_in_native_code_is_named_and_the_run_ended(start, tmp_path) -> None:
+    """All at once: a guard has patience, and is waited for."""
+    with contextlib.ExitStack() as stack:
+        started = {name: stack.enter_context(start(text, tmp_path / name)) for name, (text, *_) in HANGS.items()}
+        ended = {name: finish(process) for name, process in started.items()}
+    for name, (_, where, rows) in HANGS.items():
+        status, _, err = ended[name]
+        assert status == -signal.SIGKILL, name
+        message, folder = f"arm 'mine' did not return {where}", tmp_path / name / "run"
+        assert message in err, name
+        assert f"python -m harness report {folder}" in err
+        records = read_run(folder)
+        assert records.run["status"] == "failed"
+        assert message in records.run["message"]
+        assert bool(len(records.frame)) == rows
+        write_reports(folder)
 
 
 def test_a_guard_ends_with_its_run(start) -> None:
