@@ -192,7 +192,7 @@ def test_an_arm_that_hangs_in_an_engine_of_its_own_process_is_named_and_what_was
 def test_launches_are_processes_of_their_own_and_ctrl_c_in_the_second_keeps_the_first(tmp_path) -> None:
     """The launch that Ctrl-C reaches is a run in one process, and ends as such."""
     folder = tmp_path / "run"
-    overrides = ["--set", "protocol.launches=3", *by_number(20), "--arms", "numpy"]
+    overrides = ["--set", "protocol.launches=3", *by_number(8), "--arms", "numpy"]
     with start("--out", str(folder), *overrides) as process:
         wait_for_passes(process, folder / "launches" / "02", 4)
         process.send_signal(signal.SIGINT)

@@ -283,7 +283,7 @@ def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host,
         statistics.median(columns[name]) / 1e3
         for name in ("scope.total_ns", "compute_slot_mapping.total_ns", "execute_ns")
     )
-    seconds = min(max(30 / 200 * step_us / seam_us, 4), 20)
+    seconds = min(max(30 / 200 * step_us / seam_us, 3), 20)
     late = f"{{name: late, reference: 'patches.slot_mapping:Numpy', delay_us: {4 * scope_us:.0f}}}"
     overrides += [f"arms=[numpy, native, {late}]", "baseline=numpy", "protocol.groups=3",
                   f"flamegraph={{seconds: {seconds:.1f}, rate_hz: 200}}"]  # fmt: skip

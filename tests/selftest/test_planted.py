@@ -20,7 +20,10 @@ from tests.fakes import FakeHost, Runner, Silent, VirtualClock
 from tests.running.test_run import CONFIG
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.analysis.summary import Summary
+    from harness.records.folder import Records
 
 NOW = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 MACHINE = {"cpu": "a processor", "usable_cores": 2, "system": "Linux 6 x86_64", "clock_source": "tsc"}
@@ -28,16 +31,24 @@ MACHINE = {"cpu": "a processor", "usable_cores": 2, "system": "Linux 6 x86_64", 
 
 @pytest.fixture
 def run_selftest(tmp_path):
-    def run(host: FakeHost):
-        path = tmp_path / "config.yaml"
-        path.write_text(CONFIG)
-        loaded, delays = plan(load(path), seconds=0.001)
-        folder = RunFolder(tmp_path / "run")
-        outcome = Run(loaded, host, folder, Silent()).execute()
-        assert outcome.exit_status == 0, outcome.message
-        return read_run(folder.path), delays
+    return lambda host: _run(host, tmp_path)
 
-    return run
+
+def _run(host: FakeHost, where: Path) -> tuple[Records, dict[str, float]]:
+    path = where / "config.yaml"
+    path.write_text(CONFIG)
+    loaded, delays = plan(load(path), seconds=0.001)
+    folder = RunFolder(where / "run")
+    outcome = Run(loaded, host, folder, Silent()).execute()
+    assert outcome.exit_status == 0, outcome.message
+    return read_run(folder.path), delays
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """Of one selftest, for what only keeps and tells it."""
+    host = FakeHost(clock=VirtualClock(reading_ns=20))
+    return evaluate(*_run(host, tmp_path_factory.mktemp("selftest")), 60.0)
 
 
 def test_a_quick_try_does_not_replace_a_longer_result(run_selftest, monkeypatch, tmp_path) -> None:
@@ -130,10 +141,8 @@ def test_the_last_result_is_remembered_for_its_machine_and_quoted_with_its_age(
         {"engine": ...}, {"engine": {}}, {"machine": ...},
     ],
 )  # fmt: skip
-def test_a_remembered_result_that_is_none_is_as_good_as_none(run_selftest, monkeypatch, tmp_path, change) -> None:
+def test_a_remembered_result_that_is_none_is_as_good_as_none(result, monkeypatch, tmp_path, change) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    records, delays = run_selftest(FakeHost(clock=VirtualClock(reading_ns=20)))
-    result = evaluate(records, delays, 60.0)
     remember(result, "vllm 1.0", MACHINE)
     file = tmp_path / "cache" / "harness" / "selftest.json"
     content = {**json.loads(file.read_text()), **change}
