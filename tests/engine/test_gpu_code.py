@@ -6,15 +6,13 @@ Both generations of model runners, with asynchronous scheduling on and off.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from harness.analysis.frames import load_run
-from tests.processes import HANG_S
+from tests.processes import finish, session_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,13 +42,11 @@ def folders(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     (folder / "one_off.py").write_text(ONE_OFF)
     commands = [_command(runner, folder) for runner in RUNNERS]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.engine.interpreted_triton", json.dumps(commands)],
-        capture_output=True, text=True, timeout=HANG_S, check=False,
-    )  # fmt: skip
-    said = f"{done.stdout[-4000:]}{done.stderr[-4000:]}"
-    assert done.returncode == 0, said
-    assert json.loads(done.stdout.splitlines()[-1]) == [1] * len(RUNNERS), said  # the wrong arm
+    with session_of(["-m", "tests.engine.interpreted_triton", json.dumps(commands)]) as process:
+        status, out, err = finish(process)
+    said = f"{out[-4000:]}{err[-4000:]}"
+    assert status == 0, said
+    assert json.loads(out.splitlines()[-1]) == [1] * len(RUNNERS), said  # the wrong arm
     return {runner: folder / runner for runner in RUNNERS}
 
 
