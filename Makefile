@@ -56,7 +56,7 @@ fast: $(READY)  ## only the tests that start no engine
 	@$(call part,tests that start no engine,6 min,$(BIN)/python -m pytest -q -rs -m "not engine" $(AT_ONCE) --dist worksteal)
 
 engine: $(READY)  ## only the tests that start the real vLLM
-	@$(call part,tests on the real vLLM,9 min,$(BIN)/python -m pytest -q -rs tests/engine $(AT_ONCE) --dist loadgroup --no-loadscope-reorder)
+	@$(call part,tests on the real vLLM,7 min or 12 with Ray and vLLM 0.5.4,$(BIN)/python -m pytest -q -rs tests/engine $(AT_ONCE) --dist loadgroup --no-loadscope-reorder)
 
 # import-linter has no quiet mode: what it says is shown when a contract is broken.
 lint: $(READY)  ## ruff, the contracts of imports, and mypy --strict

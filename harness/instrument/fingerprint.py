@@ -6,6 +6,7 @@ told in the order of that flow, so that a wrong block is told where it is made, 
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -75,6 +76,7 @@ class Difference:
         return f"`{self.field}{place}`: expected {self.expected}, found {self.found}{share}"
 
 
+@functools.lru_cache(maxsize=2**16)  # the same paths come in every step of every pass
 def generic(path: str) -> str:
     """A path's field: the same for all requests, layers and places in a list."""
     return INDICES.sub("*", path)
@@ -174,10 +176,15 @@ def _paths(expected: Mapping[str, object], found: Mapping[str, object]) -> Itera
     """All paths of a step by stage; inside a stage in native's order, then what only the other has."""
     stages: dict[str, list[str]] = {stage: [] for stage in STAGES}
     for path in {**expected, **found}:
-        stages.setdefault(re.split(r"[.\[]", path, maxsplit=1)[0], []).append(path)
+        stages.setdefault(_stage(path), []).append(path)
     last = stages.pop(STAGES[-1])
     for paths in (*stages.values(), last):
         yield from paths
+
+
+@functools.lru_cache(maxsize=2**16)
+def _stage(path: str) -> str:
+    return re.split(r"[.\[]", path, maxsplit=1)[0]
 
 
 def cut_in(steps: Iterable[Iterable[str]]) -> list[str]:

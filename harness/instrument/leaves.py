@@ -38,6 +38,10 @@ Leaf: TypeAlias = "torch.Tensor | Rows | tuple[Any, ...] | complex | float | str
 """What stands at a path: a copy of a tensor, what is left of a huge one, plain values in a row, or one plain value."""
 
 PLAIN: Final[tuple[Any, ...]] = (bool, int, float, complex, bytes)
+SINGLES: Final[tuple[Any, ...]] = (
+    *PLAIN, types.NoneType, str, enum.Enum, np.generic, type, torch.dtype, torch.device, torch.layout, np.dtype,
+    os.PathLike,
+)  # fmt: skip
 FUNCTIONS: Final = (
     types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType, types.ModuleType,
     types.GeneratorType, types.CoroutineType, types.CodeType, functools.partial, torch.nn.Module,
@@ -254,10 +258,13 @@ def _is_far(tensor: torch.Tensor) -> bool:
 
 
 def _is_single(value: Any) -> bool:
-    return value is None or isinstance(
-        value,
-        (*PLAIN, str, enum.Enum, np.generic, type, torch.dtype, torch.device, torch.layout, np.dtype, os.PathLike),
-    )
+    kind: type = type(value)
+    return _is_single_type(kind)
+
+
+@functools.cache  # asked of every element of every list; `PathLike` looks for a method each time
+def _is_single_type(kind: type) -> bool:
+    return issubclass(kind, SINGLES)
 
 
 @functools.cache

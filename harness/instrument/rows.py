@@ -36,19 +36,22 @@ def rows_of(tensor: torch.Tensor) -> Rows:
     length = tensor.numel() // max(1, shape[0])
     each = -(-LEAST // max(1, length))
     fetched = each * max(1, AT_ONCE // max(1, each * length))
-    return Rows(
-        str(tensor.dtype).removeprefix("torch."), shape, each,
-        tuple(
-            digest(part)
-            for there in torch.split(tensor.detach(), fetched)
-            for part in torch.split(there.to("cpu"), each)
-        ),
-    )  # fmt: skip
+    size = each * length * tensor.element_size()
+    found = []
+    for there in torch.split(tensor.detach(), fetched):
+        bits = memoryview(content(there))
+        parts = max(1, -(-there.shape[0] // each))  # one where there are no rows
+        found += [_digest(bits[at * size : (at + 1) * size]) for at in range(parts)]
+    return Rows(str(tensor.dtype).removeprefix("torch."), shape, each, tuple(found))
 
 
 def digest(tensor: torch.Tensor) -> bytes:
     """A digest of the elements' bits."""
-    return hashlib.blake2b(content(tensor), digest_size=DIGEST).digest()
+    return _digest(content(tensor))
+
+
+def _digest(bits: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(bits, digest_size=DIGEST).digest()
 
 
 def content(tensor: torch.Tensor) -> bytes:
