@@ -40,4 +40,4 @@ def _leave(ended: list[object]) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError, ValueError):  # there is none, or nobody reads it
             stream.flush()
-    os._exit(status if isinstance(status, int) else 0)
+    os._exit(status if isinstance(status, int) else int(status is not None))  # a text is an error, as to Python

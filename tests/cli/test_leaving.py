@@ -38,7 +38,9 @@ def ended(end: str, before: str = "") -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize(("end", "status"), [("sys.exit(3)", 3), ("sys.exit(0)", 0), ("sys.exit()", 0)])
+@pytest.mark.parametrize(
+    ("end", "status"), [("sys.exit(3)", 3), ("sys.exit(0)", 0), ("sys.exit()", 0), ("sys.exit('why')", 1)]
+)
 def test_threads_and_handlers_come_to_their_end_and_nothing_is_freed(end, status) -> None:
     assert ended(end) == (status, "said thread\nhandler\n")
 
