@@ -6,14 +6,13 @@ a digest, so that only the field is told.
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
 from harness.instrument.elements import Found, form, plain
 from harness.instrument.fingerprint import in_order, unlike
-from harness.instrument.rows import DIGEST, Rows, digest
+from harness.instrument.rows import Rows, digest, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -74,18 +73,14 @@ def _text(leaf: Leaf) -> str:
             return f"{form(leaf)}{HASHED}{digest(leaf).hex()}"
         return f"{form(leaf)}{AFTER_FORM}{BETWEEN.join(map(repr, leaf.reshape(-1).tolist()))}"
     if isinstance(leaf, Rows):
-        return f"{form(leaf)}{HASHED}{_hash(b''.join(leaf.digests))}"
+        return f"{form(leaf)}{HASHED}{digest_of(b''.join(leaf.digests)).hex()}"
     if isinstance(leaf, tuple):
         head, elements = f"{len(leaf)} elements", BETWEEN.join(map(repr, leaf))
         if len(leaf) > SMALL or len(elements) > LONGEST:
-            return f"{head}{HASHED}{_hash(elements.encode())}"
+            return f"{head}{HASHED}{digest_of(elements.encode()).hex()}"
         return f"{head}{AFTER_FORM}{elements}"
     text = repr(leaf)
-    return text if len(text) <= LONGEST else f"{type(leaf).__name__}{HASHED}{_hash(text.encode())}"
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=DIGEST).hexdigest()
+    return text if len(text) <= LONGEST else f"{type(leaf).__name__}{HASHED}{digest_of(text.encode()).hex()}"
 
 
 def _difference_of_texts(expected: str, found: str) -> Found | None:

@@ -7,23 +7,19 @@ no two passes have the same. Types count: a numpy number is none of Python's, an
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import functools
-import os
-import re
-import types
-from collections import deque
-from collections.abc import Hashable, Mapping, Set
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import torch
 
+from harness.instrument.held import PLAIN, held_by, is_single, is_skipped_name, is_skipped_type, role_of
 from harness.instrument.rows import ROWS_FROM, Rows, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
+    from collections.abc import Set as AbstractSet
 
 __all__ = ["CUT", "DEPTH", "LIMIT", "TYPE", "Leaf", "Typed", "Walk"]
 
@@ -36,32 +32,8 @@ CUT, TYPE = ".cut", ".type"
 
 Leaf: TypeAlias = "torch.Tensor | Rows | tuple[Any, ...] | complex | float | str | bytes | None"
 """What stands at a path: a copy of a tensor, what is left of a huge one, plain values in a row, or one plain value."""
-
-PLAIN: Final[tuple[Any, ...]] = (bool, int, float, complex, bytes)
-SINGLES: Final[tuple[Any, ...]] = (
-    *PLAIN, types.NoneType, str, enum.Enum, np.generic, type, torch.dtype, torch.device, torch.layout, np.dtype,
-    os.PathLike,
-)  # fmt: skip
-FUNCTIONS: Final = (
-    types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType, types.ModuleType,
-    types.GeneratorType, types.CoroutineType, types.CodeType, functools.partial, torch.nn.Module,
-)  # fmt: skip
-SKIPPED_TYPES: Final = frozenset(
-    {
-        "lock", "RLock", "Lock", "Condition", "Semaphore", "Event", "Stream", "Future", "Thread", "Process", "Queue",
-        "SimpleQueue", "Logger", "ReferenceType", "LogitsProcessors", "UvaBufferPool", "BlockPool", "ProcessGroup",
-        "GroupCoordinator", "CUDAGraph", "Connection", "socket",
-    }
-)  # fmt: skip
-"""Names of classes (their own, or of one above) of which nothing is looked at; what is asked for itself always is."""
-SKIPPED_NAMES: Final = frozenset(
-    {
-        "events", "trace_headers", "no_compile_layers", "logitsprocs", "kv_cache", "kv_caches", "prev_free_block",
-        "next_free_block", "pid", "iteration_details", "weight_version",
-    }
-)  # fmt: skip
-SKIPPED_ENDINGS: Final = re.compile(r"(^|_)(time|times|timestamp|timestamps|stats|ptr|ptrs|pointers|config)$")
-"""Of names: times and statistics are of this pass alone, and addresses of this process."""
+BELOW_PLAIN: Final[tuple[Any, ...]] = (int, float, complex, bytes)
+"""Of a class below one of these, the plain value is what counts."""
 
 
 class Typed(str):
@@ -71,6 +43,31 @@ class Typed(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+class Place:
+    """A path, and those below it: each is made once, since a walk comes to the same ones in every step."""
+
+    __slots__ = ("_items", "_names", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._names: dict[str, Place] = {}
+        self._items: dict[int | str, Place] = {}
+
+    def name(self, name: str) -> Place:
+        """Of what is held under this name."""
+        place = self._names.get(name)
+        if place is None:
+            place = self._names[name] = Place(f"{self.path}.{name}")
+        return place
+
+    def item(self, key: int | str) -> Place:
+        """Of what stands at this index, or under this key as it is told."""
+        place = self._items.get(key)
+        if place is None:
+            place = self._items[key] = Place(f"{self.path}[{key}]")
+        return place
 
 
 class Walk:
@@ -83,8 +80,7 @@ class Walk:
     def __init__(self, rows_from: int = ROWS_FROM) -> None:
         self._rows_from = rows_from
         self._names: dict[str, str] = {}
-        self._paths: dict[str, str] = {}
-        """Every path once, or a pass would hold the same texts again for each of its steps."""
+        self._places: dict[str, Place] = {}
 
     def register(self, request_ids: Iterable[str]) -> None:
         """From now on these are called `req#0`, `req#1` and so on, in this order after those known before."""
@@ -93,17 +89,17 @@ class Walk:
 
     def leaves(self, value: Any, path: str = "", depth: int = DEPTH, limit: int = LIMIT) -> dict[str, Leaf]:
         """All leaves by path, in the object's own order."""
-        visit = _Visit(self._names, self._rows_from, limit, path)
-        visit.go(value, path, depth)
+        place = self._places.setdefault(path, Place(path))
+        visit = _Visit(self._names, self._rows_from, limit, place)
+        visit.go(value, place, depth)
         visit.fetch()
-        visit.found |= dict.fromkeys((f"{at}{CUT}" for at in visit.cut), True)
-        return {self._paths.setdefault(name, name): leaf for name, leaf in visit.found.items()}
+        return visit.found | {f"{at}{CUT}": True for at in visit.cut}
 
 
 class _Visit:
     """One walk through one object; whoever changes what is in it must wait until it is over."""
 
-    def __init__(self, names: dict[str, str], rows_from: int, limit: int, root: str) -> None:
+    def __init__(self, names: dict[str, str], rows_from: int, limit: int, root: Place) -> None:
         self.found: dict[str, Leaf] = {}
         self.cut: dict[str, None] = {}
         """Where something was not looked into; the whole, where there was too much."""
@@ -117,70 +113,75 @@ class _Visit:
         self._above: set[int] = set()
         """Objects that this one is in: a cycle ends there. Shared ones are named wherever they are held."""
 
-    def go(self, value: Any, path: str, depth: int) -> None:
+    def go(self, value: Any, place: Place, depth: int) -> None:
+        kind: Any = type(value)
         if len(self.found) >= self._limit:
-            self.cut = {self._root: None}
-        elif isinstance(value, torch.Tensor):
-            self._copy(value, path)
-        elif isinstance(value, np.ndarray):
-            self._array(value, path, depth)
-        elif _is_single(value):
-            self.found[path] = self._single(value)
-        elif isinstance(value, Set):
-            self.found[path] = self._sorted(value, path)
-            self._note_type(value, path)
-        elif isinstance(value, list | tuple | deque) and all(map(_is_single, value)) and not hasattr(value, "_fields"):
-            self.found[path] = tuple(map(self._single, value))
-            self._note_type(value, path)
-        elif isinstance(value, torch.Generator):  # how often it was asked shows in its state
-            self._object({"state": value.get_state()}, path, depth)
-        elif id(value) in self._above or isinstance(value, FUNCTIONS):
+            self.cut = {self._root.path: None}
+        elif kind in PLAIN:
+            self.found[place.path] = value
+        elif (role := role_of(kind)) == "single":
+            self.found[place.path] = self._single(value)
+        elif role == "tensor":
+            self._copy(value, place)
+        elif role == "array":
+            self._array(value, place, depth)
+        elif role == "set":
+            self.found[place.path] = self._sorted(value, place)
+            self._note_type(value, place)
+        elif role == "row" and (singles := self._singles(value)) is not None:
+            self.found[place.path] = singles
+            self._note_type(value, place)
+        elif role == "generator":  # how often it was asked shows in its state
+            self._inside({"state": value.get_state()}, place, depth)
+        elif role == "function" or id(value) in self._above:
             return
         elif depth <= 0:
-            self.cut[path] = None
+            self.cut[place.path] = None
         else:
             self._above.add(id(value))
-            self._object(value, path, depth)
+            self._inside(value, place, depth)
             self._above.discard(id(value))
 
-    def _object(self, value: Any, path: str, depth: int) -> None:
-        if isinstance(value, Mapping):
-            self.found[f"{path}.keys"] = tuple(self._told(key, path) for key in value)
-            self._note_type(value, path)
+    def _inside(self, value: Any, place: Place, depth: int) -> None:
+        kind: Any = type(value)
+        if (role := role_of(kind)) == "mapping":
+            self.found[place.name("keys").path] = tuple(self._told(key, place) for key in value)
+            self._note_type(value, place)
             parts = [
-                (f"{path}[{self._told(key, path)}]", part) for key, part in value.items() if not _is_skipped_name(key)
+                (place.item(self._told(key, place)), part) for key, part in value.items() if not is_skipped_name(key)
             ]
-        elif isinstance(value, list | tuple | deque) and not hasattr(value, "_fields"):
-            self.found[f"{path}.len"] = len(value)
-            self._note_type(value, path)
-            parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
+        elif role == "row":
+            self.found[place.name("len").path] = len(value)
+            self._note_type(value, place)
+            parts = [(place.item(index), part) for index, part in enumerate(value)]
         else:
-            parts = [(f"{path}.{name}", part) for name, part in _attributes(value) if not _is_skipped_name(name)]
-        for name, part in parts:
-            kind: Any = type(part)
-            if not _is_skipped_type(kind):
-                self.go(part, name, depth - 1)
+            parts = [(place.name(name), part) for name, part in held_by(value)]
+        for below, part in parts:
+            kind = type(part)
+            if kind in PLAIN or not is_skipped_type(kind):
+                self.go(part, below, depth - 1)
 
-    def _note_type(self, value: Any, path: str) -> None:
+    def _note_type(self, value: Any, place: Place) -> None:
         """Note a container's type, unless it is the plain one of its kind."""
         kind: Any = type(value)
         if kind not in (list, dict):
-            self.found[f"{path}{TYPE}"] = _type_name(kind)
+            self.found[f"{place.path}{TYPE}"] = _type_name(kind)
 
-    def _array(self, value: np.ndarray[Any, Any], path: str, depth: int) -> None:
+    def _array(self, value: np.ndarray[Any, Any], place: Place, depth: int) -> None:
         tensor = _tensor(value)
         if tensor is not None:
-            self._copy(tensor, path)
-            self._note_type(value, path)
+            self._copy(tensor, place)
+            self._note_type(value, place)
             return
-        self.go({"dtype": str(value.dtype), "shape": value.shape, "values": value.reshape(-1).tolist()}, path, depth)
+        self.go({"dtype": str(value.dtype), "shape": value.shape, "values": value.reshape(-1).tolist()}, place, depth)
 
-    def _copy(self, tensor: torch.Tensor, path: str) -> None:
+    def _copy(self, tensor: torch.Tensor, place: Place) -> None:
         """A copy on the CPU. What lies at one place in memory is copied once, under whatever names."""
+        path = place.path
         if tensor.device.type == "meta" or tensor.layout is not torch.strided:
             self.found[path] = f"{tensor.dtype} {list(tensor.shape)} {tensor.layout} on {tensor.device}"
             return
-        key = (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        key = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
         self._awaited[path] = key
         self.found[path] = None  # in its place among the others
         if key in self._copies or key in self._there:
@@ -192,7 +193,7 @@ class _Visit:
         elif _is_far(tensor):
             self._there[key] = tensor
         else:
-            self._copies[key] = tensor.to("cpu", copy=True).contiguous()
+            self._copies[key] = tensor.clone(memory_format=torch.contiguous_format)
 
     def fetch(self) -> None:
         """Fetch what lies on devices: each fetching waits for one, and has to wait its turn where others use it."""
@@ -206,38 +207,46 @@ class _Visit:
                 self._copies[key] = copy.clone().view(there.dtype).reshape(there.shape)
         self.found |= {path: self._copies[key] for path, key in self._awaited.items()}
 
+    def _singles(self, values: Collection[Any]) -> tuple[Any, ...] | None:
+        """These values, each as `_single` gives it; None where one of them is more than a leaf."""
+        kinds = set(map(type, values))
+        if kinds <= PLAIN:
+            return tuple(values)
+        return tuple(map(self._single, values)) if all(map(is_single, kinds)) else None
+
     def _single(self, value: Any) -> Any:
-        if type(value) is str:
+        kind: Any = type(value)
+        if kind is str:
             return self._names.get(value, value)
-        if value is None or type(value) in PLAIN:
+        if kind in PLAIN:
             return value
         if isinstance(value, enum.Enum):
-            return f"{type(value).__name__}.{value.name}"
+            return f"{kind.__name__}.{value.name}"
         if isinstance(value, np.generic):
             plain = value.item()
-            return Typed(f"{type(value).__name__}({plain!r})") if isinstance(plain, PLAIN) else str(value)
+            return Typed(f"{kind.__name__}({plain!r})") if isinstance(plain, BELOW_PLAIN) else str(value)
         if isinstance(value, type):
             return value.__qualname__
-        for kind in PLAIN:  # a class below one of these
-            if isinstance(value, kind):
-                return kind(value)
+        for above in BELOW_PLAIN:
+            if isinstance(value, above):
+                return above(value)
         return self._names.get(str(value), str(value))
 
-    def _told(self, key: Any, path: str) -> str:
+    def _told(self, key: Any, place: Place) -> str:
         """A key, or a member of a set, as text: of an object only its type, so that it is not looked into."""
         if isinstance(key, tuple):
-            return f"({', '.join(self._told(part, path) for part in key)})"
+            return f"({', '.join(self._told(part, place) for part in key)})"
         if isinstance(key, np.generic):  # it is the same key as the number
             return str(key)
-        if _is_single(key):
+        if is_single(type(key)):
             return str(self._single(key))
-        self.cut[path] = None
+        self.cut[place.path] = None
         return type(key).__name__
 
-    def _sorted(self, values: Set[Any], path: str) -> Leaf:
+    def _sorted(self, values: AbstractSet[Any], place: Place) -> Leaf:
         if all(type(value) is int for value in values):
             return tuple(sorted(values))
-        return tuple(sorted(self._told(value, path) for value in values))
+        return tuple(sorted(self._told(value, place) for value in values))
 
 
 def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor | None:
@@ -257,56 +266,6 @@ def _is_far(tensor: torch.Tensor) -> bool:
     return tensor.device.type != "cpu"
 
 
-def _is_single(value: Any) -> bool:
-    kind: type = type(value)
-    return _is_single_type(kind)
-
-
-@functools.cache  # asked of every element of every list; `PathLike` looks for a method each time
-def _is_single_type(kind: type) -> bool:
-    return issubclass(kind, SINGLES)
-
-
 @functools.cache
 def _type_name(kind: type) -> Typed:
     return Typed(kind.__name__)
-
-
-def _is_skipped_name(name: Any) -> bool:
-    return isinstance(name, str) and _has_skipped_name(name)
-
-
-@functools.cache
-def _has_skipped_name(name: str) -> bool:
-    return name in SKIPPED_NAMES or SKIPPED_ENDINGS.search(name) is not None
-
-
-@functools.cache
-def _is_skipped_type(kind: Hashable) -> bool:
-    names = {above.__name__ for above in getattr(kind, "__mro__", ())}
-    return bool(names & SKIPPED_TYPES) and "Enum" not in names
-
-
-def _attributes(value: Any) -> list[tuple[str, Any]]:
-    """What an object holds: its fields, its dictionary and its slots, without anything that a property makes."""
-    kind = type(value)
-    if isinstance(value, tuple):  # a named one
-        return list(zip(kind._fields, value, strict=True))
-    names: dict[str, None] = {}
-    if dataclasses.is_dataclass(value):
-        names |= dict.fromkeys(field.name for field in dataclasses.fields(value))
-    names |= dict.fromkeys(_attribute(value, "__dict__", ()))
-    names |= dict.fromkeys(getattr(kind, "__struct_fields__", ()))  # msgspec's
-    for above in reversed(kind.__mro__):
-        slots = vars(above).get("__slots__", ())
-        names |= dict.fromkeys([slots] if isinstance(slots, str) else slots)
-    missing = object()
-    held = [(name, _attribute(value, name, missing)) for name in names if name not in ("__dict__", "__weakref__")]
-    return [(name, part) for name, part in held if part is not missing]
-
-
-def _attribute(value: Any, name: str, missing: Any) -> Any:
-    try:
-        return getattr(value, name, missing)
-    except Exception:  # noqa: BLE001 (a field can be hidden by a property, which may raise anything)
-        return missing
