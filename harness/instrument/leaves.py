@@ -212,6 +212,8 @@ class _Visit:
         kinds = set(map(type, values))
         if kinds <= PLAIN:
             return tuple(values)
+        if kinds == {str}:
+            return tuple(map(self._names.get, values, values))
         return tuple(map(self._single, values)) if all(map(is_single, kinds)) else None
 
     def _single(self, value: Any) -> Any:

@@ -58,6 +58,8 @@ class Proving:
     reached: Reached = field(init=False)
     reference: Reference = field(init=False)
     mixing: Mixing = field(init=False)
+    _round_s: float = field(default=0.0, init=False)
+    """How long a checking pass took, with native's before it."""
 
     def __post_init__(self) -> None:
         self.reached = Reached(self.facts)
@@ -69,7 +71,8 @@ class Proving:
     def prove(self, label: str) -> None:
         """Serve under native, under each arm alone, and under all of them mixed; `label` names the time it takes."""
         arms = self.installed[1:]
-        self.observer.stage("checking that all arms compute the same", NATIVE_PASSES + len(arms) + 1, took(label))
+        rounds = NATIVE_PASSES + len(arms) + 1
+        self.observer.stage("checking that all arms compute the same", rounds, took(label))
         began = time.monotonic()
         self.reference.serve(self.observer.advance)
         for arm in arms:
@@ -78,7 +81,9 @@ class Proving:
             self.observer.advance()
         self.mixing.mixed("", self.equality.equal(arms))
         self.observer.advance()
-        remember_took(label, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self._round_s = seconds / rounds
+        remember_took(label, seconds)
         self.facts["checked"] = self.host.checked()
 
     def _alone(self, arm: str, when: str = "") -> PassResult | None:
@@ -102,9 +107,14 @@ class Proving:
         """Compare once more, beside what is timed: all mixed, or each alone. Gives the arms that are newly struck."""
         if not alone:
             return self.mixing.mixed(when, self.equality.equal(arms))
+        equal = self.equality.equal(arms)
+        rounds = 1 + len(equal)
+        self.observer.stage("checking all arms once more", rounds, rounds * self._round_s)
         # Or one arm might answer for what another has left in the engine.
-        self.reference.serve_as_before("what was measured")
-        for arm in self.equality.equal(arms):
+        self.reference.serve_as_before("what was measured", wrong=False)
+        self.observer.advance()
+        for arm in equal:
             self._alone(arm, when)
+            self.observer.advance()
         self.facts["checked"] = self.host.checked()
         return [arm for arm in arms if arm in self.equality.unequal]

@@ -126,19 +126,18 @@ class Reference:
                 "pass: look at enable_prefix_caching, and at anything else that remembers earlier requests"
             )
 
-    def serve_as_before(self, after: str, cut: bool = False) -> None:
-        """After something went wrong native serves, so that nothing of it is left in buffers, and then as at first.
-
-        Where it does not, the engine is started anew.
+    def serve_as_before(self, after: str, wrong: bool = True, cut: bool = False) -> None:
+        """Native serves as at first; where it does not, the engine is started anew.
 
         Args:
-            after: what went wrong.
+            after: what came before.
+            wrong: whether that was wrong: then native serves once more, so that nothing of it is left in buffers.
             cut: whether an exception ended the pass.
         """
         try:
             sound = not cut or self.host.recover()
             result = None
-            for _ in range(2 if sound else 0):  # the first still finds in buffers what went wrong
+            for _ in range(1 + wrong if sound else 0):
                 self.soil()
                 result = self.host.run_pass("check", [0], self.requests)
         except BaseException as error:  # noqa: BLE001 (an engine that cannot go on can say so in any way)

@@ -83,11 +83,11 @@ def test_a_run_checks_warms_up_and_measures_complete_groups(make) -> None:
     run = make(host, ("list", "cat_frombuffers"), "protocol.bare=true")
     outcome = run.execute()
     assert (outcome.status, outcome.exit_status, outcome.message) == ("complete", 0, "")
-    # Each of two arms and A/A, probed and bare, is six passes a group; at the end native serves twice and each arm once
-    # more.
-    assert host.passes == ["check"] * CHECKS + ["bare"] * 4 + ["mixed"] * 24 + ["check"] * 5 + ["probing"] * 6
+    # Each of two arms and A/A, probed and bare, is six passes a group; at the end native and each arm
+    # serve once more.
+    assert host.passes == ["check"] * CHECKS + ["bare"] * 4 + ["mixed"] * 24 + ["check"] * 4 + ["probing"] * 6
     assert host.stopped
-    assert run.observer.advanced == BEFORE + 24 + 6
+    assert run.observer.advanced == BEFORE + 24 + 4 + 6
     records = read_run(run.folder.path)
     frame = records.frame
     assert len(frame) == 24 * STEPS
@@ -536,9 +536,9 @@ def test_how_a_run_went_is_kept_fact_by_fact(make) -> None:
     checked = {"not_repeated": [], "cut": [], "ignored": [], "not_reset": OUT_OF_REACH}
     assert facts["checked"] == {"leaves": facts["checked"]["leaves"], **checked}
     assert facts["checked"]["leaves"] > 10 * STEPS
-    assert run.observer.stages[:4] == [
+    assert run.observer.stages[:5] == [
         ("starting the engine", 0), ("checking that all arms compute the same", CHECKS),
-        ("warming up, comparing tokens", 4), ("measuring", 24),
+        ("warming up, comparing tokens", 4), ("measuring", 24), ("checking all arms once more", 4),
     ]  # fmt: skip
     assert facts["pass_s"] > 0
     assert facts["start_s"] > 0
