@@ -146,7 +146,7 @@ def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path
     flames = records.run["flamegraphs"]
     for facts in flames.values():
         assert facts["scope_samples"] < facts["step_samples"] < facts["samples"]
-    assert 0 < flames["Busy"]["scope_samples"]  # of the baseline's short scope, chance may see none
+    assert flames["Busy"]["scope_samples"] > 0  # of the baseline's short scope, chance may see none
     assert (folder / "flamegraphs/Busy-against-list.svg").stat().st_size > 0
 
 
