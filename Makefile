@@ -24,7 +24,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 part = echo "make: $(1) (up to $(2) on a slow machine)"; began=$$(date +%s); $(3) && \
 	echo "make: $(1) took $$(($$(date +%s) - began)) s"
 
-.PHONY: run gpu historic historic-setup fleet-setup test fast engine lint check check-mutations setup clean
+.PHONY: run gpu historic historic-setup fleet-setup test parts fast engine lint check check-mutations setup clean
 .DEFAULT_GOAL := help
 
 help:           ## this list
@@ -50,7 +50,11 @@ AT_ONCE := -n $(if $(filter 1,$(JOBS)),0,$(JOBS))
 # WITH_RAY=1 and WITH_HISTORIC=1 set up Ray and vLLM 0.5.4 as well, each in its own environment; without them the tests that
 # need one run where it has been set up before, and are named as skipped elsewhere.
 test: $(READY) $(if $(WITH_RAY),$(RAY)) $(if $(WITH_HISTORIC),$(PAST)) ## set up, and pass the tests, lint and types (WITH_RAY=1 WITH_HISTORIC=1: those on Ray and vLLM 0.5.4 too)
-	@$(MAKE) --no-print-directory --keep-going lint fast engine
+	@$(MAKE) --no-print-directory --keep-going -j2 lint parts
+
+# Lint and types take one core, beside tests that sometimes wait; the two parts of the tests take all cores.
+parts: $(READY)
+	@$(MAKE) --no-print-directory --keep-going -j1 fast engine
 
 fast: $(READY)  ## only the tests that start no engine
 	@$(call part,tests that start no engine,6 min,$(BIN)/python -m pytest -q -rs -m "not engine" $(AT_ONCE) --dist worksteal)

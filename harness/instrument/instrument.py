@@ -31,7 +31,7 @@ from harness.instrument.placing import Placer
 from harness.instrument.pristine import reset, reset_after
 from harness.instrument.probes import Probes
 from harness.instrument.pulse import Pulse
-from harness.instrument.scope_timing import OfScope, nothing
+from harness.instrument.scope_timing import TIMING_SCOPE, OfScope, nothing
 from harness.instrument.scopes import AUTO, JOIN, parts, scope_functions
 from harness.instrument.spans import Spans
 from harness.instrument.step_timer import COUNTING, StepTimer
@@ -235,7 +235,7 @@ class Instrument:
         counted, found = self.beside.end(["scope", *self.probe_names])
         if counted:
             columns |= {name: counts[: len(marks)] for name, counts in counted.items()}
-        elif any(timer.probing) or timer.kind == "scoped":
+        elif any(timer.probing) or timer.kind in TIMING_SCOPE:
             if timer.kind == "trace":
                 self._spans.add_calls(self._ledger.calls(marks), [JOIN.join(parts(self._scope)), *self.probe_names])
             columns |= steps.settled(["scope", *self.probe_names])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from harness.instrument.device import ranged
 from harness.instrument.switch import Around, joined
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from harness.instrument.pass_kinds import PassKind
     from harness.instrument.switch import Wrapper
 
-__all__ = ["OfScope", "nothing"]
+__all__ = ["TIMING_SCOPE", "OfScope", "nothing"]
+
+
+TIMING_SCOPE: Final[tuple[PassKind, ...]] = ("probing", "scoped")
+"""Kinds of passes that time the scope in every step, probed or not."""
 
 
 class OfScope(NamedTuple):
@@ -49,7 +53,7 @@ class OfScope(NamedTuple):
         probed = [functools.partial(self.ledger.scope, bind=bind, unbind=unbind)] if self.timed else []
         bare = (
             [functools.partial(self.ledger.scope, bind=nothing, unbind=nothing, probed=False)]
-            if self.kind in ("probing", "scoped")
+            if self.kind in TIMING_SCOPE
             else []
         )
         return Around(joined(inner.probed, *always, *probed), joined(inner.bare, *always, *bare))

@@ -125,6 +125,17 @@ def test_a_run_measures_it_where_arms_call_their_probes_unequally(make_run_of_li
     assert (cost.inside_ns, cost.outside_ns) == (pytest.approx(100), pytest.approx(100))
 
 
+def test_a_workload_of_one_step_is_measured_with_its_probes_and_without(make_run_of_list) -> None:
+    """Half of such passes have no probed step at all."""
+    run = make_run_of_list(FakeHost(), "arms=[list, native]", "probes=[torch.tensor]", "workload.output_tokens=1")
+    outcome = run.execute()
+    assert (outcome.status, outcome.message) == ("complete", "")
+    records = read_run(run.folder.path)
+    assert set(records.probing["step"]) == {0}
+    assert records.probing["probed"].sum() * 2 == len(records.probing["probed"])
+    assert probe_cost(records) is not None
+
+
 def test_a_run_whose_arms_call_them_alike_does_not(make_run_of_list) -> None:
     host = FakeHost()
     run = make_run_of_list(host, "arms=[list, array]")

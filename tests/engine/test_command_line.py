@@ -120,7 +120,7 @@ def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path
     folder = tmp_path / "run"
     overrides = [*OF_ITS_OWN, "--set", "engine.tensor_parallel_size=2", *by_number(3)]
     overrides += ["--arms", with_one_busy_and_one_off(tmp_path)]
-    overrides += ["--flamegraph", "--set", "flamegraph={seconds: 2, rate_hz: 200}"]
+    overrides += ["--flamegraph", "--set", "flamegraph={seconds: 1, rate_hz: 200}"]
     with start("--out", str(folder), *overrides, env=forking) as process:
         status, out, err = finish(process)
     assert (status, "Traceback" in err) == (1, False), err  # one of the arms is not equal

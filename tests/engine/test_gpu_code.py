@@ -54,8 +54,8 @@ def _command(runner: str, folder: Path) -> list[str]:
     generation, _, asynchronous = runner.partition(" ")
     settings = [
         f"host.model_runner={generation}", f"engine.async_scheduling={str(bool(asynchronous)).lower()}",
-        "engine.max_num_batched_tokens=256", "workload.requests=4", "workload.prompt_tokens=150",
-        "workload.output_tokens=4", "protocol.groups=2", "protocol.bare=false", "protocol.counters=false",
+        "engine.max_num_batched_tokens=256", "workload.requests=3", "workload.prompt_tokens=150",
+        "workload.output_tokens=3", "protocol.groups=2", "protocol.bare=false", "protocol.counters=false",
     ]  # fmt: skip
     arms = "list,cat_frombuffers," + ("" if asynchronous else "array,list_with_array,numpy,")
     arms += f"native,{folder}/one_off.py:OneOff"
@@ -67,6 +67,7 @@ def _command(runner: str, folder: Path) -> list[str]:
 def run(request, folders) -> LoadedRun:
     generation, _, asynchronous = request.param.partition(" ")
     found = load_run(folders[request.param])
+    assert found.run["status"] == "complete", found.run["message"]
     details = found.run["host"]["details"]
     assert (details["generation"], details["async_scheduling"]) == (generation, bool(asynchronous))
     assert details["runner_module"].startswith("vllm.v1.worker.")

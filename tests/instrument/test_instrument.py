@@ -279,6 +279,18 @@ def test_a_mixed_pass_probes_the_steps_that_it_says_and_leaves_the_others_bare()
     assert snapshot(runner) == before
 
 
+def test_a_pass_for_the_cost_of_probes_times_the_scope_also_where_none_of_its_steps_is_drawn_to_be_probed() -> None:
+    runner = Runner()
+    under_test = instrument(runner)
+    under_test.begin("probing", [1], [False])
+    runner.serve(LENGTHS)
+    columns = under_test.end()["columns"]
+    assert columns["probed"] == [0] * STEPS
+    assert columns["scope.calls"] == [1] * STEPS
+    assert min(columns["scope.total_ns"]) > 0
+    assert columns["torch.tensor.calls"] == [0] * STEPS
+
+
 @pytest.mark.parametrize("reference", ["", SEAM.places["v1"].arms["numpy"]])
 def test_a_planted_delay_is_at_least_as_long_as_asked_for(reference) -> None:
     clock = VirtualClock(reading_ns=1)
