@@ -54,7 +54,7 @@ test: $(READY) $(if $(WITH_RAY),$(RAY)) $(if $(WITH_HISTORIC),$(PAST)) ## set up
 
 # Lint and types take one core, beside tests that sometimes wait; the two parts of the tests take all cores.
 parts: $(READY)
-	@$(MAKE) --no-print-directory --keep-going -j1 fast engine
+	@$(MAKE) --no-print-directory fast; passed=$$?; $(MAKE) --no-print-directory engine && exit $$passed
 
 fast: $(READY)  ## only the tests that start no engine
 	@$(call part,tests that start no engine,6 min,$(BIN)/python -m pytest -q -rs -m "not engine" $(AT_ONCE) --dist worksteal)

@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RUN_SCHEMA", "Records", "RunFolder", "RunReader", "read_facts", "read_run"]
 
+LONG: Final = 4096
+"""Rows of a table that is smaller with a dictionary for each column. A pass's is not: one of 64 steps takes 2.6 ms to
+write with them and 1.6 to read, and 1.8 and 1.0 without (an AMD EPYC)."""
 TOLD: Final = ("message", "flamegraphs_missing")
 """Facts of run.json that quote exceptions."""
 
@@ -268,4 +271,4 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
     # Statistics are a third of a small file, and nothing reads them.
-    pq.write_table(table, path, compression="zstd", write_statistics=False)
+    pq.write_table(table, path, compression="zstd", use_dictionary=len(table) >= LONG, write_statistics=False)
