@@ -57,14 +57,14 @@ parts: $(READY)
 	@$(MAKE) --no-print-directory fast; passed=$$?; $(MAKE) --no-print-directory engine && exit $$passed
 
 fast: $(READY)  ## only the tests that start no engine
-	@$(call part,tests that start no engine,6 min,$(BIN)/python -m pytest -q -rs -m "not engine" $(AT_ONCE) --dist worksteal)
+	@$(call part,tests that start no engine,7 min,$(BIN)/python -m pytest -q -rs -m "not engine" $(AT_ONCE) --dist worksteal)
 
 engine: $(READY)  ## only the tests that start the real vLLM
 	@$(call part,tests on the real vLLM,7 min or 12 with Ray and vLLM 0.5.4,$(BIN)/python -m pytest -q -rs tests/engine $(AT_ONCE) --dist loadgroup --no-loadscope-reorder)
 
 # import-linter has no quiet mode: what it says is shown when a contract is broken.
 lint: $(READY)  ## ruff, the contracts of imports, and mypy --strict
-	@$(call part,lint and types,1 min,$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && \
+	@$(call part,lint and types,2 min,$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && \
 		{ said=$$($(BIN)/lint-imports --no-logo --cache-dir $(VENV)/.cache/import_linter) || { echo "$$said"; false; }; } && \
 		$(BIN)/mypy --no-error-summary)
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.instrument.digests import digests, first_difference_of_digests, not_repeated_of_digests
+from harness.instrument.elements import difference_of
 from harness.instrument.fingerprint import STEPS, Difference, Fingerprint, first_difference, generic, not_repeated
 from harness.instrument.leaves import Walk
 from tests.fuzzing import cases
@@ -125,6 +126,37 @@ def test_a_changed_element_of_a_huge_tensor_is_found_by_its_row(row: int, column
         assert difference is not None
         assert (difference.index, difference.differ, difference.of) == ([row], 1, 50)
     assert difference.field == "logits"
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [torch.complex128, torch.complex64, torch.float64, torch.bfloat16, torch.float8_e5m2, torch.bool], ids=str
+)
+def test_elements_of_any_size_are_compared_by_their_bits(dtype, shape) -> None:
+    zero = torch.zeros(shape, dtype=dtype)
+    assert difference_of(zero, zero.clone()) is None
+    changed = zero.clone()
+    changed.reshape(-1)[-1] = 1 if dtype is torch.bool else -0.0  # equal to 0.0 as a number
+    found = difference_of(zero, changed)
+    assert found is not None
+    assert (found.differ, found.of) == (1, zero.numel())
+
+
+def test_any_nan_is_every_nan() -> None:
+    one, other = (torch.tensor([0, bits]).view(torch.float64) for bits in (0x7FF8 << 48, 0x7FF9 << 48))
+    assert not torch.equal(one.view(torch.int64), other.view(torch.int64))
+    assert difference_of(one, other) is None
+    assert difference_of(one, torch.zeros(2, dtype=torch.float64)) is not None
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "index"),
+    [((1, 0.0), (1, -0.0), [1]), ((1, 2), (1, True), [1]), ((1, float("nan")), (1, float("nan")), None),
+     (("a", None, b"c"), ("a", None, b"c"), None), ((0, "a"), (False, "a"), [0])],
+)  # fmt: skip
+def test_elements_of_a_row_are_compared_with_their_types_and_bits(expected, found, index) -> None:
+    difference = difference_of(expected, found)
+    assert (difference and difference.index) == index
 
 
 def test_it_is_told_in_one_line() -> None:
