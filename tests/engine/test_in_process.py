@@ -298,7 +298,8 @@ def test_py_spy_sees_the_arm_under_the_seam_and_a_planted_delay_stands_out(host,
         assert scope.frame.name == f"GPUModelRunner.{SCOPE}"
         (passed_on,) = (node for node in scope.children.values() if node.frame.function == "compute_slot_mapping")
         seam = passed_on.children[SEAM.key]
-        assert (ENTRY.key in seam.children) == (name != "native")
+        if name != "late":  # there a look that meets the seam meets its delay, and by chance not once the arm
+            assert (ENTRY.key in seam.children) == (name == "numpy")
         assert (PLANTED.key in seam.children) == (name == "late")
     # Four times the scope more in each step, by the samples as by the clock.
     assert flames["late"].scope_time > 2 * flames["numpy"].scope_time
