@@ -24,7 +24,7 @@ from tests import foreign
 from tests.fuzzing import cases
 
 CASES = settings(
-    cases(250), print_blob=True,
+    cases(500), print_blob=True,
     phases=(Phase.explicit, Phase.generate),  # a case has few changes, and each takes long to try
 )  # fmt: skip
 

@@ -117,19 +117,21 @@ def unlike(
         if len(one) != len(other):
             fields.add(STEPS)
         for expected, found in zip(one, other, strict=False):
-            fields |= {generic(path) for path in _differing(expected, found, compare)}
+            fields |= {generic(path) for path, _ in _differing(expected, found, compare)}
     return frozenset(fields)
 
 
 def _differing(
     expected: Mapping[str, Kept], found: Mapping[str, Kept], compare: Callable[[Kept, Kept], Found | None]
-) -> Iterator[str]:
-    """The paths of a step in which two passes differ; those that only the other has come last."""
+) -> Iterator[tuple[str, Found | None]]:
+    """The paths of a step in which two passes differ, and how: None where only one has it, the other's at the end."""
     for path, kept in expected.items():
-        if path not in found or ((other := found[path]) is not kept and compare(kept, other) is not None):
-            yield path
+        if path not in found:
+            yield path, None
+        elif (other := found[path]) is not kept and (told := compare(kept, other)) is not None:
+            yield path, told
     if found.keys() != expected.keys():
-        yield from (path for path in found if path not in expected)
+        yield from ((path, None) for path in found if path not in expected)
 
 
 def in_order(
@@ -142,19 +144,16 @@ def in_order(
     ignored = _LeftOut(left_out)
     in_state: Difference | None = None
     for step, (expected, found) in enumerate(zip(native, other, strict=False)):
-        if all(path in ignored for path in _differing(expected, found, compare)):
-            continue  # as nearly all steps are: in those that are not, what comes first is looked for
-        for path in _paths(expected, found):
-            if path in ignored or (path.startswith("state") and in_state is not None):
+        differing = {path: told for path, told in _differing(expected, found, compare) if path not in ignored}
+        for path in _by_stage(differing):
+            if path.startswith("state") and in_state is not None:
                 continue
-            if path not in expected:
-                difference = Difference(step, path, None, _missing(expected, path), _kind(found[path]))
-            elif path not in found:
-                difference = Difference(step, path, None, _kind(expected[path]), _missing(found, path))
-            elif (told := compare(expected[path], found[path])) is not None:
+            if (told := differing[path]) is not None:
                 difference = Difference(step, path, told.index, told.expected, told.found, told.differ, told.of)
+            elif path not in expected:
+                difference = Difference(step, path, None, _missing(expected, path), _kind(found[path]))
             else:
-                continue
+                difference = Difference(step, path, None, _kind(expected[path]), _missing(found, path))
             if not path.startswith("state"):
                 return difference
             in_state = difference
@@ -181,10 +180,10 @@ class _LeftOut:
         return self._known[path]
 
 
-def _paths(expected: Mapping[str, object], found: Mapping[str, object]) -> Iterator[str]:
-    """All paths of a step by stage; inside a stage in native's order, then what only the other has."""
+def _by_stage(differing: Iterable[str]) -> Iterator[str]:
+    """Paths of a step by stage; inside a stage in the order in which they are given."""
     stages: dict[str, list[str]] = {stage: [] for stage in STAGES}
-    for path in {**expected, **found}:
+    for path in differing:
         stages.setdefault(path.partition(".")[0].partition("[")[0], []).append(path)
     last = stages.pop(STAGES[-1])
     for paths in (*stages.values(), last):

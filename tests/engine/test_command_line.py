@@ -93,14 +93,19 @@ class Busy(Numpy):
             pass
         self.ended = time.monotonic()
         return super().slots(*args)
+
+
+class Other(Busy):
+    pass
 """
 """As long as the engine took since the last time, so that samples find it on any machine; a pause counts little."""
 
 
-def with_one_busy_and_one_off(folder: Path) -> str:
-    """Arms of which one takes about half of each step."""
-    (folder / "busy.py").write_text(BUSY)
-    return f"{folder / 'busy.py'}:Busy,{with_one_off(folder).partition(',')[2]}"
+def with_two_busy_and_one_off(folder: Path) -> str:
+    """Arms of which two take about half of each step, and one writes every slot beside the right one."""
+    arms = folder / "arms.py"
+    arms.write_text(f"{BUSY}\n\n{OFF_BY_ONE}")
+    return f"{arms}:Busy,{arms}:Other,{arms}:OffByOne"
 
 
 def assert_compared_whole(run: dict[str, Any], right: str = "numpy") -> None:
@@ -119,8 +124,8 @@ def assert_compared_whole(run: dict[str, Any], right: str = "numpy") -> None:
 def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path, forking) -> None:
     folder = tmp_path / "run"
     overrides = [*OF_ITS_OWN, "--set", "engine.tensor_parallel_size=2", *by_number(3)]
-    overrides += ["--arms", with_one_busy_and_one_off(tmp_path)]
-    overrides += ["--flamegraph", "--set", "flamegraph={seconds: 1, rate_hz: 200}"]
+    overrides += ["--arms", with_two_busy_and_one_off(tmp_path), "--set", "baseline=Busy"]
+    overrides += ["--flamegraph", "--set", "flamegraph={seconds: 2, rate_hz: 200}"]
     with start("--out", str(folder), *overrides, env=forking) as process:
         status, out, err = finish(process)
     assert (status, "Traceback" in err) == (1, False), err  # one of the arms is not equal
@@ -136,18 +141,16 @@ def test_a_run_on_parallel_workers_of_an_engine_in_processes_of_its_own(tmp_path
     assert records.run["host"]["details"]["process"] == "subprocess"
     assert records.run["host"]["details"]["pid"] not in (os.getpid(), None)
     assert records.run["host"]["world_size"] == 2
-    assert_compared_whole(records.run, right="Busy")
+    assert_compared_whole(records.run, right="Other")
     assert len(records.frame) == 3 * (2 + 1) * 2 * records.run["steps"]["count"]
     if "flamegraphs_missing" in records.run:
         assert REFUSED  # here py-spy may not attach to anything
         assert PERMISSION in records.run["flamegraphs_missing"]
         return
-    assert list(records.folded) == ["list", "Busy"]  # the baseline is among them
-    flames = records.run["flamegraphs"]
-    for facts in flames.values():
-        assert facts["scope_samples"] < facts["step_samples"] < facts["samples"]
-    assert flames["Busy"]["scope_samples"] > 0  # of the baseline's short scope, chance may see none
-    assert (folder / "flamegraphs/Busy-against-list.svg").stat().st_size > 0
+    assert list(records.folded) == ["Busy", "Other"]  # the baseline is among them
+    for facts in records.run["flamegraphs"].values():
+        assert 0 < facts["scope_samples"] < facts["step_samples"] < facts["samples"]
+    assert (folder / "flamegraphs/Other-against-Busy.svg").stat().st_size > 0
 
 
 def test_a_polite_kill_ends_an_engine_of_its_own_process_with_what_was_measured(tmp_path, forking) -> None:
